@@ -1,0 +1,153 @@
+"""The command line: `python -m ntkpipe STAGE STUDY …` runs one stage by hand.
+
+The rules of the workflow print and run just these commands. Threads and devices are
+chosen here, before JAX is imported.
+"""
+
+import argparse
+import logging
+import os
+import sys
+
+STAGES = {
+    "dataset": "draw the data of a variant (dataset.npz)",
+    "train": "train all networks of one width, kernels measured on the way",
+    "linearize": "the linearised model of each network, in closed form",
+    "limit": "infinite width: kernels, mean and covariance of the ensemble",
+    "constancy": "how far kernel, weights and outputs went at one width",
+    "measure": "all measurements of a study in one table",
+    "claims": "a verdict on each claim of a study",
+    "figure": "draw one figure of a study",
+    "report": "the page of all studies (index.html)",
+    "verify": "fail, and list them, if verdicts did not come out as expected",
+    "validate": "check study files, all faults at once",
+    "schema": "print the JSON schema of study files",
+}
+EXAMPLE = """\
+example, the first stages of a study by hand:
+  S=config/studies/constancy.yaml R=results/constancy/tanh
+  python -m ntkpipe dataset $S --variant tanh --output $R/dataset.npz
+  python -m ntkpipe train $S --variant tanh --width 256 \\
+      --input $R/dataset.npz --output $R/width256/network.npz
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments, one sub-command a stage."""
+    top = argparse.ArgumentParser(
+        prog="ntkpipe",
+        description=__doc__.splitlines()[0],
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for stage, text in STAGES.items():
+        command = commands.add_parser(stage, help=text, description=text)
+        if stage == "schema":
+            continue
+        if stage != "verify":
+            many = stage in ("report", "validate")
+            command.add_argument(
+                "study", nargs="+" if many else 1, help="study file (YAML)"
+            )
+        if stage == "validate":
+            continue
+        if stage in ("dataset", "train", "linearize", "limit", "constancy"):
+            command.add_argument("--variant", default="base", help="default: base")
+        if stage in ("train", "linearize", "constancy"):
+            command.add_argument("--width", type=int, required=True)
+        if stage == "figure":
+            command.add_argument("--name", required=True, help="name of the figure")
+        if stage == "report":
+            command.add_argument("--benchmarks", help="folder of run times, if any")
+        if stage != "dataset":
+            command.add_argument(
+                "--input", nargs="+", default=[], help="products of earlier stages"
+            )
+        if stage != "verify":
+            command.add_argument("--output", nargs="+", required=True)
+            command.add_argument(
+                "--threads", type=int, help="use this many cores (default: all)"
+            )
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; 0, or 1 for verdicts or failures, 2 for bad input."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr
+    )
+    _limit_threads(getattr(options, "threads", None))
+
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    # on a GPU the default is TF32, as coarse as the kernel change of a wide network
+    jax.config.update("jax_default_matmul_precision", "highest")
+    logging.getLogger("jax").setLevel(logging.WARNING)
+
+    from ntkpipe import io, study
+
+    try:
+        return _run(options)
+    except study.StudyError as error:
+        for fault in error.faults:
+            print(f"ntkpipe: {fault}", file=sys.stderr)
+    except (io.ProductError, ValueError) as error:
+        print(f"ntkpipe: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"ntkpipe: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    import json
+
+    from ntkpipe import stages, study
+
+    if options.stage == "schema":
+        print(json.dumps(study.schema(), indent=2, ensure_ascii=False))
+        return 0
+    if options.stage == "verify":
+        return stages.verify(options.input)
+    studies = study.load_files(options.study)
+    if options.stage == "validate":
+        for one in studies:
+            jobs = len(list(one.jobs()))
+            print(f"{one.name}: {jobs} trainings, {len(one.claims)} claims, ok")
+        return 0
+    if options.stage == "report":
+        stages.report(studies, options.input, options.output[0], options.benchmarks)
+        return 0
+    variant, width = getattr(options, "variant", ""), getattr(options, "width", 0)
+    if variant and variant not in studies[0].variants:
+        raise study.StudyError(
+            [f"--variant {variant}: there are {', '.join(studies[0].variants)}"]
+        )
+    if width and width not in studies[0].variants[variant].widths:
+        widths = ", ".join(map(str, studies[0].variants[variant].widths))
+        raise study.StudyError([f"--width {width}: there are {widths}"])
+    job = stages.Job(
+        study=studies[0],
+        variant=variant,
+        width=width,
+        inputs=tuple(getattr(options, "input", ())),
+        outputs=tuple(options.output),
+        figure=getattr(options, "name", ""),
+    )
+    getattr(stages, options.stage)(job)
+    return 0
+
+
+def _limit_threads(threads: int | None) -> None:
+    """Use so many cores: XLA counts NPROC, LAPACK its own variables, Linux affinity."""
+    if threads is None:
+        return
+    for name in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

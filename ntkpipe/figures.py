@@ -1,0 +1,920 @@
+"""The kinds of figure of a study.
+
+Each kind is a section with two methods. `table` does all the statistics and returns
+what will be drawn as one tidy table, which is kept beside the figure as csv; `draw`
+draws that table and nothing else. Neither knows a file. The drawing is in `plotting`,
+imported only when something is drawn, because the workflow reads this module often.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from ntkpipe import claims, statistics
+from ntkpipe.section import section
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Axis = Literal["angle", "x"]
+P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
+
+LABELS = {
+    "loss": "training loss",
+    "test_loss": "test loss",
+    "train_loss_final": "final training loss",
+    "weight_change": "relative weight change ‖w − w₀‖ / ‖w₀‖",
+    "weight_distance": "weight change ‖w − w₀‖",
+    "feature_change": "relative change of the last hidden layer",
+    "ntk_change": "relative kernel change ‖Θ − Θ₀‖ / ‖Θ₀‖",
+    "nngp_change": "relative change of the Σ part of Θ",
+    "ntk_rest_change": "relative change of the Σ̇ part of Θ",
+    "ntk_cosine": "cosine distance of Θ from Θ₀",
+    "ntk_alignment": "alignment of Θ with the labels",
+    "ntk_trace_ratio": "tr Θ / tr Θ₀",
+    "ntk_inflation": "kernel inflation tr Θ / tr Θ₀ − 1",
+    "ntk_min": "smallest eigenvalue of Θ/N",
+    "ntk_max": "largest eigenvalue of Θ/N",
+    "ntk_condition": "condition number of Θ",
+    "ntk_limit_error": "distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
+    "linear_gap": "gap to the own linearisation, sup over t",
+    "linear_gap_test": "gap to the own linearisation, sup over t (test)",
+    "limit_gap": "gap to the infinite-width dynamics, sup over t",
+    "learning_rate_max": "stability limit 2/λ_max(Θ/N)",
+    "stop_step": "steps until stopped",
+}
+"""How a quantity is called on an axis."""
+
+
+class Arrays(Protocol):
+    """How a figure gets at the arrays of a study."""
+
+    variants: tuple[str, ...]
+
+    def widths(self, variant: str) -> tuple[int, ...]:
+        """Widths that were run of a variant, ascending."""
+
+    def __call__(
+        self, product: str, variant: str, width: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """The arrays of `dataset`, `network`, `linearized` or `limit`."""
+
+
+@section
+class Panel:
+    """A quantity drawn against training time."""
+
+    quantity: str
+    """loss, test_loss, weight_change (relative), weight_change/W2 (of one layer),
+    weight_distance, or a metric of the measurements such as ntk_change."""
+    label: str | None = None
+    """Text of the axis; by default what the quantity is called."""
+    log: bool = True
+    """Logarithmic axis."""
+
+
+@section
+class Metric:
+    """A metric drawn against width."""
+
+    metric: str
+    """Its name in the measurements, such as ntk_change or weight_change/W2."""
+    label: str | None = None
+    """Text of the axis or legend; by default what the metric is called."""
+    predicted: float | None = None
+    """Predicted slope, drawn as a dashed line."""
+
+
+@section
+class _Figure:
+    """What all kinds of figure have."""
+
+    # descriptions, as docstrings of fields are not inherited
+    name: Slug = Field(description="File name, without ending.")
+    title: str = Field(description="Heading on the page.")
+    caption: str = Field(description="One or two sentences: what there is to see.")
+    after: str = Field("", description="The published figure that it regenerates.")
+    variants: tuple[str, ...] | None = Field(
+        None, description="Variants shown, by default all."
+    )
+    widths: tuple[int, ...] | None = Field(
+        None, description="Widths shown, by default all."
+    )
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="How variants are called in the figure, by default by their names.",
+    )
+
+    def variants_read(self) -> tuple[str, ...]:
+        """Variants it asks for by name."""
+        return self.variants or ()
+
+    def _variants(self, available: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = self.variants or tuple(available)
+        if missing := [v for v in chosen if v not in available]:
+            raise ValueError(
+                f"figure {self.name}: no variant {', '.join(missing)} in this study; "
+                f"there are {', '.join(available)}"
+            )
+        return chosen
+
+    def _runs(self, arrays: Arrays) -> Iterator[tuple[str, int]]:
+        """(variant, width) of all runs shown."""
+        for variant in self._variants(arrays.variants):
+            available = arrays.widths(variant)
+            for width in sorted(self.widths or available):
+                if width not in available:
+                    raise ValueError(
+                        f"figure {self.name}: variant {variant} has no width {width}; "
+                        f"it has {', '.join(map(str, available))}"
+                    )
+                yield variant, width
+
+    def _named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with variants called by their labels, for drawing."""
+        return table.assign(variant=table["variant"].replace(self.labels))
+
+
+# ------------------------------------------------------------------ trajectories
+
+
+@section
+class Trajectories(_Figure):
+    """Quantities against training time: colour is width, a row is a variant.
+
+    Lines are medians over seeds, shades their 10 – 90 % range. A seed that stopped
+    keeps its last value; a curve ends when half of its seeds have stopped.
+    """
+
+    kind: Literal["trajectories"] = "trajectories"
+    panels: tuple[Panel, ...]
+    """Quantities, side by side."""
+    models: tuple[Literal["network", "linearized"], ...] = ("network", "linearized")
+    """Whether the linearised model is drawn beside the network."""
+    x: Literal["step", "time"] = "step"
+    """Gradient steps or time t = η · step."""
+    log_x: bool = False
+    """Logarithmic axis of time; step 0 is then left out."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Products it reads."""
+        test = any(panel.quantity == "test_loss" for panel in self.panels)
+        return ("network", *(m for m in self.models if m != "network")) + (
+            ("dataset",) if test else ()
+        )
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """Median and 10 – 90 % range over seeds of each quantity at each step."""
+        frames = []
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            kept = ~network["diverged"]
+            if not kept.any():
+                continue
+            for panel in self.panels:
+                for model in self.models:
+                    product = arrays(model, variant, width)
+                    step, values = _trajectory(
+                        panel.quantity, model, product, network, arrays, variant
+                    ) or _measured(panel.quantity, model, measurements, variant, width)
+                    if values is None:
+                        continue
+                    if len(values) == len(kept):
+                        values = values[kept]
+                    band = _seed_band(step, values, network["stop_step"][kept])
+                    x = band["step"] * (1 if self.x == "step" else _rate(network))
+                    frames.append(
+                        band.assign(x=x, diverged=int((~kept).sum())).assign(
+                            variant=variant,
+                            width=width,
+                            model=model,
+                            quantity=panel.quantity,
+                        )
+                    )
+        columns = ["variant", "width", "model", "quantity", "step", "x"]
+        columns += ["median", "low", "high", "seeds", "diverged"]
+        return _table(frames, columns)
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are variants, columns are quantities."""
+        from ntkpipe import plotting
+
+        panels = [(p.quantity, _label(p.quantity, p.label), p.log) for p in self.panels]
+        return plotting.trajectories(self._named(table), panels, self.x, self.log_x)
+
+
+def _trajectory(quantity, model, product, network, arrays, variant):
+    """Steps (t,) and values (s t) of a quantity of the recorded arrays, or None."""
+    norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
+    name, _, layer = quantity.partition("/")
+    values = None
+    if quantity == "loss":
+        values = product["loss"]
+    elif quantity == "test_loss":
+        residual = product["f_test"] - arrays("dataset", variant)["y_test"]
+        values = (residual**2).sum(-1).mean(-1) / 2
+    elif quantity in ("weight_change", "weight_distance"):
+        change = product["weight_change"]
+        if model == "network":
+            change = np.sqrt((change**2).sum(-1))
+        values = change / norm if quantity == "weight_change" else change
+    elif name == "weight_change" and model == "network":
+        layers = [str(known) for known in network["layer"]]
+        if layer not in layers:
+            raise ValueError(f"no layer {layer}; there are {', '.join(layers)}")
+        index = layers.index(layer)
+        values = (
+            product["weight_change"][..., index] / network["weight_norm"][:, [index]]
+        )
+    return None if values is None else (product["step"], values)
+
+
+def _measured(quantity, model, measurements, variant, width):
+    """Steps (t,) and values (s t) of a metric of the measurements; networks only."""
+    if model != "network":
+        return None, None
+    of_run = (measurements["variant"] == variant) & (measurements["width"] == width)
+    known = measurements[of_run]
+    rows = known[known["metric"] == quantity]
+    if rows.empty:
+        raise ValueError(
+            f"nothing is called {quantity} here; besides loss, test_loss, "
+            f"weight_change and weight_distance there are "
+            f"{', '.join(sorted(set(known['metric'])))}"
+        )
+    wide = rows.pivot_table(index="seed", columns="step", values="value").dropna()
+    return wide.columns.to_numpy(), wide.to_numpy()
+
+
+def _seed_band(step, values, stop_step) -> pd.DataFrame:
+    """Median and 10 – 90 % range over seeds (s t), until half the seeds stopped."""
+    last = np.minimum(np.searchsorted(step, stop_step), len(step) - 1)
+    held = np.minimum(np.arange(len(step)), last[:, None])
+    held = np.take_along_axis(values, held[: len(values)], axis=1)
+    running = (last[:, None] >= np.arange(len(step))).mean(0) >= 0.5
+    low, median, high = np.quantile(held[:, running], [0.1, 0.5, 0.9], axis=0)
+    return pd.DataFrame(
+        {
+            "step": step[running],
+            "median": median,
+            "low": low,
+            "high": high,
+            "seeds": len(values),
+        }
+    )
+
+
+# ------------------------------------------------------------------ against width
+
+
+@section
+class Scaling(_Figure):
+    """Metrics against width, log–log, with fitted and predicted power laws.
+
+    The fit is that of the claims: least squares through the statistic of each width,
+    with a bootstrap over seeds for its 95 % interval.
+    """
+
+    kind: Literal["scaling"] = "scaling"
+    reads: ClassVar[tuple[str, ...]] = ()
+    metrics: tuple[Metric, ...]
+    """Metrics shown."""
+    facet: Literal["metric", "variant", "none"] = "metric"
+    """What has a panel of its own; the rest is told apart by colour."""
+    along: Literal["width"] | dict[str, Annotated[float, Field(gt=0)]] = "width"
+    """The abscissa: width, or a number that differs between variants, such as
+    {alpha10: 10, alpha30: 30}; widths are then told apart as variants are."""
+    along_label: str = "width n"
+    """Text of the abscissa."""
+    step: claims.Step = "final"
+    """Of metrics at several steps, which is taken."""
+    statistic: claims.Statistic = "geometric_mean"
+    """What is taken over the seeds."""
+    min_width: Annotated[float, Field(gt=0)] | None = None
+    """Where the fit begins, by default at the smallest abscissa shown."""
+
+    def variants_read(self) -> tuple[str, ...]:
+        """Variants it asks for by name."""
+        return tuple(self.along) if self.along != "width" else self.variants or ()
+
+    def table(
+        self, measurements: pd.DataFrame, arrays: Arrays | None = None
+    ) -> pd.DataFrame:
+        """Seeds, statistic of each width, fitted line with band, predicted line."""
+        del arrays
+        frames, reason = [], "no metric is asked for"
+        for metric in self.metrics:
+            try:
+                series = self._series(measurements, metric.metric)
+            except claims.Missing as missing:
+                reason = str(missing)
+                continue
+            for variant, values in series.groupby("variant", sort=False):
+                for part in self._parts(values, metric):
+                    frames.append(part.assign(variant=variant, metric=metric.metric))
+        if not frames:
+            raise ValueError(f"figure {self.name}: {reason}")
+        columns = ["variant", "metric", "part", "x", "seed", "value", "low", "high"]
+        columns += ["slope", "slope_low", "slope_high", "predicted", "note"]
+        return _table(frames, columns)
+
+    def _series(self, measurements: pd.DataFrame, metric: str) -> pd.DataFrame:
+        """Columns variant, x, seed, value of one metric."""
+        along = None if self.along == "width" else self.along
+        variants = along or self._variants(
+            tuple(dict.fromkeys(measurements["variant"]))
+        )
+        frames = []
+        for variant in variants:
+            reading = claims.read(measurements, metric, self.step, variant, 1, None)
+            rows = reading.values.iloc[:, 0].rename("value").reset_index()
+            rows = rows[rows["width"].isin(self.widths or rows["width"])]
+            rows = rows.assign(variant=variant, x=rows["width"])
+            if along:
+                named = [f"n = {width}" for width in rows["width"]]
+                rows = rows.assign(variant=named, x=along[variant])
+            frames.append(rows[["variant", "x", "seed", "value"]])
+        return pd.concat(frames, ignore_index=True)
+
+    def _fit(self, rows: pd.DataFrame, key: str) -> statistics.ScalingFit:
+        """The power law; variants share their seeds, widths do not."""
+        if self.along == "width":
+            widths, samples = zip(*rows.groupby("x")["value"], strict=True)
+            return statistics.fit_power_law(
+                widths, samples, key, statistic=self.statistic
+            )
+        wide = rows.pivot_table(index="seed", columns="x", values="value").dropna()
+        block = wide.to_numpy()[:, :, None]
+        sample = statistics.bootstrap([block], self.statistic, key, log=True)
+        return statistics.scaling_fit(wide.columns, sample)
+
+    def _parts(self, rows: pd.DataFrame, metric: Metric) -> Iterator[pd.DataFrame]:
+        """Frames of what is drawn of one metric of one variant."""
+        if self.statistic not in statistics.SPREADS:
+            yield rows[["x", "seed", "value"]].assign(part="seed")
+        key = f"{rows['variant'].iloc[0]} {metric.metric}"
+        every = self._fit(rows, key)
+        yield pd.DataFrame(
+            {
+                "part": "statistic",
+                "x": every.widths,
+                "value": every.means,
+                "low": every.means_low,
+                "high": every.means_high,
+            }
+        )
+        fitted = rows[rows["x"] >= (self.min_width or 0)]
+        if fitted.empty:
+            return
+        law = every if len(fitted) == len(rows) else self._fit(fitted, key)
+        predicted = np.nan if metric.predicted is None else metric.predicted
+        yield pd.DataFrame(
+            {
+                "part": "fit",
+                "x": law.grid,
+                "value": law.line,
+                "low": law.band_low,
+                "high": law.band_high,
+                "slope": law.slope,
+                "slope_low": law.slope_low,
+                "slope_high": law.slope_high,
+                "predicted": predicted,
+                "note": law.note or None,
+            }
+        )
+        if np.isfinite(predicted) and np.isfinite(law.slope):
+            line = {"x": law.grid, "value": _through_centre(law, predicted)}
+            yield pd.DataFrame({"part": "predicted", "predicted": predicted, **line})
+
+    def draw(self, table: pd.DataFrame):
+        """One panel for each metric or variant."""
+        from ntkpipe import plotting
+
+        return plotting.scaling(
+            self._named(table),
+            self.facet,
+            {m.metric: _label(m.metric, m.label) for m in self.metrics},
+            self.along_label,
+            self.statistic,
+            self.min_width,
+        )
+
+
+def _through_centre(law: statistics.ScalingFit, slope: float) -> np.ndarray:
+    """The line of a predicted slope through the centre of the fitted one."""
+    centre = np.exp(np.log(law.widths).mean())
+    at_centre = np.exp(law.intercept) * centre**law.slope
+    return at_centre * (law.grid / centre) ** slope
+
+
+# ------------------------------------------------------------------ outputs in time
+
+
+@section
+class Dynamics(_Figure):
+    """Outputs at chosen points against time: network, linearisation, infinite width.
+
+    Of one seed, the infinite-width prediction starts from that network's f(x, 0) and
+    follows gradient descent under the limit kernel; of all seeds, it is the mean over
+    initialisations, and networks are shown by median and 10 – 90 % range.
+    """
+
+    kind: Literal["dynamics"] = "dynamics"
+    train: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3)
+    """Training points shown, counted from 0; those that do not exist are left out."""
+    test: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Test points shown."""
+    output: Annotated[int, Field(ge=0)] = 0
+    """Which output."""
+    seed: Annotated[int, Field(ge=0)] | None = 0
+    """One network, or null for the range over all."""
+    models: tuple[Literal["network", "linearized", "limit"], ...] = (
+        "network",
+        "linearized",
+        "limit",
+    )
+    """Which curves."""
+    log_x: bool = False
+    """Logarithmic axis of time; t = 0 is then left out."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Products it reads."""
+        return ("dataset", *dict.fromkeys(("network", *self.models)))
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """f(x, t) of each point and model: median and 10 – 90 % range over seeds."""
+        del measurements
+        frames = []
+        for variant, width in self._runs(arrays):
+            y = arrays("dataset", variant)["y_train"]
+            network = arrays("network", variant, width)
+            seeds = _seeds(network, self.seed)
+            for model in self.models if len(seeds) else ():
+                outputs = self._outputs(model, arrays, variant, width, network, seeds)
+                for part, indices in (("train", self.train), ("test", self.test)):
+                    step, values = outputs[part]
+                    known = part == "train"  # what is asked for at a test point is not
+                    for point in indices:
+                        if point >= values.shape[2]:
+                            continue
+                        f = values[:, :, point, self.output]
+                        if len(f) == 3 and model == "limit":
+                            low, median, high = f
+                        else:
+                            low, median, high = np.quantile(f, [0.1, 0.5, 0.9], axis=0)
+                        frame = {
+                            "variant": variant,
+                            "width": width,
+                            "point": f"{part} {point + 1}",
+                            "model": model,
+                            "step": step,
+                            "time": step * _rate(network),
+                            "median": median,
+                            "low": low,
+                            "high": high,
+                            "target": y[point, self.output] if known else np.nan,
+                        }
+                        frames.append(pd.DataFrame(frame))
+        columns = ["variant", "width", "point", "model", "step", "time"]
+        return _table(frames, [*columns, "median", "low", "high", "target"])
+
+    def _outputs(self, model, arrays, variant, width, network, seeds):
+        """Steps (t,) and outputs (s t n k) at training and at test points."""
+        if model == "limit":
+            limit = arrays("limit", variant)
+            if self.seed is None:
+                return {
+                    part: (limit["step"], _percentiles(limit, part))
+                    for part in ("train", "test")
+                }
+            return _limit_dynamics(limit, network, arrays("dataset", variant), seeds[0])
+        product = arrays(model, variant, width)
+        return {
+            part: (product["step"], product[f"f_{part}"][seeds])
+            for part in ("train", "test")
+        }
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are variants, columns are widths."""
+        from ntkpipe import plotting
+
+        return plotting.dynamics(self._named(table), self.log_x)
+
+
+def _percentiles(limit, part):
+    """P10, P50 and P90 (3 t n k) of the Gaussian over initialisations."""
+    mean, sd = limit[f"mean_{part}"], limit[f"sd_{part}"][..., None]
+    return np.stack([mean + z * sd for z in (P10, 0, P90)])
+
+
+def _limit_dynamics(limit, network, data, seed):
+    """Gradient descent under the limit kernel from one network's f(x, 0)."""
+    from ntkpipe import linear
+
+    step = network["step"]
+    prediction = linear.predict(
+        limit["ntk_train_train"][:, None, :, None],
+        network["f_train"][seed, 0],
+        data["y_train"],
+        step,
+        _rate(network),
+        ntk_test=limit["ntk_test_train"][:, None, :, None],
+        f0_test=network["f_test"][seed, 0],
+    )
+    return {
+        "train": (step, np.asarray(prediction.f_train)[None]),
+        "test": (step, np.asarray(prediction.f_test)[None]),
+    }
+
+
+@section
+class Modes(_Figure):
+    """Residual along each eigenvector of the kernel at initialisation, against time.
+
+    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i; gradient flow of the linearised
+    model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t/N}.
+    """
+
+    kind: Literal["modes"] = "modes"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
+    modes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 3, 4, 5, 6)
+    """Modes shown, 1 that of the largest eigenvalue; missing ones are left out."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Which network."""
+    log_x: bool = False
+    """Logarithmic axis of time; t = 0 is then left out."""
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """|c_i(t)| measured and predicted, for each width and mode."""
+        del measurements
+        frames = []
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            seeds = _seeds(network, self.seed)
+            if not len(seeds):
+                continue
+            y = arrays("dataset", variant)["y_train"]
+            residual = network["f_train"][seeds[0]] - y  # (t n k)
+            eigenvalues, component = _components(network["ntk"][seeds[0], 0], residual)
+            time = network["step"] * _rate(network)
+            for mode in self.modes:
+                if mode > len(eigenvalues):
+                    continue
+                size, rate = component[:, mode - 1], eigenvalues[mode - 1]
+                frame = {
+                    "variant": variant,
+                    "width": width,
+                    "mode": mode,
+                    "eigenvalue": rate,
+                    "step": network["step"],
+                    "time": time,
+                    "component": size,
+                    "predicted": size[0] * np.exp(-rate * time),
+                }
+                frames.append(pd.DataFrame(frame))
+        columns = ["variant", "width", "mode", "eigenvalue", "step", "time"]
+        return _table(frames, [*columns, "component", "predicted"])
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are variants, columns are widths."""
+        from ntkpipe import plotting
+
+        return plotting.modes(self._named(table), self.log_x)
+
+
+def _components(ntk, residual):
+    """Eigenvalues of Θ/N, descending, and size (t i) of the residual along each."""
+    rows = ntk.shape[0] * ntk.shape[1]
+    eigenvalues, vectors = np.linalg.eigh(ntk.reshape(rows, rows) / ntk.shape[0])
+    # a traced kernel has n rows for n·k residuals: the size is over the outputs
+    along = vectors.T @ residual.reshape(len(residual), rows, -1)
+    return eigenvalues[::-1], np.linalg.norm(along, axis=-1)[:, ::-1]
+
+
+# ------------------------------------------------------------------ functions of x
+
+
+@section
+class FunctionBand(_Figure):
+    """Trained networks over the input, with P10, P50, P90 of the limiting Gaussian."""
+
+    kind: Literal["function_band"] = "function_band"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network", "limit")
+    axis: Axis = "angle"
+    """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
+    output: Annotated[int, Field(ge=0)] = 0
+    """Which output."""
+    seeds: Annotated[int, Field(ge=0)] = 10
+    """How many networks are drawn one by one."""
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """Final outputs of networks, their percentiles, those of the limit, the data.
+
+        Percentiles over networks are given where there are 20 or more.
+        """
+        del measurements
+        frames, seen = [], set()
+        for variant, width in self._runs(arrays):
+            data = arrays("dataset", variant)
+            x = _coordinate(data["x_test"], self.axis)
+            network = arrays("network", variant, width)
+            f = network["f_test"][_seeds(network, None), -1, :, self.output]
+            common = {"variant": variant, "width": width}
+            for seed, values in enumerate(f[: self.seeds]):
+                frames.append(_curve(x, values, part="network", seed=seed, **common))
+            if len(f) >= 20:
+                for name, q in (("P10", 0.1), ("P50", 0.5), ("P90", 0.9)):
+                    values = np.quantile(f, q, axis=0)
+                    frames.append(_curve(x, values, part=f"networks {name}", **common))
+            if variant not in seen:
+                seen.add(variant)
+                frames += self._reference(data, arrays("limit", variant), x, variant)
+        columns = ["variant", "width", "part", "seed", "x", "value"]
+        return _table(frames, columns)
+
+    def _reference(self, data, limit, x, variant):
+        """Percentiles of the limit and the training points, at width 0."""
+        common = {"variant": variant, "width": 0}
+        mean, sd = limit["mean_test"][-1, :, self.output], limit["sd_test"][-1]
+        quantiles = (("P10", P10), ("P50", 0.0), ("P90", P90))
+        x_train = _coordinate(data["x_train"], self.axis)
+        y_train = data["y_train"][:, self.output]
+        return [
+            _curve(x, mean + z * sd, part=f"limit {name}", **common)
+            for name, z in quantiles
+        ] + [_curve(x_train, y_train, part="data", **common)]
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are variants, columns are widths."""
+        from ntkpipe import plotting
+
+        return plotting.function_band(self._named(table), self.axis)
+
+
+@section
+class KernelSlice(_Figure):
+    """Θ(x₀, x) against x for each network, before and after training, and the limit."""
+
+    kind: Literal["kernel_slice"] = "kernel_slice"
+    axis: Axis = "angle"
+    """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
+    points: Literal["test", "train"] = "test"
+    """Where the slice is taken; kernels after training exist at training points."""
+    anchor: Annotated[int, Field(ge=0)] = 0
+    """Which training point is x₀, counted from 0."""
+    seeds: Annotated[int, Field(ge=1)] = 10
+    """How many networks are drawn."""
+    limit: bool = True
+    """Whether the limit kernel is drawn."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Products it reads."""
+        return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """Θ(x₀, x) of each network and of the limit (width 0)."""
+        del measurements
+        frames, seen = [], set()
+        name = "ntk_test_train" if self.points == "test" else "ntk"
+        for variant, width in self._runs(arrays):
+            data = arrays("dataset", variant)
+            x = _coordinate(data[f"x_{self.points}"], self.axis)
+            network = arrays("network", variant, width)
+            self._check_anchor(len(data["x_train"]))
+            common = {
+                "variant": variant,
+                "x0": _coordinate(data["x_train"], self.axis)[self.anchor],
+            }
+            moments = {"before": 0, "after": -1}
+            if network[name].shape[1] == 1:
+                del moments["after"]
+            for seed in _seeds(network, None)[: self.seeds]:
+                for when, index in moments.items():
+                    values = _scalar(network[name][seed, index])[:, self.anchor]
+                    curve = _curve(x, values, seed=seed, width=width, when=when)
+                    frames.append(curve.assign(**common))
+            if self.limit and variant not in seen:
+                seen.add(variant)
+                limit = arrays("limit", variant)[f"ntk_{self.points}_train"]
+                values = limit[:, self.anchor]
+                curve = _curve(x, values, seed=0, width=0, when="limit")
+                frames.append(curve.assign(**common))
+        columns = ["variant", "width", "when"]
+        return _table(frames, [*columns, "seed", "x0", "x", "value"])
+
+    def _check_anchor(self, points: int) -> None:
+        if self.anchor >= points:
+            raise ValueError(
+                f"figure {self.name}: anchor {self.anchor} is no training point: "
+                f"there are {points}, counted from 0"
+            )
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are variants, columns are widths."""
+        from ntkpipe import plotting
+
+        return plotting.kernel_slice(self._named(table), self.axis)
+
+
+def _coordinate(x, axis: Axis):
+    """The angle of points (m d) in their first two coordinates, or the first."""
+    if axis == "x":
+        return x[:, 0]
+    if x.shape[1] < 2:
+        raise ValueError("points of one coordinate have no angle: say `axis: x`")
+    return np.arctan2(x[:, 1], x[:, 0])
+
+
+def _curve(x, values, **columns) -> pd.DataFrame:
+    """Values over the coordinate, ascending."""
+    order = np.argsort(x, kind="stable")
+    return pd.DataFrame({**columns, "x": x[order], "value": values[order]})
+
+
+# ------------------------------------------------------------------ kernels
+
+
+@section
+class Heatmap(_Figure):
+    """Kernel matrices side by side: before and after training, change, limit."""
+
+    kind: Literal["heatmap"] = "heatmap"
+    kernel: Literal["ntk", "nngp"] = "ntk"
+    """The tangent kernel, or the last layer's (NNGP)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Which network."""
+    limit: bool = True
+    """Whether the limit kernel is shown."""
+    order: Literal["given", "angle"] = "given"
+    """Order of the training points."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Products it reads."""
+        return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """Entries of each kernel, traced over outputs; rows and columns from 1."""
+        del measurements
+        frames = []
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            seeds = _seeds(network, self.seed)
+            if not len(seeds):
+                continue
+            before, after = (
+                _kernel(network, self.kernel, seeds[0], when) for when in (0, -1)
+            )
+            matrices = {"before": before, "after": after, "change": after - before}
+            if self.limit:
+                limit = arrays("limit", variant)[f"{self.kernel}_train_train"]
+                matrices["limit"] = limit
+            x = arrays("dataset", variant)["x_train"]
+            order = np.arange(len(x))
+            if self.order == "angle":
+                order = np.argsort(_coordinate(x, "angle"), kind="stable")
+            row, column = np.indices(before.shape) + 1
+            for part, matrix in matrices.items():
+                frame = {
+                    "variant": variant,
+                    "width": width,
+                    "part": part,
+                    "row": row.ravel(),
+                    "column": column.ravel(),
+                    "value": matrix[np.ix_(order, order)].ravel(),
+                }
+                frames.append(pd.DataFrame(frame))
+        columns = ["variant", "width", "part", "row", "column", "value"]
+        return _table(frames, columns)
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are runs, columns are kernels."""
+        from ntkpipe import plotting
+
+        return plotting.heatmap(self._named(table), self.kernel)
+
+
+@section
+class Spectrum(_Figure):
+    """Eigenvalues of the kernel over N against their index, log–log."""
+
+    kind: Literal["spectrum"] = "spectrum"
+    kernel: Literal["ntk", "nngp"] = "ntk"
+    """The tangent kernel, or the last layer's (NNGP)."""
+    when: tuple[Literal["before", "after"], ...] = ("before", "after")
+    """Before or after training, or both."""
+    limit: bool = True
+    """Whether the limit kernel is drawn."""
+    predicted: float | None = None
+    """Predicted slope, drawn as a dashed line."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Products it reads."""
+        return ("network", "limit") if self.limit else ("network",)
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """Median and 10 – 90 % range over seeds of each eigenvalue, limit at width 0.
+
+        Eigenvalues that are rounding (below N·eps of the largest) are left out.
+        """
+        del measurements
+        frames, seen = [], set()
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            seeds = _seeds(network, None)
+            for when in self.when if len(seeds) else ():
+                index = {"before": 0, "after": -1}[when]
+                kernels = [_kernel(network, self.kernel, s, index) for s in seeds]
+                common = {"variant": variant, "width": width, "when": when}
+                frames.append(_eigenvalues(np.stack(kernels)).assign(**common))
+            if self.limit and variant not in seen:
+                seen.add(variant)
+                limit = arrays("limit", variant)[f"{self.kernel}_train_train"]
+                common = {"variant": variant, "width": 0, "when": "limit"}
+                frames.append(_eigenvalues(limit[None]).assign(**common))
+        columns = ["variant", "width", "when", "index", "median", "low", "high"]
+        return _table(frames, columns)
+
+    def draw(self, table: pd.DataFrame):
+        """One column for each variant."""
+        from ntkpipe import plotting
+
+        return plotting.spectrum(self._named(table), self.kernel, self.predicted)
+
+
+def _eigenvalues(kernels) -> pd.DataFrame:
+    """Eigenvalues of kernels (s n n) over N, descending, those above rounding."""
+    values = np.linalg.eigvalsh(kernels)[:, ::-1] / kernels.shape[-1]
+    low, median, high = np.quantile(values, [0.1, 0.5, 0.9], axis=0)
+    rounding = kernels.shape[-1] * np.finfo(kernels.dtype).eps * median[0]
+    frame = pd.DataFrame({"median": median, "low": low, "high": high})
+    frame.insert(0, "index", np.arange(1, len(median) + 1))
+    return frame[frame["low"] > rounding]
+
+
+Figure = Annotated[
+    Trajectories
+    | Scaling
+    | Dynamics
+    | Modes
+    | FunctionBand
+    | KernelSlice
+    | Heatmap
+    | Spectrum,
+    Field(discriminator="kind"),
+]
+
+
+# ------------------------------------------------------------------ shared
+
+
+def _rate(network) -> float:
+    """Learning rate η: time is η · step."""
+    return float(network["learning_rate"])
+
+
+def _seeds(network, seed: int | None) -> np.ndarray:
+    """Indices of the networks that did not diverge, or of the one asked for."""
+    kept = np.flatnonzero(~network["diverged"])
+    if seed is None:
+        return kept
+    if seed >= len(network["diverged"]):
+        raise ValueError(
+            f"there is no seed {seed}: there are {len(network['diverged'])}, from 0"
+        )
+    return kept[kept == seed]
+
+
+def _scalar(kernel):
+    """Trace over outputs of (m, k, n, k), divided by k: (m, n)."""
+    return np.einsum("mknk->mn", kernel) / kernel.shape[1]
+
+
+def _kernel(network, name, seed, when):
+    """One kernel (n n) of a network: of its seed, at its first or last snapshot."""
+    kernel = network[name][seed, when]
+    return _scalar(kernel) if name == "ntk" else kernel
+
+
+def _label(name: str, label: str | None) -> str:
+    """What a quantity is called on an axis."""
+    if label:
+        return label
+    base, _, index = name.partition("/")
+    if base == "weight_change" and index:
+        return f"relative weight change of {index}"
+    known = LABELS.get(base, base.replace("_", " "))
+    return f"{known}, {index}" if index else known
+
+
+def _table(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """One table of the frames, with these columns even where there is none."""
+    frames = [frame.reindex(columns=columns) for frame in frames]
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(frames, ignore_index=True)

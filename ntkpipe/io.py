@@ -1,0 +1,302 @@
+"""Products on disk: written atomically, checked when read.
+
+A product is a `.npz` (never a pickle) or a `.csv` that carries what made it: product,
+study, variant, width, the settings it was made with (`spec`) and the versions.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+FORMAT = 1
+# What each product holds: its arrays and their axes; one letter is one length.
+PRODUCTS: dict[str, dict[str, str]] = {
+    "dataset": {
+        "x_train": "n d",
+        "y_train": "n k",
+        "x_test": "m d",
+        "y_test": "m k",
+    },
+    "network": {
+        "learning_rate": "",
+        "step": "t",
+        "loss": "s t",
+        "f_train": "s t n k",
+        "f_test": "s t m k",
+        "layer": "l",
+        "weight_norm": "s l",
+        "weight_change": "s t l",
+        "snapshot": "p",
+        "ntk": "s p n q n q",
+        "ntk_test_train": "s 1 m q n q",
+        "nngp": "s p n n",
+        "feature_change": "s p h",
+        "stop_step": "s",
+        "converged": "s",
+        "diverged": "s",
+        "seed": "s",
+    },
+    "linearized": {
+        "step": "t",
+        "loss": "s t",
+        "f_train": "s t n k",
+        "f_test": "s t m k",
+        "weight_change": "s t",
+        "seed": "s",
+    },
+    "limit": {
+        "nngp_train_train": "n n",
+        "nngp_test_train": "m n",
+        "nngp_test_test": "m m",
+        "ntk_train_train": "n n",
+        "ntk_test_train": "m n",
+        "ntk_test_test": "m m",
+        "step": "t",
+        "mean_train": "t n k",
+        "mean_test": "t m k",
+        "sd_train": "t n",
+        "sd_test": "t m",
+        "cov_test": "m m",
+    },
+}
+TABLES: dict[str, tuple[str, ...]] = {
+    "constancy": ("variant", "width", "seed", "step", "metric", "value"),
+    "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),
+    "claims": (
+        "claim",
+        "says",
+        "source",
+        "estimate",
+        "ci_low",
+        "ci_high",
+        "expected",
+        "tolerance",
+        "n",
+        "verdict",
+    ),
+}
+# A diverged network has no finite numbers; `diverged` says so instead.
+MAY_DIVERGE = ("network", "linearized")
+
+
+class ProductError(Exception):
+    """A product or a user's file can't be used; the message says what to do."""
+
+
+class Product(NamedTuple):
+    """A product as it was read: `meta` says what made it."""
+
+    meta: dict[str, Any]
+    data: Any  # dict of arrays, or a DataFrame
+
+    @property
+    def key(self) -> tuple:
+        """(product, variant, width)."""
+        return self.meta["product"], self.meta.get("variant"), self.meta.get("width")
+
+
+def save(path: str | Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None:
+    """Write a product as `.npz`, its meta data within, at once or not at all."""
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    meta = {"format": FORMAT, **meta}
+    _check_arrays(str(path), meta["product"], arrays)
+    text = np.array(json.dumps(meta, sort_keys=True))
+    with atomic(path) as file:
+        np.savez(file, allow_pickle=False, meta=text, **arrays)
+
+
+def save_table(path: str | Path, table: pd.DataFrame, meta: dict) -> None:
+    """Write a product as `.csv`; its first line, a comment, is the meta data."""
+    body = table.to_csv(index=False, lineterminator="\n")
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    head = json.dumps({"format": FORMAT, **meta, "sha256": digest}, sort_keys=True)
+    with atomic(path) as file:
+        file.write(f"# {head}\n{body}".encode())
+
+
+def load(path: str | Path) -> Product:
+    """Read a product, refusing what is damaged or is no product."""
+    try:
+        product = _load_table(path) if str(path).endswith(".csv") else _load(path)
+        if product.meta.get("format") != FORMAT:
+            raise ValueError(f"format {product.meta.get('format')}, not {FORMAT}")
+    except FileNotFoundError as error:
+        raise ProductError(f"{path} does not exist: run the rule that makes it") from (
+            error
+        )
+    except (
+        ValueError,  # includes UnicodeDecodeError and json.JSONDecodeError
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+        pd.errors.ParserError,
+    ) as error:
+        raise ProductError(
+            f"{path} is damaged ({_one_line(error)}): delete it and run again"
+        ) from error
+    return product
+
+
+def check(path: str | Path, product: Product, expected: dict) -> None:
+    """Refuse a product that was made for something else than `expected` says."""
+    for name, value in expected.items():
+        if product.meta.get(name) != value:
+            raise ProductError(
+                f"{path} was made with another {name} ({product.meta.get(name)!r}, "
+                f"not {value!r}): delete it and run again"
+            )
+
+
+def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
+    """Read a user's arrays x_train, y_train, x_test, y_test, or say what is wrong.
+
+    Each is a finite number array of two axes (one axis counts as one column).
+    """
+    names = tuple(PRODUCTS["dataset"])
+    wanted = f"expected a .npz of the arrays {', '.join(names)}, (n d) or (n,)"
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not a .npz file")
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+            packed = sum(member.compress_size for member in archive.infolist())
+        if size > 2**33 or size > 1000 * max(packed, 1):
+            raise ValueError(f"unpacks to {size:,} bytes")
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in names if name not in archive.files]
+            if missing:
+                raise ValueError(
+                    f"no {', '.join(missing)}; it has {', '.join(archive.files)[:200]}"
+                )
+            arrays = {name: archive[name] for name in names}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiu":
+                raise ValueError(f"{name} holds {array.dtype}, not numbers")
+            if array.ndim not in (1, 2) or array.size == 0:
+                raise ValueError(f"{name} has the shape {array.shape}")
+            arrays[name] = array.astype(float).reshape(len(array), -1)
+            if not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} holds NaN or infinity")
+        _axes("dataset", arrays)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ProductError(f"{path}: {_one_line(error)}; {wanted}") from error
+    return arrays
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name whole, or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write(path: str | Path, write_to: Callable[[IO[bytes]], None]) -> None:
+    """Write a file whole, or not at all, with `write_to(file)`."""
+    with atomic(path) as file:
+        write_to(file)
+
+
+def _load(path) -> Product:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    meta = json.loads(str(arrays.pop("meta")))
+    _check_arrays(str(path), meta["product"], arrays)
+    return Product(meta, arrays)
+
+
+def _load_table(path) -> Product:
+    head, _, body = Path(path).read_bytes().partition(b"\n")
+    if not head.startswith(b"# {"):
+        raise ValueError("no meta data in its first line")
+    meta = json.loads(head[2:])
+    if hashlib.sha256(body).hexdigest() != meta.pop("sha256"):
+        raise ValueError("its checksum is wrong")
+    table = pd.read_csv(io.BytesIO(body))
+    missing = set(TABLES[meta["product"]]) - set(table.columns)
+    if missing:
+        raise ValueError(f"no columns {sorted(missing)}")
+    return Product(meta, table)
+
+
+def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> None:
+    schema = PRODUCTS[product]
+    if set(arrays) != set(schema):
+        raise ValueError(
+            f"a {product} has the arrays {sorted(schema)}, not {sorted(arrays)}"
+        )
+    _axes(product, arrays)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and product not in MAY_DIVERGE:
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} of {path} holds NaN or infinity")
+    if product == "network":
+        steady = ~arrays["diverged"]
+        for name in ("loss", "f_train", "f_test", "weight_change", "ntk"):
+            if not np.isfinite(arrays[name][steady]).all():
+                raise ValueError(
+                    f"{name} of {path} holds NaN or infinity in a network that is "
+                    "not marked as diverged"
+                )
+
+
+def _axes(product: str, arrays: dict[str, np.ndarray]) -> None:
+    """Hold the arrays' shapes against the schema: one letter, one length."""
+    lengths: dict[str, int] = {"1": 1}
+    for name, axes in PRODUCTS[product].items():
+        shape, letters = arrays[name].shape, axes.split()
+        if len(shape) != len(letters) or any(
+            lengths.setdefault(letter, length) != length
+            for letter, length in zip(letters, shape, strict=True)
+        ):
+            raise ValueError(f"{name} has the shape {shape}, not ({axes})")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

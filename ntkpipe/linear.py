@@ -1,0 +1,249 @@
+"""The linearised model f_lin(w) = f(w₀) + J(w₀)(w − w₀), trained in closed form.
+
+Under L = 1/(2N) Σ‖f(x_i) − y_i‖² (mean over points, sum over outputs) every
+eigendirection of Θ/N, with eigenvalue λ, evolves by itself. Everything the model
+does is therefore in two functions of λ, which `gain` states:
+
+    residual      f_t − y = U r_t(λ) Uᵀ (f₀ − y)
+    displacement  w_t − w₀ = −(1/N) Jᵀ U g_t(λ) Uᵀ (f₀ − y),   g_t = (1 − r_t)/λ
+
+Source: Lee et al. 2019 (1902.06720), equations 8–11; momentum as optax.sgd has it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+STEP_BITS = 31
+"""Heavy ball is raised to powers below 2**STEP_BITS."""
+
+
+class Linearized(NamedTuple):
+    """The linearised model at the asked steps; times are the leading axis."""
+
+    f_train: jax.Array
+    f_test: jax.Array | None
+    loss: jax.Array
+    weight_change: jax.Array
+
+
+@partial(jax.jit, static_argnames=("momentum", "flow"))
+def gain(
+    eigenvalues: ArrayLike,
+    step: ArrayLike,
+    learning_rate: ArrayLike,
+    momentum: float = 0.0,
+    flow: bool = False,
+) -> tuple[jax.Array, jax.Array]:
+    """Residual factor r_t(λ) and displacement g_t(λ) = (1 − r_t)/λ.
+
+    Gradient descent r = (1 − ηλ)ᵗ, gradient flow r = e^{−ηtλ}, heavy ball the power
+    of its matrix; g → its limit (ηt without momentum) for λ → 0.
+
+    Args:
+        eigenvalues: (n,) of Θ/N.
+        step: () or (t,) number of steps; inf is allowed and means the
+            pseudo-inverse: directions of zero eigenvalue stay where they are.
+        learning_rate: η; the time of the flow is η · step.
+        momentum: β of v ← βv + ∇L, w ← w − ηv.
+        flow: gradient flow instead of descent.
+
+    Returns:
+        r and g, (n,) or (t, n).
+    """
+    if momentum and flow:
+        raise ValueError(
+            "gradient flow has no momentum: leave out `momentum`, or leave out `flow`"
+        )
+    eigenvalues = jnp.asarray(eigenvalues, float)
+    step = jnp.asarray(step, float)[..., None]
+    if momentum:
+        residual, displacement = _heavy_ball(eigenvalues, step, learning_rate, momentum)
+    elif flow:
+        residual, displacement = _flow(eigenvalues, step, learning_rate)
+    else:
+        residual, displacement = _descent(eigenvalues, step, learning_rate)
+    endless = jnp.isinf(step)
+    moves = eigenvalues > _rounding(eigenvalues)
+    limit = jnp.where(moves, 1 / jnp.where(moves, eigenvalues, 1), 0)
+    return (
+        jnp.where(endless, jnp.where(moves, 0, 1), residual),
+        jnp.where(endless, limit, displacement),
+    )
+
+
+def _rounding(eigenvalues: jax.Array) -> jax.Array:
+    """Size below which an eigenvalue of a symmetric matrix is rounding."""
+    eps = jnp.finfo(eigenvalues.dtype).eps
+    return eigenvalues.shape[-1] * eps * jnp.abs(eigenvalues).max(-1, keepdims=True)
+
+
+def _flow(eigenvalues, step, learning_rate):
+    """r = e^{−λt} and g; expm1 keeps the digits of 1 − r where λt is small."""
+    time = learning_rate * jnp.where(jnp.isinf(step), 0, step)
+    zero = eigenvalues == 0
+    displacement = -jnp.expm1(-eigenvalues * time) / jnp.where(zero, 1, eigenvalues)
+    return jnp.exp(-eigenvalues * time), jnp.where(zero, time, displacement)
+
+
+def _descent(eigenvalues, step, learning_rate):
+    """r = (1 − ηλ)ᵗ = ±exp(t log|1 − ηλ|), with the sign apart where ηλ > 1."""
+    step = jnp.where(jnp.isinf(step), 0, step)
+    x = learning_rate * eigenvalues
+    # |1 − x| is 1 − x or 1 − (2 − x): log1p is exact where it is close to 1
+    shift = jnp.where(x > 1, 2 - x, x)
+    # ηλ = 1 is solved by the first step; −inf · 0 would be NaN before it
+    exponent = jnp.where(step == 0, 0, step * jnp.log1p(-shift))
+    odd = (x > 1) & (step % 2 == 1)
+    size = jnp.exp(exponent)
+    zero = eigenvalues == 0
+    displacement = jnp.where(odd, 1 + size, -jnp.expm1(exponent))
+    displacement = displacement / jnp.where(zero, 1, eigenvalues)
+    return (
+        jnp.where(odd, -size, size),
+        jnp.where(zero, learning_rate * step, displacement),
+    )
+
+
+def _heavy_ball(eigenvalues, step, learning_rate, momentum):
+    """First column of the t-th power of the step matrix on (r, u, g).
+
+    u' = βu + r, r' = r − ηλu', g' = g + ηu'. Repeated squaring needs no
+    eigenvectors, which do not exist at critical damping, and carrying g along needs
+    no division by λ.
+    """
+    eta, beta = learning_rate, momentum
+    x = eta * eigenvalues
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+    matrix = jnp.array(
+        [
+            [1 - x, -beta * x, zero],
+            [one, beta * one, zero],
+            [eta * one, eta * beta * one, one],
+        ]
+    )
+    count = jnp.where(jnp.isinf(step), 0, step).astype(int)
+    start = jnp.zeros((3, *jnp.broadcast_shapes(count.shape, x.shape)), x.dtype)
+
+    def advance(bit, carry):
+        power, state = carry
+        # powers commute, so the bits of the step may be applied in any order
+        moved = jnp.einsum("ijn,j...n->i...n", power, state)
+        state = jnp.where((count >> bit) & 1, moved, state)
+        return jnp.einsum("ijn,jkn->ikn", power, power), state
+
+    _, state = jax.lax.fori_loop(0, STEP_BITS, advance, (matrix, start.at[0].set(1)))
+    return state[0], state[2]
+
+
+def _eigh(ntk: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Eigenvalues and eigenvectors of Θ/N, Θ (n, k, n, k) as a matrix."""
+    rows = ntk.shape[0] * ntk.shape[1]
+    return jnp.linalg.eigh(ntk.reshape(rows, rows) / ntk.shape[0])
+
+
+@partial(jax.jit, static_argnames=("momentum", "flow"))
+def predict(
+    ntk: ArrayLike,
+    f0: ArrayLike,
+    y: ArrayLike,
+    step: ArrayLike,
+    learning_rate: ArrayLike,
+    *,
+    momentum: float = 0.0,
+    flow: bool = False,
+    ntk_test: ArrayLike | None = None,
+    f0_test: ArrayLike | None = None,
+    alpha: ArrayLike = 1.0,
+) -> Linearized:
+    """Outputs, loss and distance travelled of the linearised model.
+
+    f(t) = y + U r_t Uᵀ(f₀ − y), f*(t) = f*₀ − (1/N) Θ_* U g_t Uᵀ(f₀ − y),
+    ‖w_t − w₀‖² = (1/N) Σ λ g_t² c² with c = Uᵀ(f₀ − y) and Θ/N = UΛUᵀ.
+
+    Args:
+        ntk: (n, k, n, k), or (n, 1, n, 1) traced: Θ ⊗ I_k.
+        f0: (n, k) outputs at the parameters of the expansion.
+        y: (n, k) labels.
+        step: (t,) numbers of steps; inf for the fixed point.
+        learning_rate: η; the time of the flow is η · step.
+        momentum: β of v ← βv + ∇L, w ← w − ηv.
+        flow: gradient flow instead of descent.
+        ntk_test: (m, k, n, k) or (m, 1, n, 1), with f0_test.
+        f0_test: (m, k), with ntk_test.
+        alpha: output scale, f = αh, ntk that of h, loss divided by α²: the outputs
+            obey the same equation for every α and the weights move 1/α as far.
+
+    Returns:
+        f_train (t, n, k), f_test (t, m, k) or None, loss (t,), weight_change (t,).
+    """
+    if (ntk_test is None) != (f0_test is None):
+        raise ValueError("give both `ntk_test` and `f0_test`, or neither")
+    ntk, f0, y = (jnp.asarray(a, float) for a in (ntk, f0, y))
+    points, outputs = f0.shape
+    _check(ntk, (points, outputs, points, outputs), "ntk")
+    eigenvalues, vectors = _eigh(ntk)
+    # (n·k, 1) for the full kernel, (n, k) for a traced one
+    start = vectors.T @ (f0 - y).reshape(len(eigenvalues), -1)
+    residual, displacement = gain(
+        eigenvalues, jnp.asarray(step, float).ravel(), learning_rate, momentum, flow
+    )
+    left = residual[..., None] * start
+    moved = displacement[..., None] * start
+    f_test = None
+    if ntk_test is not None:
+        ntk_test, f0_test = jnp.asarray(ntk_test, float), jnp.asarray(f0_test, float)
+        _check(ntk_test, (len(f0_test), outputs, points, outputs), "ntk_test")
+        rows = ntk_test.reshape(-1, len(eigenvalues)) @ vectors / points
+        f_test = f0_test - (rows @ moved).reshape(-1, *f0_test.shape)
+    # rounding may leave an eigenvalue of zero slightly negative
+    travelled = (jnp.maximum(eigenvalues, 0)[:, None] * moved**2).sum((1, 2))
+    return Linearized(
+        f_train=y + (vectors @ left).reshape(-1, *y.shape),
+        f_test=f_test,
+        loss=(left**2).sum((1, 2)) / (2 * points),
+        weight_change=jnp.sqrt(travelled / points) / alpha,
+    )
+
+
+def _check(ntk: jax.Array, full: tuple[int, ...], name: str) -> None:
+    """Raise where a kernel is neither full nor traced."""
+    traced = (full[0], 1, full[2], 1)
+    if ntk.shape not in (full, traced):
+        raise ValueError(
+            f"`{name}` must be {full}, or {traced} if traced over outputs, to go "
+            f"with the outputs given; it is {ntk.shape}"
+        )
+
+
+def max_learning_rate(ntk: ArrayLike, momentum: float = 0.0) -> float:
+    """Stability limit of the linearised model, 2(1 + β)/λ_max(Θ/N).
+
+    Args:
+        ntk: (n, k, n, k), or (n, 1, n, 1) traced.
+        momentum: β of v ← βv + ∇L, w ← w − ηv.
+    """
+    ntk = jnp.asarray(ntk, float)
+    rows = ntk.shape[0] * ntk.shape[1]
+    largest = jnp.linalg.eigvalsh(ntk.reshape(rows, rows) / ntk.shape[0])[-1]
+    return float(2 * (1 + momentum) / largest)
+
+
+def linearize(apply: Callable, params: Any) -> Callable:
+    """f_lin(w, x) = f(w₀, x) + J(w₀, x)(w − w₀), in weight space.
+
+    Args:
+        apply: f(params, x).
+        params: w₀, any tree of arrays.
+    """
+
+    def f_lin(moved, x):
+        change = jax.tree.map(jnp.subtract, moved, params)
+        value, slope = jax.jvp(lambda p: apply(p, x), (params,), (change,))
+        return value + slope
+
+    return f_lin

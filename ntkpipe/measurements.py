@@ -1,0 +1,224 @@
+"""From arrays to one tidy table: variant, width, seed, step, metric, value.
+
+A metric with an index has it after a slash (`weight_change/W2`). Values of networks
+that diverged are left out, `diverged` says how many there are.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ntkpipe import constancy, linear
+from ntkpipe.empirical import matrix
+
+Arrays = Mapping[str, np.ndarray]
+COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
+
+
+def kernels(
+    network: Arrays, data: Arrays, limit: Arrays | None, learning_rate: float
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """How the kernel moves: metric → (steps, values (s steps)).
+
+    Args:
+        network: what training recorded.
+        data: training points and targets.
+        limit: infinite-width kernels, where there are any.
+        learning_rate: η, held against the largest stable one.
+    """
+    ntk, snapshot = network["ntk"], network["snapshot"]
+    theta = matrix(ntk)
+    start = theta[:, :1]
+    k = ntk.shape[-1]
+    # the Σ part is the last layer's kernel, once for each output; Σ̇ is the rest
+    sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
+    sigma = sigma.reshape(theta.shape)
+    trace = np.trace(theta, axis1=-2, axis2=-1)
+    points = len(data["x_train"])
+    ends = [0] if len(snapshot) == 1 else [0, -1]
+    low, high = constancy.extreme_eigenvalues(theta[:, ends] / points)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        metrics = {
+            "ntk_change": constancy.relative_change(start, theta),
+            "ntk_cosine": constancy.cosine_distance(start, theta),
+            "nngp_change": constancy.relative_change(sigma[:, :1], sigma),
+            "ntk_rest_change": constancy.relative_change(
+                (theta - sigma)[:, :1], theta - sigma
+            ),
+            "ntk_trace_ratio": trace / trace[:, :1],
+            "ntk_inflation": trace / trace[:, :1] - 1,
+            "ntk_alignment": constancy.alignment(
+                constancy.traced(ntk), data["y_train"]
+            ),
+            "feature_change": network["feature_change"][..., -1],
+        }
+        at_ends = {
+            "ntk_min": low,
+            "ntk_max": high,
+            "ntk_condition": high / low,
+            "learning_rate_relative": learning_rate * high / 2,
+        }
+    for layer in range(network["feature_change"].shape[-1]):
+        metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
+    if limit is not None:
+        infinite = limit["ntk_train_train"]
+        metrics["ntk_limit_error"] = constancy.relative_change(
+            infinite, constancy.traced(ntk)
+        )
+    result = {name: (snapshot, values) for name, values in metrics.items()}
+    return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
+
+
+def trajectories(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """How far the weights and the loss went: metric → (steps, values (s steps))."""
+    step, last = network["step"], network["step"][-1:]
+    at = np.searchsorted(step, network["snapshot"])
+    moved, norm = network["weight_change"], network["weight_norm"][:, None]
+    distance = np.linalg.norm(moved, axis=-1)
+    size = np.linalg.norm(norm, axis=-1)
+    result = {
+        "loss": (step[at], network["loss"][:, at]),
+        "loss_ratio": (last, network["loss"][:, -1:] / network["loss"][:, :1]),
+        "loss_growth": (
+            last,
+            network["loss"].max(1, keepdims=True) / network["loss"][:, :1],
+        ),
+        "weight_distance": (step[at], distance[:, at]),
+        "weight_change": (step[at], (distance / size)[:, at]),
+        "converged": (last, network["converged"][:, None].astype(float)),
+    }
+    for index, name in enumerate(network["layer"]):
+        relative = moved[..., index] / norm[..., index]
+        result[f"weight_change/{name}"] = (step[at], relative[:, at])
+    reached = np.where(network["converged"], network["stop_step"], np.nan)
+    return result | {"stop_step": (last, reached[:, None])}
+
+
+def gaps(
+    network: Arrays, other: Arrays, name: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """sup_t of the root mean square of f_network − f_other, over training and test.
+
+    `other` has f_train, f_test of the same steps. Networks that stopped before the
+    last step are compared while they ran.
+    """
+    last = network["step"][-1:]
+    ran = network["step"] <= network["stop_step"][:, None]
+    result = {}
+    for points, suffix in (("f_train", ""), ("f_test", "_test")):
+        gap = np.sqrt(np.mean((network[points] - other[points]) ** 2, axis=(-2, -1)))
+        sup = np.where(ran, gap, 0).max(1, keepdims=True)
+        result[f"{name}_gap{suffix}"] = (last, sup)
+    return result
+
+
+def limit_dynamics(
+    network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
+) -> dict[str, np.ndarray]:
+    """Each network's outputs as the infinite-width kernel moves them from f(w₀)."""
+    kernel = limit["ntk_train_train"][:, None, :, None]
+    test = limit["ntk_test_train"][:, None, :, None]
+    rows = [
+        linear.predict(
+            kernel,
+            f_train,
+            data["y_train"],
+            network["step"],
+            learning_rate,
+            flow=flow,
+            ntk_test=test,
+            f0_test=f_test,
+        )
+        for f_train, f_test in zip(
+            network["f_train"][:, 0], network["f_test"][:, 0], strict=True
+        )
+    ]
+    return {
+        "f_train": np.stack([r.f_train for r in rows]),
+        "f_test": np.stack([r.f_test for r in rows]),
+    }
+
+
+def modes(network: Arrays, data: Arrays, learning_rate: float, count: int):
+    """Decay rate of the residual along eigenvectors of H(w₀), over its eigenvalue.
+
+    The rate minimises Σ_t (log|c(t)/c(0)| + rate·t)² over the recorded times at which
+    the mode is between 90 % and 5 % of where it began; 1 is what gradient flow of the
+    linearised model gives.
+    """
+    points = len(data["x_train"])
+    time = learning_rate * network["step"]
+    theta = matrix(network["ntk"])[:, 0] / points
+    residual = (network["f_train"] - data["y_train"]).reshape(
+        *network["f_train"].shape[:2], -1
+    )
+    values, vectors = np.linalg.eigh(theta)
+    # np.linalg.eigh ascends; mode 1 is the fastest
+    values, vectors = values[:, ::-1], vectors[..., ::-1]
+    share = np.abs(np.einsum("sni,stn->sti", vectors, residual))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.log(share / share[:, :1])
+        inside = (log < np.log(0.9)) & (log > np.log(0.05))
+        weight = np.where(inside, time[:, None], 0.0)
+        rate = -np.nansum(weight * np.where(inside, log, 0), 1) / np.sum(
+            weight * time[:, None], 1
+        )
+        ratio = rate / values
+    last = network["step"][-1:]
+    return {
+        f"mode_rate/{i + 1}": (last, ratio[:, i : i + 1])
+        for i in range(min(count, ratio.shape[1]))
+    }
+
+
+def against_limit(
+    network: Arrays, limit: Arrays, count: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """z = (f(x_i) − μ_i)/σ_i of trained networks at `count` test points.
+
+    μ and σ are the infinitely wide ensemble's at the last step.
+    """
+    chosen = np.unique(
+        np.round(np.linspace(0, network["f_test"].shape[2] - 1, count)).astype(int)
+    )
+    mean, sd = limit["mean_test"][-1, :, 0], limit["sd_test"][-1]
+    z = (network["f_test"][:, -1, :, 0] - mean) / sd
+    last = network["step"][-1:]
+    return {f"limit_z/{i}": (last, z[:, i : i + 1]) for i in chosen}
+
+
+def tidy(
+    metrics: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    seeds: np.ndarray,
+    diverged: np.ndarray,
+    variant: str,
+    width: int,
+) -> pd.DataFrame:
+    """Metrics as rows; those of diverged networks and undefined ones are left out."""
+    frames = []
+    for metric, (steps, values) in metrics.items():
+        steps, values = np.broadcast_arrays(np.asarray(steps), values)
+        frame = pd.DataFrame(
+            {
+                "variant": variant,
+                "width": width,
+                "seed": np.repeat(seeds, steps.shape[1]),
+                "step": steps.ravel(),
+                "metric": metric,
+                "value": np.asarray(values, float).ravel(),
+            }
+        )
+        kept = np.isfinite(frame["value"]) & ~np.repeat(diverged, steps.shape[1])
+        frames.append(frame[kept])
+    fate = pd.DataFrame(
+        {
+            "variant": variant,
+            "width": width,
+            "seed": seeds,
+            "step": 0,
+            "metric": "diverged",
+            "value": diverged.astype(float),
+        }
+    )
+    return pd.concat([*frames, fate], ignore_index=True)[list(COLUMNS)]

@@ -1,0 +1,228 @@
+"""Multilayer perceptrons in the abc-parametrisations of Yang & Hu (2021)."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Annotated, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import Field
+
+from ntkpipe import infinite
+from ntkpipe.activations import ACTIVATIONS
+from ntkpipe.section import section
+
+Array = jax.Array
+Layer = dict[str, Array]  # w (fan_in fan_out) and, with biases, b (fan_out,)
+Params = tuple[tuple[Layer, ...], ...]  # one network, or the two of `double`
+
+
+class Exponents(NamedTuple):
+    """Weight n^−a·w with w ~ N(0, n^−2b), learned at the rate η·n^−c; n the width."""
+
+    a: float
+    b: float
+    c: float
+
+
+# μP and mean_field are one parametrisation written in two ways:
+# (a, b, c) and (a + θ, b − θ, c − 2θ) train alike for every θ (Yang & Hu, §3).
+PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {
+    "ntk": {
+        "input": Exponents(0.0, 0.0, 0.0),
+        "hidden": Exponents(0.5, 0.0, 0.0),
+        "output": Exponents(0.5, 0.0, 0.0),
+        "bias": Exponents(0.0, 0.0, 0.0),
+        "output_bias": Exponents(0.0, 0.0, 0.0),
+    },
+    "standard": {
+        "input": Exponents(0.0, 0.0, 0.0),
+        "hidden": Exponents(0.0, 0.5, 0.0),
+        "output": Exponents(0.0, 0.5, 0.0),
+        "bias": Exponents(0.0, 0.0, 0.0),
+        "output_bias": Exponents(0.0, 0.0, 0.0),
+    },
+    "mup": {
+        "input": Exponents(-0.5, 0.5, 0.0),
+        "hidden": Exponents(0.0, 0.5, 0.0),
+        "output": Exponents(0.5, 0.5, 0.0),
+        "bias": Exponents(-0.5, 0.5, 0.0),
+        "output_bias": Exponents(0.0, 0.0, 0.0),
+    },
+    "mean_field": {
+        "input": Exponents(0.0, 0.0, -1.0),
+        "hidden": Exponents(0.5, 0.0, -1.0),
+        "output": Exponents(1.0, 0.0, -1.0),
+        "bias": Exponents(0.0, 0.0, -1.0),
+        "output_bias": Exponents(0.5, -0.5, -1.0),
+    },
+}
+
+
+class Scale(NamedTuple):
+    """z = w·(h W) + b·β, where W and β learn lr_w and lr_b times as fast as η."""
+
+    w: float
+    b: float
+    lr_w: float
+    lr_b: float
+
+
+Site = Callable[[str, Array, Layer, Scale], Array]
+
+
+def dense(name: str, h: Array, layer: Layer, scale: Scale) -> Array:
+    """z = w·h W + b·β: the one operation that networks are written in.
+
+    `MLP.apply` calls it for each layer through its argument `site`, which is where
+    `ntkpipe.empirical` listens.
+    """
+    del name
+    z = scale.w * (h @ layer["w"])
+    return z + scale.b * layer["b"] if "b" in layer else z
+
+
+@section
+class MLP:
+    """A multilayer perceptron, h ↦ φ(scale·h W + scale·β) `depth` times, then linear.
+
+    The literature's L counts weight layers: L = depth + 1.
+    """
+
+    kind: Literal["mlp"] = "mlp"
+    depth: Annotated[int, Field(ge=1, le=64)] = 1
+    """Number of hidden layers."""
+    activation: Literal[tuple(ACTIVATIONS)] = "relu"
+    """Non-linearity of the hidden layers."""
+    parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"
+    """Row of the table of exponents: what of a weight's size is learned."""
+    init: Literal["normal", "torch"] = "normal"
+    """`normal`: N(0, 1); `torch`: weights and biases U(−1, 1)/√fan_in, as nn.Linear."""
+    W_std: Annotated[float, Field(gt=0)] = 1.0
+    """Standard deviation σ_w of weight × √fan_in (factor on U(−1, 1) for `torch`)."""
+    b_std: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation σ_b of the biases; 0 leaves them out."""
+    alpha: Annotated[float, Field(gt=0)] = 1.0
+    """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
+    zero_output: Literal["none", "subtract", "double"] = "none"
+    """f(w₀) = 0 by subtracting a frozen copy, or by a twin with the opposite sign."""
+
+    def init_params(
+        self, key: Array, width: int, d: int, k: int, dtype=float
+    ) -> Params:
+        """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
+        sizes = [d, *[width] * self.depth, k]
+        shapes = [
+            shape
+            for fans in pairwise(sizes)
+            for shape in ((fans, fans[1:]) if self.b_std > 0 else (fans,))
+        ]
+        # one draw for all layers: compiling a draw takes longer than drawing
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        numbers = iter(
+            part.reshape(shape)
+            for part, shape in zip(
+                jnp.split(self._draw(key, int(ends[-1]), dtype), ends[:-1]),
+                shapes,
+                strict=True,
+            )
+        )
+        layers = []
+        for index, fan_in in enumerate(sizes[:-1]):
+            w_std, b_std = self._std(index, fan_in, width)
+            layer = {"w": w_std * next(numbers)}
+            if self.b_std > 0:
+                layer["b"] = b_std * next(numbers)
+            layers.append(layer)
+        return (tuple(layers),) * (2 if self.zero_output == "double" else 1)
+
+    def _draw(self, key: Array, count: int, dtype) -> Array:
+        if self.init == "torch":
+            return jax.random.uniform(key, (count,), dtype, -1.0, 1.0)
+        return jax.random.normal(key, (count,), dtype)
+
+    def apply(self, params: Params, x: Array, site: Site = dense) -> Array:
+        """h(x; w), (n d) → (n k), before the output scale α."""
+        outputs = []
+        for copy, layers in enumerate(params):
+            h = x
+            for index, layer in enumerate(layers):
+                z = site(f"{index + 1}.{copy}", h, layer, self.scale(index, layer))
+                h = ACTIVATIONS[self.activation](z) if index < self.depth else z
+            outputs.append(h)
+        if len(outputs) == 1:
+            return outputs[0]
+        plus, minus = outputs
+        return (plus - minus) / math.sqrt(2)
+
+    def infinite(self, x1, x2=None) -> infinite.Kernels:
+        """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
+        if self.parameterization != "ntk" or self.init != "normal":
+            raise ValueError(
+                "the infinite-width kernels are those of `parameterization: ntk` with "
+                f"`init: normal`, not of {self.parameterization} with {self.init}"
+            )
+        return infinite.kernels(
+            x1,
+            x2,
+            depth=self.depth,
+            activation=self.activation,
+            W_std=self.W_std,
+            b_std=self.b_std,
+        )
+
+    def scale(self, index: int, layer: Layer) -> Scale:
+        """Multipliers and relative learning rates of weight layer `index` (from 0)."""
+        fan_in, fan_out = layer["w"].shape
+        width = fan_out if index == 0 else fan_in
+        weight, bias = self._exponents(index)
+        w, b = width**-weight.a, width**-bias.a
+        if self.parameterization != "standard":
+            w_std, b_std = self._fixed_std(index, fan_in)
+            w, b = w * w_std, b * b_std
+        if "b" not in layer:
+            b = 0.0
+        return Scale(w, b, width**-weight.c, width**-bias.c)
+
+    def learning_rates(self, params: Params):
+        """Relative learning rates n^−c, a tree of floats like `params`."""
+        return tuple(
+            tuple(
+                {"w": s.lr_w, "b": s.lr_b} if "b" in layer else {"w": s.lr_w}
+                for layer, s in (
+                    (layer, self.scale(i, layer)) for i, layer in enumerate(layers)
+                )
+            )
+            for layers in params
+        )
+
+    def _exponents(self, index: int) -> tuple[Exponents, Exponents]:
+        row = PARAMETERIZATIONS[self.parameterization]
+        if index == 0:
+            return row["input"], row["bias"]
+        if index == self.depth:
+            return row["output"], row["output_bias"]
+        return row["hidden"], row["bias"]
+
+    def _fixed_std(self, index: int, fan_in: int) -> tuple[float, float]:
+        """σ_w and σ_b, with the part of fan_in that the exponents do not hold.
+
+        The input dimension is no width: its 1/√d stands beside σ_w.
+        """
+        w_std = self.W_std / math.sqrt(fan_in) if index == 0 else self.W_std
+        b_std = self.b_std / math.sqrt(fan_in) if self.init == "torch" else self.b_std
+        return w_std, b_std
+
+    def _std(self, index: int, fan_in: int, width: int) -> tuple[float, float]:
+        """Standard deviations of the raw weights and biases at initialisation."""
+        weight, bias = self._exponents(index)
+        w_std, b_std = width**-weight.b, width**-bias.b
+        if self.parameterization == "standard":
+            fixed_w, fixed_b = self._fixed_std(index, fan_in)
+            w_std, b_std = w_std * fixed_w, b_std * fixed_b
+        return w_std, b_std
+
+
+Model = MLP

@@ -1,0 +1,923 @@
+"""Drawing: tidy tables in, matplotlib figures out; no statistics and no files.
+
+One look for all figures is in `STYLE`. Figures are made without pyplot, so that none
+is kept behind and no display is asked for.
+"""
+
+import contextlib
+import string
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import CenteredNorm, LinearSegmentedColormap, Normalize, to_hex
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from ntkpipe import io
+
+PAGE = 8.0  # inches: the width of a page
+INK, GREY = "#262626", "#767676"
+
+STYLE: dict[str, Any] = {
+    **sns.axes_style("ticks"),
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "axes.titlelocation": "left",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "mathtext.fontset": "dejavusans",
+    "axes.formatter.use_mathtext": True,
+    "axes.formatter.limits": (-3, 4),
+    "savefig.dpi": 160,
+    # the same bytes on every run
+    "svg.hashsalt": "ntkpipe",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+
+NETWORK, LINEARIZED, LIMIT = "-", (0, (4, 2)), (0, (1, 1.4))
+MODELS = {
+    "network": ("network", NETWORK),
+    "linearized": ("its linearised model", LINEARIZED),
+    "limit": ("infinite width", LIMIT),
+}
+TIME = {"step": "gradient steps", "time": "time t = η · step"}
+STATISTICS = {
+    "geometric_mean": "geometric mean",
+    "median": "median",
+    "mean": "mean",
+    "std": "standard deviation over seeds",
+    "variance": "variance over seeds",
+}
+# no yellow end: it can't be seen on white
+WIDTHS = LinearSegmentedColormap.from_list(
+    "widths", mpl.colormaps["viridis"](np.linspace(0.86, 0.0, 256))
+)
+
+
+METADATA: dict[str, dict[str, str | None]] = {
+    # neither dates nor versions: the bytes depend on the figure only
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """The bytes of a figure as png, svg or pdf."""
+    if kind not in METADATA:
+        raise ValueError(f"figures are png, svg or pdf, not {kind}")
+    stream = BytesIO()
+    with style():
+        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+            # laid out once: each drawing would move the panels a little further
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        figure.savefig(stream, format=kind, metadata=METADATA[kind])
+    return stream.getvalue()
+
+
+def save(figure: Figure, paths: Iterable[str | PathLike[str]]) -> None:
+    """Write a figure to all paths, whose endings say how, each whole or not at all."""
+    for path in paths:
+        body = encode(figure, Path(path).suffix.removeprefix("."))
+        io.write(path, lambda file, body=body: file.write(body))
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+# ------------------------------------------------------------------ the kinds
+
+
+def trajectories(
+    table: pd.DataFrame,
+    panels: Sequence[tuple[str, str, bool]],
+    x: str,
+    log_x: bool,
+) -> Figure:
+    """Median and range against steps; (quantity, label, log) of each column."""
+    if table.empty:
+        return nothing("all networks of this figure diverged")
+    variants, widths = _unique(table, "variant"), sorted(set(table["width"]))
+    colors = width_colors(widths)
+    with style():
+        figure, axes = _grid(len(variants), len(panels), height=2.7, sharex="row")
+        for row, variant in enumerate(variants):
+            for column, (quantity, label, log) in enumerate(panels):
+                ax = axes[row, column]
+                part = _where(table, variant=variant, quantity=quantity)
+                _bands(ax, part, colors)
+                if log_x:
+                    ax.set_xscale("log", nonpositive="mask")
+                if log:
+                    _log_y(ax, part[part["model"] == "network"])
+                else:
+                    ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
+                ax.set(xlabel=TIME[x], ylabel=_wrap(label))
+        _titles(axes, variants, [""] * len(panels))
+        handles = [
+            Line2D([], [], color=colors[width], label=_width_label(table, width))
+            for width in widths
+        ]
+        handles += _model_handles(_unique(table, "model"))
+        if table["seeds"].max() > 1:
+            handles.append(_range_handle())
+        _legend(figure, handles)
+    return figure
+
+
+def _bands(ax: Axes, part: pd.DataFrame, colors: Mapping[int, str]) -> None:
+    """Lines of all widths; the linearised model lies dashed over its network."""
+    for (width, model), curve in part.groupby(["width", "model"]):
+        network = model == "network"
+        ax.plot(
+            "x",
+            "median",
+            data=curve,
+            color=colors[width] if network else _darker(colors[width]),
+            linestyle=MODELS[model][1],
+            linewidth=1.8 if network else 1.2,
+            zorder=2 if network else 3,
+        )
+        if network and curve["seeds"].max() > 1:
+            ax.fill_between(
+                curve["x"],
+                curve["low"],
+                curve["high"],
+                color=colors[width],
+                alpha=0.18,
+                linewidth=0,
+            )
+        if network:
+            end = curve.iloc[-1]
+            ax.plot(end["x"], end["median"], "o", color=colors[width], ms=3.2, zorder=4)
+
+
+def scaling(
+    table: pd.DataFrame,
+    facet: str,
+    labels: Mapping[str, str],
+    along: str,
+    statistic: str,
+    min_width: float | None,
+) -> Figure:
+    """Seeds, statistic, fit and prediction; panels by `facet`, colours by the rest."""
+    pairs = table[["variant", "metric"]].drop_duplicates()
+    panel_of = pairs[facet] if facet != "none" else pd.Series("", pairs.index)
+    hues = [c for c in ("variant", "metric") if c != facet]
+    hue_of = list(pairs[hues].itertuples(index=False, name=None))
+    colors = dict(
+        zip(dict.fromkeys(hue_of), _categories(len(set(hue_of))), strict=True)
+    )
+    # only what differs is said in the legend
+    told = [column for column in hues if pairs[column].drop_duplicates().size > 1]
+    panels = list(dict.fromkeys(panel_of))
+    lines = 1 + 2.2 * panel_of.value_counts().max()
+    columns = min(len(panels), 3)
+    with style():
+        figure, axes = _grid(
+            -(-len(panels) // columns),
+            columns,
+            height=2.9 + 0.16 * lines,
+            sharey=facet == "variant",
+        )
+        for ax, name in zip(axes.flat, panels, strict=False):
+            inside = pairs[panel_of == name]
+            handles = []
+            for pair in inside.itertuples(index=False):
+                part = _where(table, variant=pair.variant, metric=pair.metric)
+                color = colors[tuple(getattr(pair, column) for column in hues)]
+                names = [getattr(pair, column) for column in told]
+                said = ", ".join(labels.get(n, n) for n in names)
+                handles.append(_power_law(ax, part, color, said, columns > 2))
+            metrics = set(inside["metric"])
+            ax.set_ylabel(
+                _wrap(labels[metrics.pop()]) if len(metrics) == 1 else "value"
+            )
+            shown = sorted(set(_where(table, part="statistic")["x"]))
+            _width_axis(ax, shown, along)
+            ax.set_yscale("log", nonpositive="mask")
+            _log_ticks(ax)
+            if _has_unfitted(table, min_width):
+                left, right = ax.get_xlim()[0], _between(shown, min_width)
+                ax.axvspan(left, right, color="#f1f1f1", zorder=0)
+                ax.set_xlim(left=left)
+            ax.legend(
+                handles=handles,
+                loc="upper left",
+                # below the axis' label, which is 36 points high with its ticks
+                bbox_to_anchor=(0, 0),
+                bbox_transform=ax.transAxes
+                + ScaledTranslation(0, -0.5, figure.dpi_scale_trans),
+                borderaxespad=0,
+                borderpad=0,
+                handlelength=1.6,
+            )
+            if facet == "variant" and len(panels) > 1:
+                ax.set_title(name)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        if len(panels) > 1:
+            _letters(axes.flat[: len(panels)])
+        _legend(figure, _scaling_handles(table, statistic, min_width))
+    return figure
+
+
+def _has_unfitted(table: pd.DataFrame, min_width: float | None) -> bool:
+    return min_width is not None and bool(min_width > table["x"].min())
+
+
+def _between(shown: Sequence[float], edge: float) -> float:
+    """The middle, on a logarithmic axis, between what is fitted and what is not."""
+    above = [x for x in shown if x >= edge] or [edge]
+    return float(np.sqrt(max(x for x in shown if x < edge) * min(above)))
+
+
+def _power_law(
+    ax: Axes, part: pd.DataFrame, color: str, name: str, narrow: bool
+) -> Line2D:
+    """Draw one power law and return its line for the legend."""
+    seed, mean, fit, predicted = (
+        part[part["part"] == kind] for kind in ("seed", "statistic", "fit", "predicted")
+    )
+    ax.plot("x", "value", ".", data=seed, color=color, alpha=0.4, ms=4.5, mew=0)
+    ax.plot("x", "value", "o", data=mean, color=color, ms=5.5, mec="white", zorder=5)
+    if seed.empty:
+        ax.vlines(mean["x"], mean["low"], mean["high"], color=color, linewidth=1.2)
+    ax.fill_between(
+        fit["x"], fit["low"], fit["high"], color=color, alpha=0.25, linewidth=0
+    )
+    ax.plot("x", "value", data=fit, color=color)
+    ax.plot("x", "value", data=predicted, color=INK, lw=1, ls=LINEARIZED, zorder=4)
+    lines = [f"{_wrap(name, 36 if narrow else 48)}:"] if name else []
+    lines.append((",\n" if narrow else ", ").join(_slope_words(fit)))
+    return Line2D([], [], color=color, label="\n".join(lines))
+
+
+def _slope_words(fit: pd.DataFrame) -> list[str]:
+    """Such as: slope −0.98 [−1.02, −0.95]; predicted −1."""
+    if fit.empty:
+        return ["no width in the fitted range"]
+    first = fit.iloc[0]
+    if np.isnan(first["slope"]):
+        return [f"no slope: {first['note']}" if pd.notna(first["note"]) else "no slope"]
+    words = [f"slope {number(first['slope'])}"]
+    if np.isfinite(first["slope_low"]):
+        words[0] += f" [{number(first['slope_low'])}, {number(first['slope_high'])}]"
+    if np.isfinite(first["predicted"]):
+        words.append("predicted " + _minus(f"{first['predicted']:g}"))
+    return words
+
+
+def _scaling_handles(table, statistic, min_width) -> list[Any]:
+    points = {"color": GREY, "ls": ""}
+    name = STATISTICS[statistic]
+    handles = [Line2D([], [], marker="o", mec="white", ms=6, label=name, **points)]
+    if (table["part"] == "seed").any():
+        handles.append(
+            Line2D([], [], marker=".", alpha=0.6, label="one seed", **points)
+        )
+    handles.append(Line2D([], [], color=GREY, label="fit"))
+    if table.loc[table["part"] == "fit", "low"].notna().any():
+        handles.append(Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval"))
+    if (table["part"] == "predicted").any():
+        dashed = {"color": INK, "lw": 1, "ls": LINEARIZED}
+        handles.append(Line2D([], [], label="predicted slope", **dashed))
+    if _has_unfitted(table, min_width):
+        label = f"not fitted (below {min_width:g})"
+        handles.append(Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
+    return handles
+
+
+def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:
+    """f(x, t) of each point: colour is the point, line style the model."""
+    if table.empty:
+        return nothing("all networks of this figure diverged")
+    variants, widths = _unique(table, "variant"), sorted(set(table["width"]))
+    points = _unique(table, "point")
+    colors = dict(zip(points, _categories(len(points)), strict=True))
+    with style():
+        figure, axes = _grid(
+            len(variants), len(widths), height=2.7, sharex="row", sharey="row"
+        )
+        for ax, part in _facets(axes, table, variants, widths):
+            for (point, model), curve in part.groupby(["point", "model"], sort=False):
+                network = model == "network"
+                ax.plot(
+                    "time",
+                    "median",
+                    data=curve,
+                    color=colors[point] if network else _darker(colors[point]),
+                    linestyle=MODELS[model][1],
+                    linewidth=2.2 if network else 1.3,
+                    alpha=0.75 if network else 1,
+                    zorder=2 if network else 3,
+                )
+                if network and (curve["high"] > curve["low"]).any():
+                    ax.fill_between(
+                        curve["time"],
+                        curve["low"],
+                        curve["high"],
+                        color=colors[point],
+                        alpha=0.15,
+                        linewidth=0,
+                    )
+                if network and curve["target"].notna().all():
+                    ax.plot(
+                        curve["time"].iloc[-1],
+                        curve["target"].iloc[0],
+                        marker="D",
+                        color=colors[point],
+                        mec="white",
+                        ms=6,
+                        clip_on=False,
+                        zorder=5,
+                    )
+            if log_x:
+                ax.set_xscale("log", nonpositive="mask")
+            ax.set(xlabel=TIME["time"], ylabel="output f(x, t)")
+        _titles(axes, variants, [f"n = {width}" for width in widths])
+        _outer(axes)
+        handles = [
+            Line2D([], [], color=colors[point], label=f"{_point_name(point)}")
+            for point in points
+        ]
+        handles += _model_handles(_unique(table, "model"))
+        handles.append(
+            Line2D([], [], ls="", marker="D", color=GREY, mec="white", label="target y")
+        )
+        if (table["high"] > table["low"]).any():
+            handles.append(_range_handle())
+        _legend(figure, handles)
+    return figure
+
+
+def modes(table: pd.DataFrame, log_x: bool) -> Figure:
+    """|c_i(t)|, solid, with its predicted exponential, dashed."""
+    if table.empty:
+        return nothing("the network of this figure diverged")
+    variants, widths = _unique(table, "variant"), sorted(set(table["width"]))
+    shown = sorted(set(table["mode"]))
+    colors = dict(zip(shown, _sequence(len(shown)), strict=True))
+    with style():
+        figure, axes = _grid(
+            len(variants), len(widths), height=2.8, sharex="row", sharey="row"
+        )
+        for ax, part in _facets(axes, table, variants, widths):
+            for mode, curve in part.groupby("mode"):
+                ax.plot("time", "component", data=curve, color=colors[mode], alpha=0.85)
+                ax.plot(
+                    "time",
+                    "predicted",
+                    data=curve,
+                    color=_darker(colors[mode]),
+                    linestyle=LINEARIZED,
+                    linewidth=1.1,
+                )
+            if log_x:
+                ax.set_xscale("log", nonpositive="mask")
+            ax.set(xlabel=TIME["time"], ylabel=r"residual $|v_i\cdot(f(t)-y)|$")
+        for row, variant in enumerate(variants):
+            inside = table[table["variant"] == variant]
+            sizes = inside.loc[inside["component"] > 0, "component"]
+            for ax in axes[row]:
+                ax.set_yscale("log", nonpositive="mask")
+                if len(sizes):
+                    # predictions go on below what the network reaches
+                    # and rounding is not shown
+                    low = max(sizes.min() / 3, sizes.max() * 1e-13)
+                    ax.set_ylim(low, sizes.max() * 3)
+                _log_ticks(ax)
+        _titles(axes, variants, [f"n = {width}" for width in widths])
+        _outer(axes)
+        handles = [
+            Line2D([], [], color=colors[mode], label=f"mode {mode}") for mode in shown
+        ]
+        handles += [
+            Line2D([], [], color=GREY, label="network"),
+            Line2D(
+                [],
+                [],
+                color=INK,
+                lw=1.1,
+                ls=LINEARIZED,
+                label=r"predicted $e^{-\lambda_i t/N}$",
+            ),
+        ]
+        _legend(figure, handles)
+    return figure
+
+
+def function_band(table: pd.DataFrame, axis: str) -> Figure:
+    """Networks as thin lines, the limit's percentiles dashed, data as dots."""
+    runs = table[table["width"] > 0]
+    if runs.empty:
+        return nothing("all networks of this figure diverged")
+    variants, widths = _unique(table, "variant"), sorted(set(runs["width"]))
+    colors = width_colors(widths)
+    with style():
+        figure, axes = _grid(
+            len(variants), len(widths), height=2.9, sharex=True, sharey="row"
+        )
+        for ax, part in _facets(axes, table, variants, widths):
+            width = int(part["width"].iloc[0])
+            variant = part["variant"].iloc[0]
+            reference = _where(table, variant=variant, width=0)
+            _lines(ax, part[part["part"] == "network"], colors[width], alpha=0.45)
+            limit = reference[reference["part"].str.startswith("limit")]
+            _percentiles(ax, part, "networks", _darker(colors[width]), "-", 1.6)
+            _percentiles(ax, limit, "limit", INK, LINEARIZED, 1.5)
+            ax.plot(
+                "x",
+                "value",
+                "o",
+                data=reference[reference["part"] == "data"],
+                color=_categories(4)[3],
+                mec="white",
+                ms=6.5,
+                zorder=5,
+            )
+            _coordinate_axis(ax, axis)
+            ax.set_ylabel("output f(x) after training")
+        _titles(axes, variants, [f"n = {width}" for width in widths])
+        _outer(axes)
+        handles = [
+            Line2D([], [], color=GREY, lw=0.8, label="one network (colour: width)")
+        ]
+        if runs["part"].str.startswith("networks").any():
+            handles.append(
+                Line2D([], [], color=INK, lw=1.6, label="P10, P50, P90 of networks")
+            )
+        handles += [
+            Line2D(
+                [],
+                [],
+                color=INK,
+                lw=1.5,
+                ls=LINEARIZED,
+                label="P10, P50, P90 at infinite width",
+            ),
+            Line2D(
+                [],
+                [],
+                color=_categories(4)[3],
+                marker="o",
+                mec="white",
+                ls="",
+                ms=6.5,
+                label="training points",
+            ),
+        ]
+        _legend(figure, handles)
+    return figure
+
+
+def kernel_slice(table: pd.DataFrame, axis: str) -> Figure:
+    """Θ(x₀, x) of each network: dashed before, solid after training; limit black."""
+    runs = table[table["width"] > 0]
+    if runs.empty:
+        return nothing("all networks of this figure diverged")
+    variants, widths = _unique(table, "variant"), sorted(set(runs["width"]))
+    moments = _unique(runs, "when")
+    before, after = (
+        sns.color_palette("colorblind")[0],
+        sns.color_palette("colorblind")[1],
+    )
+    colors = {"before": before, "after": after}
+    styles = (
+        {"before": LINEARIZED, "after": "-"} if len(moments) > 1 else {"before": "-"}
+    )
+    with style():
+        figure, axes = _grid(
+            len(variants), len(widths), height=2.9, sharex=True, sharey="row"
+        )
+        for ax, part in _facets(axes, table, variants, widths):
+            variant = part["variant"].iloc[0]
+            for when in moments:
+                curves = part[part["when"] == when]
+                _lines(ax, curves, colors[when], alpha=0.55, ls=styles[when])
+            limit = _where(table, variant=variant, width=0)
+            ax.plot("x", "value", data=limit, color=INK, linewidth=1.5, zorder=4)
+            ax.axvline(part["x0"].iloc[0], color=GREY, lw=0.9, ls=LIMIT, zorder=1)
+            _coordinate_axis(ax, axis)
+            ax.set_ylabel("kernel Θ(x₀, x)")
+        _titles(axes, variants, [f"n = {width}" for width in widths])
+        _outer(axes)
+        names = {"before": "one network, before training", "after": "after training"}
+        handles = [
+            Line2D([], [], color=colors[w], lw=1.1, ls=styles[w], label=names[w])
+            for w in moments
+        ]
+        if (table["width"] == 0).any():
+            handles.append(Line2D([], [], color=INK, lw=1.5, label="infinite width"))
+        handles.append(Line2D([], [], color=GREY, lw=0.9, ls=LIMIT, label="x₀"))
+        _legend(figure, handles)
+    return figure
+
+
+def heatmap(table: pd.DataFrame, kernel: str) -> Figure:
+    """Matrices side by side: kernels of a row on one scale, the change on its own."""
+    if table.empty:
+        return nothing("the network of this figure diverged")
+    runs = list(dict.fromkeys(zip(table["variant"], table["width"], strict=True)))
+    parts = _unique(table, "part")
+    symbol = {"ntk": "Θ", "nngp": "Σ"}[kernel]
+    names = {
+        "before": f"{symbol} before training",
+        "after": f"{symbol} after training",
+        "change": "change",
+        "limit": f"{symbol}, infinite width",
+    }
+    cell = PAGE / len(parts)
+    with style():
+        figure, axes = _grid(
+            len(runs), len(parts), height=cell * 1.08, width=PAGE + 1.2
+        )
+        for row, (variant, width) in enumerate(runs):
+            run = _where(table, variant=variant, width=width)
+            shared = run.loc[run["part"] != "change", "value"]
+            norm = Normalize(min(shared.min(), 0), shared.max())
+            for ax, part in zip(axes[row], parts, strict=True):
+                matrix = run[run["part"] == part].pivot_table(
+                    index="row", columns="column", values="value"
+                )
+                change = part == "change"
+                image = ax.imshow(
+                    matrix,
+                    cmap="vlag" if change else "mako",
+                    norm=CenteredNorm() if change else norm,
+                    extent=(0.5, len(matrix) + 0.5, len(matrix) + 0.5, 0.5),
+                    interpolation="nearest",
+                )
+                ax.grid(False)
+                ax.set_title(names[part] if row == 0 else "")
+                ax.set(xlabel="point j", ylabel="point i")
+                _index_ticks(ax, len(matrix))
+                if change:
+                    _bar(figure, image, ax)
+            same = [
+                a for a, part in zip(axes[row], parts, strict=True) if part != "change"
+            ]
+            _bar(figure, ScalarMappable(norm, "mako"), same[-1])
+            several = len({v for v, _ in runs}) > 1
+            lead = f"{variant}\n" if several else ""
+            axes[row, 0].set_ylabel(f"{lead}n = {width}\npoint i")
+        for ax in axes[:, 1:].flat:
+            ax.set_ylabel("")
+        for ax in axes[:-1].flat:
+            ax.set_xlabel("")
+    return figure
+
+
+def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figure:
+    """Eigenvalues against index; colour is width, dashed before training."""
+    if table.empty:
+        return nothing("all networks of this figure diverged")
+    variants = _unique(table, "variant")
+    widths = sorted(set(table.loc[table["width"] > 0, "width"]))
+    colors = width_colors(widths)
+    moments = [w for w in ("before", "after") if (table["when"] == w).any()]
+    styles = dict(zip(moments[::-1], ("-", LINEARIZED), strict=False))
+    symbol = {"ntk": "Θ", "nngp": "Σ"}[kernel]
+    few = table["index"].max() <= 64
+    with style():
+        figure, axes = _grid(
+            1, len(variants), height=3.5, width=5.6 if len(variants) == 1 else PAGE + 1
+        )
+        for ax, variant in zip(axes[0], variants, strict=True):
+            part = table[table["variant"] == variant]
+            for (width, when), curve in part.groupby(["width", "when"]):
+                limit = width == 0
+                color = INK if limit else colors[width]
+                ax.plot(
+                    "index",
+                    "median",
+                    data=curve,
+                    color=color,
+                    linestyle=LIMIT if limit else styles[when],
+                    linewidth=1.8 if limit else 1.4,
+                    marker="o" if few and not limit else None,
+                    ms=2.6,
+                    zorder=4 if limit else 2,
+                )
+                if not limit and (curve["high"] > curve["low"]).any():
+                    ax.fill_between(
+                        curve["index"],
+                        curve["low"],
+                        curve["high"],
+                        color=color,
+                        alpha=0.13,
+                        linewidth=0,
+                    )
+            if predicted is not None:
+                top = part[part["index"] == 1]["median"].max()
+                index = np.array([1, part["index"].max()])
+                ax.plot(
+                    index, 2 * top * index**predicted, color=GREY, lw=1, ls=LINEARIZED
+                )
+            ax.set_xscale("log")
+            ax.set_yscale("log", nonpositive="mask")
+            _log_ticks(ax)
+            ax.set(xlabel="index of the eigenvalue", ylabel=f"eigenvalue of {symbol}/N")
+            _index_axis(ax, int(table["index"].max()))
+        _titles(axes, [""], variants if len(variants) > 1 else [""])
+        handles = [Line2D([], [], color=colors[w], label=f"n = {w}") for w in widths]
+        if len(moments) > 1:
+            handles += [
+                Line2D([], [], color=GREY, ls=styles[w], label=f"{w} training")
+                for w in moments
+            ]
+        if (table["width"] == 0).any():
+            handles.append(
+                Line2D([], [], color=INK, ls=LIMIT, lw=1.8, label="infinite width")
+            )
+        if predicted is not None:
+            text = f"predicted slope {_minus(f'{predicted:g}')}"
+            handles.append(Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text))
+        if (table["high"] > table["low"]).any():
+            handles.append(_range_handle())
+        _legend(figure, handles)
+    return figure
+
+
+def nothing(reason: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    with style():
+        figure = Figure(figsize=(PAGE, 1.2), layout="constrained")
+        figure.text(0.5, 0.5, f"Nothing to draw: {reason}.", ha="center", va="center")
+    return figure
+
+
+# ------------------------------------------------------------------ colours, words
+
+
+def width_colors(widths: Sequence[int]) -> dict[int, str]:
+    """Light and narrow to dark and wide, in the order of widths."""
+    return dict(zip(widths, _sequence(len(widths)), strict=True))
+
+
+def _sequence(count: int) -> list[str]:
+    at = [0.5] if count == 1 else np.linspace(0, 1, count)
+    return [to_hex(color) for color in WIDTHS(at)]
+
+
+def _categories(count: int) -> list[str]:
+    """Colour-blind safe; more than ten points are told apart by order only."""
+    if count > 10:
+        return _sequence(count)
+    return [to_hex(color) for color in sns.color_palette("colorblind", count)]
+
+
+def _darker(color: str) -> str:
+    return to_hex(sns.dark_palette(color, 10)[6])
+
+
+def number(value: float) -> str:
+    """Two decimals and a real minus sign."""
+    return _minus(f"{value:.2f}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _wrap(label: str, length: int = 34) -> str:
+    """A long label on two lines, broken at the space nearest its middle."""
+    if len(label) <= length:
+        return label
+    spaces = [i for i, letter in enumerate(label) if letter == " "]
+    middle = min(spaces, key=lambda i: abs(i - len(label) / 2), default=None)
+    return label if middle is None else f"{label[:middle]}\n{label[middle + 1 :]}"
+
+
+def _width_label(table: pd.DataFrame, width: int) -> str:
+    rows = table[table["width"] == width]
+    lost, kept = rows["diverged"].max(), rows["seeds"].max()
+    return f"n = {width}" + (f" ({lost} of {lost + kept} diverged)" if lost else "")
+
+
+def _point_name(point: str) -> str:
+    part, _, index = point.partition(" ")
+    return f"{'training' if part == 'train' else 'test'} point {index}"
+
+
+def _where(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """Rows in which columns have these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _unique(table: pd.DataFrame, column: str) -> list[Any]:
+    return list(dict.fromkeys(table[column]))
+
+
+# ------------------------------------------------------------------ axes, legends
+
+
+def _grid(rows: int, columns: int, height: float, width: float = 0.0, **share):
+    """A figure with rows × columns axes, as wide as a page if more than one."""
+    width = width or {1: 5.2, 2: PAGE, 3: PAGE + 1}.get(columns, 10.0)
+    figure = Figure(figsize=(width, rows * height + 0.5), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.04)
+    return figure, figure.subplots(rows, columns, squeeze=False, **share)
+
+
+def _facets(axes, table, variants, widths) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Axes and rows of each (variant, width); axes without rows say so."""
+    for row, variant in enumerate(variants):
+        for column, width in enumerate(widths):
+            part = _where(table, variant=variant, width=width)
+            ax = axes[row, column]
+            if part.empty:
+                ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center")
+                continue
+            yield ax, part
+
+
+def _titles(axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Titles "(a) row, column" where there is more than one panel."""
+    for i, row in enumerate(axes):
+        for j, ax in enumerate(row):
+            names = [rows[i] if len(rows) > 1 else "", columns[j]]
+            ax.set_title(", ".join(name for name in names if name))
+    if axes.size > 1:
+        _letters(axes.flat)
+
+
+def _letters(axes) -> None:
+    for letter, ax in zip(string.ascii_lowercase, axes, strict=False):
+        title = ax.get_title(loc="left")
+        ax.set_title(f"({letter})  {title}".rstrip())
+
+
+def _outer(axes) -> None:
+    """Labels at the outer panels only; the axes are shared."""
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+
+
+def _legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """Below the panels, where it can't cover data, in as many columns as fit."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    letters = figure.get_figwidth() * 13.5  # of 8 points, in all
+    columns = max(1, min(len(handles), int(letters / (longest + 6))))
+    rows = -(-len(handles) // columns)
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=-(-len(handles) // rows),
+        columnspacing=1.6,
+        handlelength=2.2,
+    )
+
+
+def _model_handles(models: Sequence[str]) -> list[Line2D]:
+    if len(models) < 2:
+        return []
+    return [
+        Line2D([], [], color=INK, lw=1.4, ls=line, label=name)
+        for model, (name, line) in MODELS.items()
+        if model in models
+    ]
+
+
+def _range_handle() -> Patch:
+    return Patch(color=GREY, alpha=0.25, lw=0, label="10 – 90 % of seeds")
+
+
+def _log_y(ax: Axes, network: pd.DataFrame) -> None:
+    """Log axis over what networks do; the linearised model may fall far below."""
+    ax.set_yscale("log", nonpositive="mask")
+    values = network[["low", "median", "high"]].to_numpy().ravel()
+    values = values[values > 0]
+    if len(values):
+        room = (values.max() / values.min()) ** 0.05 * 1.1
+        ax.set_ylim(values.min() / room, values.max() * room)
+    _log_ticks(ax)
+
+
+def _log_ticks(ax: Axes) -> None:
+    """Ticks with 1, 2, 5 where less than two decades are seen."""
+    low, high = ax.get_ylim()
+    if high / low > 100:
+        return
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    few = (1, 2, 5) if high / low > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    if high / low < 1.5:
+        few = tuple(np.round(np.arange(1, 10, 0.1), 1))
+    ticks = [k * 10.0**d for d in decades for k in few]
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
+
+
+def _tick(value: float) -> str:
+    """0.02, 5, 300; and 2·10⁻⁵ where digits would be many."""
+    if 1e-3 <= value < 1e5:
+        return f"{value:.6g}"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    lead = f"{value / 10.0**exponent:.3g}"
+    power = rf"10^{{{exponent}}}"
+    return f"${power}$" if lead == "1" else rf"${lead}\cdot{power}$"
+
+
+def _width_axis(ax: Axes, widths: Sequence[float], label: str) -> None:
+    """Ticks at the widths that were run, no more than fit."""
+    ax.set_xscale("log")
+    chosen = list(widths)
+    while len(chosen) > 7:
+        chosen = chosen[::-1][::2][::-1]
+    ax.xaxis.set_major_locator(FixedLocator(chosen))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.6g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel(label)
+
+
+def _index_axis(ax: Axes, largest: int) -> None:
+    ticks = [k * 10**d for d in range(7) for k in (1, 2, 5) if k * 10**d <= largest]
+    if largest > 100:
+        ticks = [t for t in ticks if str(t)[0] == "1"]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _index_ticks(ax: Axes, count: int) -> None:
+    every = max(1, -(-count // 5))
+    ticks = range(1, count + 1, every) if count <= 8 else range(every, count + 1, every)
+    ax.set_xticks(list(ticks))
+    ax.set_yticks(list(ticks))
+
+
+def _coordinate_axis(ax: Axes, axis: str) -> None:
+    if axis == "x":
+        ax.set_xlabel("input x")
+        return
+    ax.set_xlim(-np.pi, np.pi)
+    ax.xaxis.set_major_locator(MultipleLocator(np.pi / 2))
+    names = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
+    ax.xaxis.set_major_formatter(
+        FuncFormatter(lambda v, _: names.get(round(v / (np.pi / 2)), ""))
+    )
+    ax.set_xlabel("angle γ")
+
+
+def _lines(ax: Axes, curves: pd.DataFrame, color, alpha: float, ls="-") -> None:
+    """One thin line for each seed."""
+    for _, curve in curves.groupby("seed"):
+        ax.plot("x", "value", data=curve, color=color, alpha=alpha, lw=0.9, ls=ls)
+
+
+def _percentiles(ax: Axes, rows: pd.DataFrame, of: str, color, ls, lw: float) -> None:
+    """P10, P50 and P90; the outer two thinner."""
+    for name in ("P10", "P50", "P90"):
+        curve = rows[rows["part"] == f"{of} {name}"]
+        thin = lw if name == "P50" else lw * 0.8
+        ax.plot("x", "value", data=curve, color=color, ls=ls, lw=thin, zorder=3)
+
+
+def _bar(figure: Figure, image, ax: Axes) -> None:
+    bar = figure.colorbar(image, ax=ax, shrink=0.8, aspect=16, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=7)

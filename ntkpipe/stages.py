@@ -1,0 +1,474 @@
+"""The stages of the workflow: read products, call one function, write a product.
+
+This and `ntkpipe.io` are the modules that know files. A stage finds its inputs by
+what they say of themselves, so that their order on the command line is free.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ntkpipe import constancy as metrics
+from ntkpipe import io, measurements, provenance
+from ntkpipe.io import Product, ProductError
+from ntkpipe.progress import Progress
+from ntkpipe.study import Experiment, Study
+
+log = logging.getLogger("ntkpipe")
+# the stage that makes each product, for the settings it must have been made with
+MAKER = {
+    "dataset": "dataset",
+    "network": "train",
+    "linearized": "linearize",
+    "limit": "limit",
+    "constancy": "constancy",
+    "measurements": "measure",
+    "claims": "claims",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one command does: of which study, from which files, to which files."""
+
+    study: Study
+    variant: str
+    width: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    figure: str = ""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The job's variant."""
+        return self.study.variants[self.variant]
+
+    def read(self, product: str) -> dict[str, np.ndarray]:
+        """The arrays of the one input that is such a product."""
+        found = self.products.get((product, self.variant, self.width)) or (
+            self.products.get((product, self.variant, None))
+        )
+        if found is None:
+            raise ProductError(
+                f"no {product} of {self.study.name}, {self.variant} among the inputs "
+                f"({', '.join(self.inputs) or 'none'})"
+            )
+        return found.data
+
+    @cached_property
+    def products(self) -> dict[tuple, Product]:
+        """All inputs by (product, variant, width), checked."""
+        return read_products(self.study, self.inputs)
+
+
+def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
+    """Products by (product, variant, width), each made with the study's settings."""
+    found = {}
+    for path in paths:
+        product = io.load(path)
+        kind, variant, width = product.key
+        known = variant is None or variant in study.variants
+        if kind not in MAKER or not known or product.meta.get("study") != study.name:
+            raise ProductError(
+                f"{path} is the {kind} of {product.meta.get('study')}, {variant}, "
+                f"which {study.name} does not have: delete it and run again"
+            )
+        spec = study.spec(MAKER[kind], variant or "", width or 0)
+        io.check(path, product, {"spec": spec})
+        found[product.key] = product
+    return found
+
+
+def meta(job: Job, product: str, device: str | None = None) -> dict[str, Any]:
+    """What a product says of itself."""
+    stage = MAKER[product]
+    about: dict[str, Any] = {"product": product, "study": job.study.name}
+    if job.variant:
+        about["variant"] = job.variant
+    if job.width:
+        about["width"] = job.width
+    about["spec"] = job.study.spec(stage, job.variant, job.width)
+    about["versions"] = provenance.versions()
+    if device:
+        about["device"] = device
+    return about
+
+
+def dataset(job: Job) -> None:
+    """Draw the data: dataset.npz."""
+    import jax
+
+    key = jax.random.key(job.experiment.seed)
+    # the networks' keys are folded in by width, the data's by a number no width has
+    data = job.experiment.dataset.sample(jax.random.fold_in(key, 2**31 - 1))
+    for first, second in metrics.duplicates(data.x_train)[:5]:
+        log.warning("training points %d and %d are equal: H is singular", first, second)
+    io.save(job.outputs[0], data._asdict(), meta(job, "dataset"))
+    log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)
+
+
+def train(job: Job) -> None:
+    """Train all networks of one width, kernels measured on the way: network.npz."""
+    import jax
+
+    from ntkpipe import training
+    from ntkpipe.datasets import Data
+
+    e, begin = job.experiment, time.monotonic()
+    trajectory = training.train(
+        e.model,
+        e.training,
+        Data(**job.read("dataset")),
+        job.width,
+        jax.random.key(e.seed),
+        e.seeds_at(job.width),
+        e.dtype,
+        Progress(),
+    )
+    device = provenance.device()
+    arrays = trajectory._asdict() | {
+        "learning_rate": np.array(e.training.learning_rate)
+    }
+    io.save(job.outputs[0], arrays, meta(job, "network", device))
+    if trajectory.diverged.any():
+        log.warning(
+            "%d of %d networks diverged: seeds %s",
+            trajectory.diverged.sum(),
+            len(trajectory.seed),
+            trajectory.seed[trajectory.diverged].tolist(),
+        )
+    log.info(
+        "train: %d seeds × width %d, at most %s steps, %s, %s, %.1f s",
+        len(trajectory.seed),
+        job.width,
+        f"{e.training.steps:,}",
+        e.dtype,
+        device,
+        time.monotonic() - begin,
+    )
+
+
+def linearize(job: Job) -> None:
+    """The linearised model of each network in closed form: linearized.npz."""
+    import jax
+
+    from ntkpipe import linear
+
+    e, network, data = job.experiment, job.read("network"), job.read("dataset")
+    rate = e.training.learning_rate
+
+    @jax.jit
+    def predict(ntk, f_train, ntk_test, f_test):
+        return linear.predict(
+            ntk,
+            f_train,
+            data["y_train"],
+            network["step"],
+            rate,
+            momentum=momentum(e),
+            flow=e.linearize == "flow",
+            ntk_test=ntk_test,
+            f0_test=f_test,
+            alpha=e.model.alpha,
+        )
+
+    start = zip(
+        network["ntk"][:, 0].astype(float),
+        network["f_train"][:, 0].astype(float),
+        network["ntk_test_train"][:, 0].astype(float),
+        network["f_test"][:, 0].astype(float),
+        strict=True,
+    )
+    models = [predict(*arrays) for arrays in start]
+    arrays = {
+        name: np.stack([np.asarray(getattr(model, name)) for model in models])
+        for name in ("loss", "f_train", "f_test", "weight_change")
+    }
+    arrays |= {"step": network["step"], "seed": network["seed"]}
+    io.save(job.outputs[0], arrays, meta(job, "linearized", provenance.device()))
+    largest = linear.max_learning_rate(network["ntk"][0, 0], momentum(e))
+    if rate > largest and e.linearize == "steps":
+        log.warning(
+            "learning_rate %.3g is past the stability limit 2/λ_max = %.3g of the "
+            "linearised model (seed 0): it diverges",
+            rate,
+            largest,
+        )
+
+
+def limit(job: Job) -> None:
+    """Infinite width: kernels, mean and covariance of the ensemble: limit.npz."""
+    from ntkpipe import infinite
+
+    e, data = job.experiment, job.read("dataset")
+    train_, test = data["x_train"], data["x_test"]
+    points = {
+        "train_train": e.model.infinite(train_),
+        "test_train": e.model.infinite(test, train_),
+        "test_test": e.model.infinite(test),
+    }
+    step = e.training.recorded()
+    rate = e.training.learning_rate
+    times = {"steps": step, "learning_rate": rate}
+    if e.limit == "flow":
+        times = {"t": rate * step}
+    arrays: dict[str, np.ndarray] = {"step": step}
+    for name, kernels in points.items():
+        arrays |= {
+            f"nngp_{name}": kernels.nngp,
+            f"ntk_{name}": kernels.ntk,
+        }
+    for name, across, own in (
+        ("train", points["train_train"], points["train_train"]),
+        ("test", points["test_train"], points["test_test"]),
+    ):
+        ensemble = infinite.ensemble(
+            points["train_train"],
+            across,
+            own,
+            data["y_train"],
+            **times,
+        )
+        variance = np.maximum(np.einsum("tmm->tm", np.asarray(ensemble.cov)), 0)
+        arrays |= {f"mean_{name}": ensemble.mean, f"sd_{name}": np.sqrt(variance)}
+        if name == "test":
+            arrays["cov_test"] = ensemble.cov[-1]
+    io.save(job.outputs[0], arrays, meta(job, "limit", provenance.device()))
+
+
+def constancy(job: Job) -> None:
+    """How far kernel, weights and outputs went at one width: constancy.csv."""
+    e, network, data = job.experiment, job.read("network"), job.read("dataset")
+    rate = e.training.learning_rate
+    infinite = job.read("limit") if e.limit != "none" else None
+    found = measurements.kernels(network, data, infinite, rate)
+    found |= measurements.trajectories(network)
+    if e.linearize != "none":
+        found |= measurements.gaps(network, job.read("linearized"), "linear")
+    if infinite is not None:
+        dynamics = measurements.limit_dynamics(
+            network, data, infinite, rate, e.limit == "flow"
+        )
+        found |= measurements.gaps(network, dynamics, "limit")
+        if e.measure.limit_points:
+            found |= measurements.against_limit(
+                network, infinite, e.measure.limit_points
+            )
+    if e.measure.modes:
+        found |= measurements.modes(network, data, rate, e.measure.modes)
+    table = measurements.tidy(
+        found, network["seed"], network["diverged"], job.variant, job.width
+    )
+    trained = job.products["network", job.variant, job.width].meta["device"]
+    io.save_table(job.outputs[0], table, meta(job, "constancy", trained))
+
+
+def measure(job: Job) -> None:
+    """All measurements of a study in one table: measurements.csv."""
+    products = job.products
+    tables = [
+        products["constancy", variant, width].data
+        for variant, width in job.study.jobs()
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "study", job.study.name)
+    devices = {product.meta.get("device", "cpu") for product in products.values()}
+    io.save_table(
+        job.outputs[0], table, meta(job, "measurements", ", ".join(sorted(devices)))
+    )
+    log.info("measure: %d values of %d metrics", len(table), table["metric"].nunique())
+
+
+def claims(job: Job) -> None:
+    """A verdict on each claim of a study: claims.csv."""
+    from ntkpipe import claims as claims_
+
+    table = job.products["measurements", None, None].data
+    verdicts = [claim.evaluate(table) for claim in job.study.claims]
+    result = claims_.table(verdicts)
+    result["study"] = job.study.name
+    io.save_table(job.outputs[0], result, meta(job, "claims"))
+    for verdict in verdicts:
+        log.info("%s: %s", verdict.claim, verdict.verdict)
+
+
+class Arrays:
+    """The products of a study as figures ask for them: arrays(product, variant, n)."""
+
+    def __init__(self, study: Study, products: dict[tuple, Product]):
+        self._study, self._products = study, products
+
+    @cached_property
+    def variants(self) -> tuple[str, ...]:
+        """All variants of the study."""
+        return tuple(self._study.variants)
+
+    def widths(self, variant: str) -> tuple[int, ...]:
+        """Widths of a variant."""
+        return self._study.variants[variant].widths
+
+    def learning_rate(self, variant: str) -> float:
+        """Learning rate η: time is η·step."""
+        return self._study.variants[variant].training.learning_rate
+
+    def __call__(self, product: str, variant: str, width: int | None = None) -> dict:
+        """The arrays of a product."""
+        try:
+            return self._products[product, variant, width].data
+        except KeyError:
+            raise ProductError(
+                f"no {product} of {variant}, width {width} among the inputs"
+            ) from None
+
+
+def figure(job: Job) -> None:
+    """Draw one figure: its table as .csv, the picture as .png, .svg, .pdf or .gif."""
+    from ntkpipe import plotting
+
+    products = job.products
+    table_of = products.pop(("measurements", None, None))
+    drawn = job.study.figure(job.figure)
+    table = drawn.table(table_of.data, Arrays(job.study, products))
+    for output in job.outputs:
+        if output.endswith(".csv"):
+            body = table.to_csv(index=False, lineterminator="\n").encode()
+            io.write(output, lambda file, body=body: file.write(body))
+    pictures = [o for o in job.outputs if not o.endswith(".csv")]
+    plotting.save(drawn.draw(table), pictures)
+
+
+def momentum(e: Experiment) -> float:
+    """Momentum of the optimiser, 0 for gradient descent."""
+    return e.training.momentum if e.training.optimizer == "momentum" else 0.0
+
+
+def report(studies: list[Study], inputs: list[str], output: str, runs: str | None):
+    """The page of all studies: index.html."""
+    from ntkpipe import report as report_
+
+    products = [path for path in inputs if _is_product(path)]
+    files = [Path(path) for path in inputs if not _is_product(path)]
+    by_study: dict[str, dict[tuple, Product]] = {}
+    for study in studies:
+        own = [p for p in products if io.load(p).meta.get("study") == study.name]
+        by_study[study.name] = read_products(study, own)
+        for needed in ("claims", "measurements"):
+            if (needed, None, None) not in by_study[study.name]:
+                raise ProductError(f"no {needed} of {study.name} among the inputs")
+    verdicts = pd.concat(
+        [by_study[study.name]["claims", None, None].data for study in studies],
+        ignore_index=True,
+    )
+    pages = [
+        _study_page(study, by_study[study.name], files, Path(output).parent, runs)
+        for study in studies
+    ]
+    page = report_.page(pages, verdicts, provenance.versions())
+    io.write(output, lambda file: file.write(page.encode()))
+
+
+def verify(inputs: list[str]) -> int:
+    """Print verdicts that did not come out as expected; 0 if there are none."""
+    table = pd.concat([io.load(path).data for path in inputs], ignore_index=True)
+    other = table[~table["as_expected"].astype(bool)]
+    for row in other.itertuples():
+        print(
+            f"{row.study}: {row.claim} is {row.verdict}, expected {row.expected}: "
+            f"{row.estimate:.3g} [{row.ci_low:.3g}, {row.ci_high:.3g}], accepted "
+            f"{row.tolerance}. {row.says}."
+        )
+        if isinstance(row.detail, str) and row.detail:
+            print(f"    {row.detail}")
+    print(f"{len(table) - len(other)} of {len(table)} verdicts are as expected")
+    return 1 if len(other) else 0
+
+
+def _is_product(path: str) -> bool:
+    return Path(path).name in ("claims.csv", "measurements.csv")
+
+
+def _study_page(study, products, files, folder, runs):
+    """What the page shows of one study."""
+    from ntkpipe import report as report_
+
+    claims_, table = (products[name, None, None] for name in ("claims", "measurements"))
+    figures = []
+    for figure_ in study.figures:
+        own = [
+            path
+            for path in files
+            if path.stem == figure_.name
+            and path.parts[-3:-1] == (study.name, "figures")
+        ]
+        found = {path.suffix[1:]: path for path in own}
+        figures.append(
+            report_.FigurePage(
+                name=figure_.name,
+                title=figure_.title,
+                caption=figure_.caption,
+                after=figure_.after,
+                svg=found["svg"].read_bytes() if "svg" in found else b"",
+                png=found["png"].read_bytes() if "png" in found else b"",
+                files={e: os.path.relpath(p, folder) for e, p in found.items()},
+            )
+        )
+    return report_.StudyPage(
+        name=study.name,
+        title=study.title,
+        question=study.question,
+        source=study.source,
+        notes=study.notes,
+        yaml=study.text,
+        figures=figures,
+        runtime_s=_run_time(study, runs),
+        device=table.meta.get("device", ""),
+        versions=claims_.meta["versions"],
+        warnings=_warnings(study, table.data),
+        files={
+            f"{name}.csv": f"{study.name}/{name}.csv"
+            for name in ("claims", "measurements")
+        },
+    )
+
+
+def _warnings(study: Study, table: pd.DataFrame) -> list[str]:
+    """What a reader must know before the numbers: divergence, instability."""
+    notes = []
+    for (variant, width), rows in table.groupby(["variant", "width"], sort=False):
+        lost = rows.loc[rows["metric"] == "diverged", "value"]
+        where = f"{variant}, width {width}"
+        if lost.any():
+            notes.append(f"{where}: {lost.sum():.0f} of {len(lost)} networks diverged")
+        rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
+        past = int((rate["value"] > 1).sum())
+        if past:
+            notes.append(
+                f"{where}: the learning rate is past the stability limit 2/λ_max of "
+                f"{past} of {len(rate)} linearised models"
+            )
+        if study.variants[variant].training.stop_at_loss is not None:
+            reached = rows.loc[rows["metric"] == "converged", "value"]
+            if not reached.all():
+                notes.append(
+                    f"{where}: {(1 - reached).sum():.0f} of {len(reached)} networks "
+                    "did not reach the loss to stop at"
+                )
+    return notes
+
+
+def _run_time(study: Study, runs: str | None) -> float | None:
+    """Seconds that all jobs of a study took, where they were measured."""
+    if runs is None:
+        return None
+    tables = sorted(Path(runs, study.name).rglob("*.tsv"))
+    if not tables:
+        return None
+    return float(sum(pd.read_csv(path, sep="\t")["s"].sum() for path in tables))

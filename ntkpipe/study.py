@@ -1,0 +1,437 @@
+"""A study: one YAML file of data, models, training, claims and figures.
+
+The file holds one experiment and, under `variants`, what other experiments of the
+study change of it. All faults of a file are told at once, each with its path.
+"""
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from ntkpipe.claims import Claim
+from ntkpipe.datasets import Dataset
+from ntkpipe.figures import Figure
+from ntkpipe.models import Model
+from ntkpipe.section import section
+from ntkpipe.training import Training
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Width = Annotated[int, Field(ge=1, le=10**7)]
+Seeds = Annotated[int, Field(ge=1, le=10**6)]
+LARGEST_FILE = 2**20
+BASE = "base"
+
+
+class StudyError(Exception):
+    """A study file has faults: `faults` has one line for each."""
+
+    def __init__(self, faults: Iterable[str]):
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+@section
+class Measure:
+    """What is measured beyond the metrics that every experiment has."""
+
+    modes: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Number of eigenvectors of H(w₀) whose decay rate is fitted."""
+    limit_points: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Number of test points at which networks are held against the Gaussian limit."""
+
+
+@section
+class Experiment:
+    """One data set, model and training at several widths, each with many seeds."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the data and of all networks."""
+    dtype: Literal["float64", "float32"] = "float64"
+    """Precision of weights, outputs and kernels."""
+    dataset: Dataset
+    """Training and test points."""
+    model: Model
+    """Architecture, parametrisation and initialisation."""
+    training: Training
+    """Optimiser, steps and what is recorded."""
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
+    """Hidden widths n."""
+    seeds: Seeds | dict[Width, Seeds] = 10
+    """Number of networks at each width, or a number for each width."""
+    linearize: Literal["none", "steps", "flow"] = "steps"
+    """The linearised model in closed form: of the optimiser's steps, or their flow."""
+    limit: Literal["none", "steps", "flow"] = "none"
+    """Infinite width: kernels, mean and covariance of the trained ensemble."""
+    measure: Measure = Measure()
+    """What is measured beyond the usual."""
+
+    def __post_init__(self):
+        """Refuse what can't go together."""
+        if isinstance(self.seeds, dict):
+            missing = sorted(set(self.widths) - set(self.seeds))
+            if missing:
+                raise ValueError(f"seeds: no number for the widths {missing}")
+        if len(set(self.widths)) < len(self.widths):
+            raise ValueError("widths: a width is given twice")
+        if self.linearize != "none" and self.training.optimizer == "adam":
+            raise ValueError("linearize: adam has no closed form; say linearize: none")
+        model = self.model
+        if self.limit != "none":
+            if model.parameterization != "ntk" or model.init != "normal":
+                raise ValueError(
+                    "limit: needs model.parameterization: ntk and model.init: normal"
+                )
+            if model.alpha != 1 or model.zero_output != "none":
+                raise ValueError("limit: needs alpha: 1 and zero_output: none")
+            if self.training.optimizer != "gd":
+                raise ValueError("limit: needs training.optimizer: gd")
+        if self.linearize == "flow" and self.training.optimizer == "momentum":
+            raise ValueError("linearize: the flow has no momentum; say steps")
+
+    def seeds_at(self, width: int) -> int:
+        """Number of networks of a width."""
+        return self.seeds[width] if isinstance(self.seeds, dict) else self.seeds
+
+
+@section
+class Study:
+    """One experiment, its variants, and what is claimed and shown of them."""
+
+    name: Name
+    title: str
+    """Heading on the page."""
+    question: str
+    """What the study asks, in two sentences."""
+    source: str = ""
+    """Where the experiment comes from."""
+    notes: tuple[str, ...] = ()
+    """Remarks shown on the page: differences from the source, errata, results."""
+    variants: dict[Name, Experiment]
+    """The experiments; `base` is the file itself where it has no variants."""
+    claims: tuple[Claim, ...] = ()
+    """What is expected, with acceptance bands that are set before the run."""
+    figures: tuple[Figure, ...] = ()
+    """What is drawn."""
+    text: str = ""
+
+    def __post_init__(self):
+        """Refuse names that are not there and names given twice."""
+        for what, items in (("claims", self.claims), ("figures", self.figures)):
+            names = [item.id if what == "claims" else item.name for item in items]
+            for name in sorted({n for n in names if names.count(n) > 1}):
+                raise ValueError(f"{what}: {name} is given twice")
+            for item, name in zip(items, names, strict=True):
+                unknown = sorted(set(_variants_of(item)) - set(self.variants))
+                if unknown:
+                    raise ValueError(
+                        f"{what}.{name}: no variant {', '.join(unknown)}; "
+                        f"there are {', '.join(self.variants)}"
+                    )
+        for name, experiment in self.variants.items():
+            if any(f.name == name for f in self.figures) and name == "figures":
+                raise ValueError("variants: `figures` is the folder of the figures")
+            del experiment
+
+    def jobs(self) -> Iterator[tuple[str, int]]:
+        """All (variant, width)."""
+        for name, experiment in self.variants.items():
+            for width in experiment.widths:
+                yield name, width
+
+    def figure(self, name: str) -> Figure:
+        """The figure of a name."""
+        return next(f for f in self.figures if f.name == name)
+
+    def spec(self, stage: str, variant: str = "", width: int = 0) -> dict[str, Any]:
+        """The settings that a stage reads itself, not counting its inputs' own.
+
+        These are its rule's parameters and stand in its product: a change of
+        anything else does not run it again.
+        """
+        if stage in ("measure", "report"):
+            return {}
+        if stage == "claims":
+            return {"claims": plain(self.claims)}
+        e = self.variants.get(variant)
+        if stage == "dataset":
+            return plain({"seed": e.seed, "dataset": e.dataset})
+        if stage == "train":
+            return plain(
+                {
+                    "seed": e.seed,
+                    "dtype": e.dtype,
+                    "model": e.model,
+                    "training": e.training,
+                    "seeds": e.seeds_at(width),
+                }
+            )
+        closed_form = {"model": e.model, "training": e.training}
+        if stage == "linearize":
+            return plain(closed_form | {"linearize": e.linearize})
+        if stage == "limit":
+            return plain(closed_form | {"limit": e.limit})
+        if stage == "constancy":
+            return plain(closed_form | {"limit": e.limit, "measure": e.measure})
+        raise ValueError(f"no stage {stage}")
+
+
+def load(path: str | Path) -> Study:
+    """Read a study file, or raise a `StudyError` with all its faults."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise StudyError([f"{path}: larger than 1 MB, which is no study file"])
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError([f"{path}: can't be read: {error}"]) from error
+    return parse(text, path)
+
+
+def parse(text: str, path: str | Path) -> Study:
+    """The study in a text; `path` gives its name and stands before each fault."""
+    path = Path(path)
+    try:
+        raw = yaml.load(text, _Loader)
+        json.dumps(raw)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or "nested too deeply"
+        raise StudyError([f"{path}: not readable as YAML: {reason}"]) from error
+    if not isinstance(raw, dict):
+        raise StudyError([f"{path}: a study file is a mapping of keys to values"])
+    faults: list[str] = []
+    variants = raw.get("variants", {BASE: {}})
+    if not _is_mapping_of_mappings(variants):
+        variants = {BASE: {}}
+        faults.append("variants: expected a mapping of names to what each changes")
+    for key in sorted({"name", "text"} & raw.keys()):
+        faults.append(f"{key}: unknown key (a study is called as its file is)")
+    base = {k: v for k, v in raw.items() if k in _EXPERIMENT}
+    raw_study = {
+        **{k: v for k, v in raw.items() if k not in _EXPERIMENT},
+        "name": path.stem,
+        "text": text,
+        "variants": {str(n): _merge(base, v or {}) for n, v in variants.items()},
+    }
+    try:
+        # strict JSON mode: lists are tuples, but "3" and true are no numbers
+        result = _STUDY.validate_json(json.dumps(raw_study))
+    except pydantic.ValidationError as error:
+        faults += _faults(error, raw_study, variants)
+    except RecursionError:
+        faults.append("nested too deeply")
+    if faults:
+        raise StudyError(f"{path}: {fault}" for fault in faults)
+    return result
+
+
+def load_files(paths: Iterable[str | Path]) -> list[Study]:
+    """Read several study files, or all faults of all of them at once."""
+    studies, faults = [], []
+    for path in paths:
+        try:
+            studies.append(load(path))
+        except StudyError as error:
+            faults += error.faults
+    if faults:
+        raise StudyError(faults)
+    return studies
+
+
+def load_all(folder: str | Path, names: Iterable[str]) -> dict[str, Study]:
+    """The named studies of a folder, or all faults of all of them at once."""
+    paths, faults = {}, []
+    known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
+    for name in names:
+        if name in known:
+            paths[name] = Path(folder) / f"{name}.yaml"
+            continue
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        faults.append(f"run: no study {name!r} in {folder}; {hint}")
+    try:
+        studies = load_files(paths.values())
+    except StudyError as error:
+        faults += error.faults
+    if faults:
+        raise StudyError(faults)
+    return {study.name: study for study in studies}
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of study files, for editors."""
+    result = _STUDY.json_schema()
+    experiment = result["$defs"].pop("Experiment")
+    properties = dict(experiment["properties"])
+    # a variant changes any part of the experiment: all keys, none required
+    result["$defs"]["Variant"] = {
+        "type": "object",
+        "description": "What a variant changes of the experiment, key by key.",
+        "properties": {key: {} for key in properties},
+        "additionalProperties": False,
+    }
+    for given_by_the_file in ("name", "text"):
+        del result["properties"][given_by_the_file]
+    result["properties"] |= properties
+    result["properties"]["variants"] = {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/$defs/Variant"},
+        "description": "Names and what each changes of the experiment.",
+    }
+    result["required"] = ["title", "question"]
+    result["title"] = "A study of ntkpipe"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **result}
+
+
+def plain(value: Any) -> Any:
+    """Sections as dicts, tuples as lists: what JSON gives back."""
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    return value
+
+
+def _variants_of(item) -> Iterable[str]:
+    """Names of variants that a claim or a figure reads."""
+    return item.variants() if hasattr(item, "evaluate") else item.variants_read()
+
+
+_STUDY = pydantic.TypeAdapter(Study)
+_EXPERIMENT = {field.name for field in dataclasses.fields(Experiment)}
+
+
+def _is_mapping_of_mappings(value) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(v, dict) or v is None for v in value.values())
+    )
+
+
+def _merge(base: Any, change: Any) -> Any:
+    """`change` over `base`, mappings key by key; another `kind` replaces whole."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if "kind" in change and change["kind"] != base.get("kind", change["kind"]):
+        return change
+    merged = dict(base)
+    for key, value in change.items():
+        # seeds and widths are values, not sections
+        if key in merged and key != "seeds":
+            value = _merge(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def _faults(error: pydantic.ValidationError, raw: dict, variants: dict) -> list[str]:
+    """One line for each fault: where, what, and the nearest key that exists."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        place = _place(fault["loc"], raw)
+        if place[:1] == ["variants"] and len(place) > 2:
+            change = variants.get(place[1]) or {}
+            if place[2] not in change:
+                place = place[2:]  # a fault of what all variants share
+        line = f"{'.'.join(place) or 'study'}: {_message(fault, place)}"
+        if line not in lines:
+            lines.append(line)
+    return lines
+
+
+def _place(location: tuple, raw: Any) -> list[str]:
+    """The keys of a fault's place, without pydantic's choices between kinds."""
+    place = []
+    for index, part in enumerate(location):
+        known = isinstance(raw, (dict, list)) and (
+            part in raw if isinstance(raw, dict) else part in range(len(raw))
+        )
+        if known:
+            raw = raw[part]
+        elif index < len(location) - 1 or part in _CHOICES:
+            continue
+        place.append(str(part))
+    return place
+
+
+def _message(fault: dict, place: list[str]) -> str:
+    kind, value = fault["type"], fault.get("input")
+    if kind == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(place[-1], _KEYS, 1, 0.7)
+        return "unknown key" + (f", did you mean {near[0]}?" if near else "")
+    if kind == "missing":
+        return "is missing"
+    if kind == "union_tag_not_found":
+        return "needs a `kind`"
+    text = fault["msg"].removeprefix("Value error, ")
+    shown = repr(value)
+    if isinstance(value, (dict, list)) or len(shown) > 60:
+        return text
+    return f"{text}, not {shown}" if kind != "value_error" else text
+
+
+def _keys_and_choices() -> tuple[set[str], set[str]]:
+    """All keys of all sections, and how pydantic calls the members of its unions."""
+    keys, choices = set(_EXPERIMENT), {"int", "constrained-int", "float", "[key]"}
+    schema_ = _STUDY.json_schema()
+    for definition in [schema_, *schema_["$defs"].values()]:
+        properties = definition.get("properties", {})
+        keys |= set(properties)
+        if "const" in (kind := properties.get("kind", {})):
+            choices.add(kind["const"])
+    return keys, choices
+
+
+_KEYS, _CHOICES = _keys_and_choices()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars (1e-3 is a number, `no` a word), no aliases, no doubles."""
+
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*name) are not used here", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key, (key_node, _) in zip(keys, node.value, strict=True):
+            if not isinstance(key, (str, int)) or keys.count(key) > 1:
+                problem = f"the key {key!r} " + (
+                    "is given twice" if keys.count(key) > 1 else "is no name"
+                )
+                raise yaml.constructor.ConstructorError(
+                    None, None, problem, key_node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+        "-+.0123456789",
+    ),
+    ("null", r"null|~|", ["n", "~", ""]),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )

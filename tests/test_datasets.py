@@ -1,0 +1,149 @@
+"""Data sets: shapes, laws and refusals."""
+
+import jax
+import numpy as np
+import pytest
+
+from ntkpipe import io
+from ntkpipe.datasets import (
+    Circle,
+    Digits,
+    Gaussian,
+    Harmonics,
+    Mnist5k,
+    Noise,
+    Npz,
+    Points,
+    Product,
+    Sphere,
+    Teacher,
+    Values,
+)
+
+KEY = jax.random.key(0)
+
+
+def test_points_are_as_written():
+    data = Points(x=((-3.0,), (0.5,)), y=((2.0,), (-1.0,)), grid=(-1.0, 1.0), test=3)
+    data = data.sample(KEY)
+    assert data.x_train.tolist() == [[-3], [0.5]]
+    assert data.y_train.tolist() == [[2], [-1]]
+    assert data.x_test.tolist() == [[-1], [0], [1]]
+
+
+def test_circle_lies_on_the_circle_and_harmonics_are_cosines():
+    data = Circle(points=8, target=Harmonics(frequencies=(1, 3))).sample(KEY)
+    np.testing.assert_allclose(np.linalg.norm(data.x_train, axis=1), 1)
+    angle = 2 * np.pi * np.arange(8) / 8
+    expected = np.cos(angle) + np.cos(3 * angle)
+    np.testing.assert_allclose(data.y_train[:, 0], expected, atol=1e-12)
+    assert data.x_test.shape == (65, 2)
+
+
+def test_product_and_noise_targets():
+    data = Gaussian(points=500, target=Product()).sample(KEY)
+    np.testing.assert_allclose(data.y_train[:, 0], data.x_train.prod(1))
+    assert abs(data.x_train.std() - 1) < 0.1
+    noise = Gaussian(points=500, dimension=3, target=Noise()).sample(KEY)
+    assert abs(noise.y_train.std() - 1) < 0.1
+    assert abs(np.corrcoef(noise.x_train[:, 0], noise.y_train[:, 0])[0, 1]) < 0.15
+
+
+def test_sphere_with_teacher():
+    kind = Sphere(points=20, dimension=5, radius=2.0, target=Teacher(outputs=3))
+    data = kind.sample(KEY)
+    np.testing.assert_allclose(np.linalg.norm(data.x_train, axis=1), 2)
+    assert data.y_train.shape == (20, 3)
+    # a network of ReLUs without biases is homogeneous
+    again = Sphere(points=20, dimension=5, radius=4.0, target=Teacher(outputs=3))
+    np.testing.assert_allclose(again.sample(KEY).y_train, 2 * data.y_train)
+
+
+@pytest.mark.parametrize("kind, pixels", [(Digits, 64), (Mnist5k, 784)])
+def test_images_are_scaled_split_and_centred(kind, pixels):
+    data = kind(train=40, test=30).sample(KEY)
+    assert data.x_train.shape == (40, pixels)
+    assert data.y_test.shape == (30, 10)
+    np.testing.assert_allclose(np.linalg.norm(data.x_train, axis=1) ** 2, pixels)
+    np.testing.assert_allclose(data.y_train.sum(1), 0, atol=1e-12)
+    both = np.concatenate([data.x_train, data.x_test])
+    assert len(np.unique(both, axis=0)) == 70
+    two = kind(train=40, test=30, classes=(0, 1), scale="pixel").sample(KEY)
+    assert set(two.y_train.ravel()) == {-1.0, 1.0}
+    assert 0 <= two.x_train.min() and two.x_train.max() <= 1
+
+
+def test_too_many_images_are_refused():
+    with pytest.raises(ValueError, match="there are 1797"):
+        Digits(train=1500, test=500).sample(KEY)
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        (Points(x=((1.0,), (1.0, 2.0)), y=((1.0,), (1.0,))), "different lengths"),
+        (Points(x=((1.0,),), y=((1.0,), (1.0,))), "1 points x but 2 targets"),
+        (Circle(points=3, target=Values(y=(1.0,))), "1 values for 3 points"),
+        (
+            Gaussian(points=3, dimension=3, target=Noise(), test_on="circle"),
+            "dimension: 2",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(kind, message):
+    with pytest.raises(ValueError, match=message):
+        kind.sample(KEY)
+
+
+def test_user_data_is_read(tmp_path):
+    arrays = {
+        "x_train": np.arange(6).reshape(3, 2),
+        "y_train": np.array([1.0, 2.0, 3.0]),
+        "x_test": np.zeros((2, 2), np.float32),
+        "y_test": np.zeros(2),
+    }
+    np.savez(tmp_path / "mine.npz", **arrays)
+    data = Npz(path=str(tmp_path / "mine.npz")).sample(KEY)
+    assert data.y_train.shape == (3, 1)
+    assert data.x_test.dtype == np.float64
+
+
+GOOD = {
+    "x_train": np.ones((3, 2)),
+    "y_train": np.ones((3, 1)),
+    "x_test": np.ones((2, 2)),
+    "y_test": np.ones((2, 1)),
+}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"x_train": None}, "no x_train"),
+        ({"y_train": np.ones((4, 1))}, r"y_train has the shape \(4, 1\)"),
+        ({"x_test": np.ones((2, 3))}, "x_test has the shape"),
+        ({"x_train": np.full((3, 2), np.nan)}, "NaN or infinity"),
+        ({"x_train": np.array([["a", "b"]] * 3)}, "not numbers"),
+        ({"x_train": np.ones((3, 2), complex)}, "not numbers"),
+        ({"x_train": np.ones((3, 2, 2))}, "has the shape"),
+        ({"x_train": np.ones((0, 2))}, "has the shape"),
+        ({"x_train": np.array([[{}]] * 3)}, "allow_pickle"),
+    ],
+)
+def test_bad_user_data_is_refused_in_one_sentence(tmp_path, change, message):
+    path = tmp_path / "bad.npz"
+    arrays = {k: v for k, v in (GOOD | change).items() if v is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(io.ProductError, match=message) as error:
+        Npz(path=str(path)).sample(KEY)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x80\x04K\x01."])
+def test_files_that_are_no_npz_are_refused(tmp_path, content):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    with pytest.raises(io.ProductError, match=r"expected a \.npz"):
+        Npz(path=str(path)).sample(KEY)
+    with pytest.raises(io.ProductError, match=r"No such file|not a \.npz"):
+        Npz(path=str(tmp_path / "missing.npz")).sample(KEY)

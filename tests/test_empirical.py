@@ -1,0 +1,171 @@
+"""The layer closed form against a loop over gradients and against references."""
+
+import itertools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkpipe import empirical
+from ntkpipe.models import MLP, Scale, dense
+
+DATA = Path(__file__).parent / "data"
+CASES = json.loads((DATA / "index.json").read_text())
+
+
+def brute_force(model, params, x1, x2):
+    """Θ one pair of outputs at a time: sum over all weights of rate × ∂f ∂f'."""
+    rates = jax.tree.leaves(model.learning_rates(params))
+
+    gradient = jax.jit(jax.grad(lambda p, point, c: model.apply(p, point[None])[0, c]))
+
+    def gradients(x):
+        k = model.apply(params, x).shape[1]
+        return [
+            [jax.tree.leaves(gradient(params, point, c)) for c in range(k)]
+            for point in x
+        ]
+
+    g1, g2 = gradients(x1), gradients(x2)
+    theta = np.zeros((len(g1), len(g1[0]), len(g2), len(g2[0])))
+    for i, c, j, e in itertools.product(*map(range, theta.shape)):
+        theta[i, c, j, e] = sum(
+            rate * float(jnp.vdot(a, b))
+            for rate, a, b in zip(rates, g1[i][c], g2[j][e], strict=True)
+        )
+    return theta
+
+
+def network(seed=0, d=3, k=2, width=5, n=4, **model):
+    model = MLP(**{"depth": 2, "activation": "tanh", "b_std": 0.3, **model})
+    key = jax.random.key(seed)
+    params = model.init_params(key, width, d, k)
+    x = jax.random.normal(jax.random.fold_in(key, 99), (n, d))
+    return model, params, x
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "tanh", "gelu", "softplus"])
+@pytest.mark.parametrize("depth, k", [(1, 1), (3, 2)])
+def test_kernel_is_the_brute_force_sum_over_gradients(activation, depth, k):
+    model, params, x = network(k=k, depth=depth, activation=activation)
+    theta = empirical.ntk(model.apply, params, x, x[:2])
+    expected = brute_force(model, params, x, x[:2])
+    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "standard", "mup", "mean_field"])
+@pytest.mark.parametrize("zero_output", ["none", "double"])
+@pytest.mark.parametrize("b_std", [0.0, 0.3])
+def test_kernel_weighs_layers_by_their_learning_rates(
+    parameterization, zero_output, b_std
+):
+    model, params, x = network(
+        parameterization=parameterization, zero_output=zero_output, b_std=b_std, n=2
+    )
+    theta = empirical.ntk(model.apply, params, x)
+    np.testing.assert_allclose(
+        theta, brute_force(model, params, x, x), rtol=1e-12, atol=1e-13
+    )
+
+
+def test_traced_kernel_is_the_mean_of_the_diagonal_blocks():
+    model, params, x = network(k=3)
+    full = empirical.ntk(model.apply, params, x)
+    traced = empirical.ntk(model.apply, params, x, outputs="trace")
+    assert traced.shape == (4, 1, 4, 1)
+    expected = np.einsum("nimi->nm", full) / 3
+    np.testing.assert_allclose(traced[:, 0, :, 0], expected, rtol=1e-13)
+
+
+def test_kernel_times_vector_is_jvp_of_vjp():
+    model, params, x = network(k=3, parameterization="mean_field")
+    theta = empirical.ntk(model.apply, params, x)
+    v = jax.random.normal(jax.random.key(1), (4, 3))
+    product = empirical.ntk_vector_product(
+        model.apply, params, x, v, model.learning_rates(params)
+    )
+    np.testing.assert_allclose(
+        product, np.einsum("nimj,mj->ni", theta, v), rtol=1e-12, atol=1e-13
+    )
+
+
+def test_residual_network_needs_no_new_code():
+    def apply(params, x, site=dense):
+        one = Scale(1.0, 1.0, 1.0, 1.0)
+        h = jnp.tanh(site("1.0", x, params[0], one))
+        h = h + jnp.tanh(site("2.0", h, params[1], one))
+        return site("3.0", h, params[2], one)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    params = [
+        {"w": jax.random.normal(key, shape), "b": jnp.zeros(shape[1])}
+        for key, shape in zip(keys, [(3, 6), (6, 6), (6, 2)], strict=True)
+    ]
+    x = jax.random.normal(jax.random.key(5), (4, 3))
+    theta = empirical.ntk(apply, params, x)
+    jacobian = jax.jacrev(lambda p: apply(p, x))(params)
+    expected = sum(
+        jnp.tensordot(j, j, (tuple(range(2, j.ndim)),) * 2)
+        for j in jax.tree.leaves(jacobian)
+    )
+    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_two_layers_of_one_name_are_refused():
+    def apply(params, x, site=dense):
+        one = Scale(1.0, 0.0, 1.0, 1.0)
+        return site("1.0", site("1.0", x, params, one), params, one)
+
+    with pytest.raises(ValueError, match="two layers are called"):
+        empirical.ntk(apply, {"w": jnp.eye(2)}, jnp.ones((2, 2)))
+
+
+def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():
+    model, params, x = network(depth=1, k=2)
+    h = jnp.tanh(x @ params[0][0]["w"] / np.sqrt(3) + 0.3 * params[0][0]["b"])
+    _, sites = empirical.signals(model.apply, params, x)
+    expected = h @ h.T / 5 + 0.3**2
+    np.testing.assert_allclose(empirical.last_layer(sites), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kernel_agrees_with_neural_tangents(case):
+    about, reference = CASES[case], np.load(DATA / f"{case}.npz")
+    model = MLP(
+        depth=about["depth"],
+        activation=about["act"],
+        W_std=about["w_std"],
+        b_std=about["b_std"],
+    )
+    layers = tuple(
+        {
+            "w": jnp.asarray(reference[f"w{i}"]),
+            **({"b": jnp.asarray(reference[f"b{i}"])[0]} if about["b_std"] else {}),
+        }
+        for i in range(about["depth"] + 1)
+    )
+    x, x_test = reference["x_train"], reference["x_test"]
+    f = model.apply((layers,), x)
+    np.testing.assert_allclose(f, reference["f_train"], rtol=1e-12, atol=1e-14)
+    theta = empirical.ntk(model.apply, (layers,), x)
+    expected = reference["emp_ntk_full_train_train"].transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-13)
+    traced = empirical.ntk(model.apply, (layers,), x_test, x, outputs="trace")
+    np.testing.assert_allclose(
+        traced[:, 0, :, 0],
+        reference["emp_ntk_trace_test_train"],
+        rtol=1e-12,
+        atol=1e-13,
+    )
+
+
+def test_float32_kernel_keeps_six_digits():
+    model, params, x = network(width=256, n=16, activation="tanh")
+    theta = empirical.ntk(model.apply, params, x)
+    single = jax.tree.map(lambda a: a.astype(jnp.float32), params)
+    theta32 = empirical.ntk(model.apply, single, x.astype(jnp.float32))
+    assert theta32.dtype == jnp.float32
+    assert jnp.linalg.norm(theta32 - theta) < 1e-6 * jnp.linalg.norm(theta)

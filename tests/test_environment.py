@@ -1,0 +1,60 @@
+"""The three places that state what must be installed agree."""
+
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text()
+# conda's name of Snakemake without plugins, which is what pip installs
+PYPI_NAME = {"snakemake-minimal": "snakemake"}
+
+
+def ranges(requirements):
+    parsed = [Requirement(r) for r in requirements]
+    return {canonicalize_name(r.name): r.specifier for r in parsed}
+
+
+def pins():
+    """All pins of the lock that are for this interpreter, (name, version)."""
+    lines = [line.rstrip(" \\") for line in LOCK.splitlines() if "==" in line]
+    parsed = [Requirement(line) for line in lines if not line.lstrip().startswith("#")]
+    environment = default_environment()
+    return {
+        canonicalize_name(r.name): str(r.specifier).removeprefix("==")
+        for r in parsed
+        if r.marker is None or r.marker.evaluate(environment)
+    }
+
+
+def test_environment_yml_states_the_ranges_of_pyproject():
+    conda = ranges(d for d in CONDA["dependencies"] if isinstance(d, str))
+    conda = {PYPI_NAME.get(name, name): specifier for name, specifier in conda.items()}
+    assert str(conda.pop("python")) == PROJECT["requires-python"]
+    assert conda == ranges(PROJECT["dependencies"])
+
+
+def test_the_lock_has_a_version_within_each_range():
+    locked = pins()
+    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    for name, specifier in ranges(wanted).items():
+        assert specifier.contains(locked[name]), name
+
+
+def test_every_pin_of_the_lock_has_a_hash():
+    assert len(pins()) > 30
+    for entry in LOCK.split("\n\n"):
+        for block in entry.replace("\\\n", " ").splitlines():
+            if "==" in block and not block.lstrip().startswith("#"):
+                assert "--hash=sha256:" in block, block
+
+
+def test_no_host_is_named():
+    assert "://" not in LOCK
+    assert "://" not in (ROOT / "environment.yml").read_text()

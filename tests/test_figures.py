@@ -1,0 +1,627 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pydantic
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from ntkpipe import figures, plotting
+
+ETA, STEPS, POINTS, TESTS = 0.5, 200, 5, 41
+
+
+class FakeArrays:
+    """Linear dynamics under a kernel K + noise/√n, plus a drift that falls as 1/n."""
+
+    def __init__(self, variants=("ntk", "standard"), widths=(16, 64), seeds=6):
+        self.variants, self._widths, self.seeds = variants, widths, seeds
+        self.asked = set()
+        self.diverged = {}  # (variant, width) → seeds
+        angle = np.linspace(-np.pi, np.pi, POINTS, endpoint=False) + 0.3
+        grid = np.linspace(-np.pi, np.pi, TESTS)
+        self.x, self.x_test = (
+            np.stack([np.cos(a), np.sin(a)], -1) for a in (angle, grid)
+        )
+        self.y = np.sin(2 * angle)[:, None]
+        self.step = np.unique([0, *np.geomspace(1, STEPS, 30).astype(int)])
+
+    def widths(self, variant):
+        return self._widths
+
+    def __call__(self, product, variant, width=None):
+        self.asked.add(product)
+        return getattr(self, product)(variant, width)
+
+    def dataset(self, variant, width):
+        return {
+            "x_train": self.x,
+            "y_train": self.y,
+            "x_test": self.x_test,
+            "y_test": np.sin(2 * np.arctan2(*self.x_test.T[::-1]))[:, None],
+        }
+
+    def kernels(self):
+        def kernel(a, b):
+            cosine = a @ b.T
+            return 1 + cosine + 0.5 * cosine**2 + 0.25 * np.exp(2 * cosine - 2)
+
+        return kernel(self.x, self.x), kernel(self.x_test, self.x)
+
+    def solve(self, kernel, test, f0, f0_test):
+        """f at training and test points at all steps."""
+        values, vectors = np.linalg.eigh(kernel / POINTS)
+        left = (1 - ETA * values) ** self.step[:, None] * (
+            vectors.T @ (f0 - self.y[:, 0])
+        )
+        residual = left @ vectors.T
+        moved = (residual - residual[0]) @ np.linalg.inv(kernel)
+        return self.y[:, 0] + residual, f0_test + moved @ test.T
+
+    def runs(self, variant, width):
+        random = np.random.default_rng([width, len(variant)])
+        train, test = self.kernels()
+        linear, network, kernels, slices = [], [], [], []
+        for _ in range(self.seeds):
+            noise = random.normal(size=(2, 3)) / np.sqrt(width) * 0.9
+            features = np.stack([np.ones(POINTS), *self.x.T])
+            grid = np.stack([np.ones(TESTS), *self.x_test.T])
+            extra = noise @ features
+            k = train + extra.T @ extra + 0.1 * np.eye(POINTS) / width
+            k_test = test + (noise @ grid).T @ extra
+            f0, f0_test = ((random.normal(size=3) * 0.4) @ f for f in (features, grid))
+            linear.append(self.solve(k, k_test, f0, f0_test))
+            faster = 1 + 6 / width
+            network.append(self.solve(k * faster, k_test * faster, f0, f0_test))
+            kernels.append(np.stack([k, k * faster]))
+            slices.append(k_test[None])
+        return linear, network, np.stack(kernels), np.stack(slices)
+
+    def network(self, variant, width):
+        _, network, kernels, slices = self.runs(variant, width)
+        f_train, f_test = (np.stack(f)[..., None] for f in zip(*network, strict=True))
+        diverged = np.isin(
+            np.arange(self.seeds), self.diverged.get((variant, width), [])
+        )
+        f_train[diverged, -1] = np.nan
+        grow = 1 - np.exp(-self.step / 40)
+        loss = ((f_train - self.y) ** 2).sum(-1).mean(-1) / 2
+        layers = np.array([0.5, 0.1, 1.0, 0.1])
+        return {
+            "learning_rate": np.float64(ETA),
+            "step": self.step,
+            "loss": loss,
+            "f_train": f_train,
+            "f_test": f_test,
+            "layer": np.array(["W1", "b1", "W2", "b2"]),
+            "weight_norm": np.sqrt(width) * np.ones((self.seeds, 4)),
+            "weight_change": np.broadcast_to(
+                grow[None, :, None] * layers, (self.seeds, len(self.step), 4)
+            ),
+            "snapshot": self.step[[0, -1]],
+            "ntk": kernels[:, :, :, None, :, None],
+            "ntk_test_train": slices[:, :, :, None, :, None],
+            "nngp": kernels / 2,
+            "feature_change": np.ones((self.seeds, 2, 1)) / np.sqrt(width),
+            "stop_step": np.where(
+                np.arange(self.seeds) < 4, self.step[20], self.step[-1]
+            ),
+            "converged": ~diverged,
+            "diverged": diverged,
+            "seed": np.arange(self.seeds),
+        }
+
+    def linearized(self, variant, width):
+        linear, *_ = self.runs(variant, width)
+        f_train, f_test = (np.stack(f)[..., None] for f in zip(*linear, strict=True))
+        grow = 1 - np.exp(-self.step / 40)
+        return {
+            "step": self.step,
+            "loss": ((f_train - self.y) ** 2).sum(-1).mean(-1) / 2,
+            "f_train": f_train,
+            "f_test": f_test,
+            "weight_change": np.tile(grow * 1.1, (self.seeds, 1)),
+        }
+
+    def limit(self, variant, width):
+        train, test = self.kernels()
+        f_train, f_test = self.solve(train, test, np.zeros(POINTS), np.zeros(TESTS))
+        return {
+            "step": self.step,
+            "ntk_train_train": train,
+            "ntk_test_train": test,
+            "nngp_train_train": train / 2,
+            "nngp_test_train": test / 2,
+            "mean_train": f_train[..., None],
+            "mean_test": f_test[..., None],
+            "sd_train": 0.5 * np.exp(-self.step / 20)[:, None] * np.ones(POINTS),
+            "sd_test": 0.1 + 0.2 * np.ones((len(self.step), TESTS)),
+        }
+
+
+def fake_measurements(arrays, slopes=None, seeds=6):
+    random = np.random.default_rng(0)
+    slopes = slopes or {"ntk_change": -1.0, "weight_change/W2": -0.5, "stop_step": 0.0}
+    rows = []
+    for variant in arrays.variants:
+        rows.append(("study", variant, 0, 0, 0, "ntk_min", 0.1))
+        for width in arrays.widths(variant):
+            for seed in range(seeds):
+                for metric, slope in slopes.items():
+                    final = 3 * width**slope * np.exp(0.15 * random.normal())
+                    for step, value in (
+                        (0, final * 1e-9),
+                        (100, final / 2),
+                        (200, final),
+                    ):
+                        rows.append(
+                            ("study", variant, width, seed, step, metric, value)
+                        )
+    columns = ["study", "variant", "width", "seed", "step", "metric", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+COMMON = {"name": "fig", "title": "A figure", "caption": "What is seen."}
+ADAPTER = pydantic.TypeAdapter(figures.Figure)
+
+
+def make(**fields):
+    return ADAPTER.validate_json(pydantic.TypeAdapter(dict).dump_json(COMMON | fields))
+
+
+KINDS = {
+    "trajectories": {
+        "panels": [
+            {"quantity": "loss"},
+            {"quantity": "weight_change", "label": "‖w − w₀‖ / ‖w₀‖", "log": False},
+        ]
+    },
+    "scaling": {
+        "metrics": [
+            {"metric": "ntk_change", "predicted": -1},
+            {"metric": "weight_change/W2", "predicted": -0.5},
+        ]
+    },
+    "dynamics": {"test": [3]},
+    "modes": {},
+    "function_band": {},
+    "kernel_slice": {},
+    "heatmap": {"widths": [16]},
+    "spectrum": {"predicted": -2},
+}
+
+
+def draw(**fields):
+    arrays = FakeArrays()
+    figure = make(**fields)
+    table = figure.table(fake_measurements(arrays), arrays)
+    return figure, table, figure.draw(table)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {kind: draw(kind=kind, **fields) for kind, fields in KINDS.items()}
+
+
+def texts(figure):
+    """(text, box in pixels) of all texts that are seen."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    with plotting.style():
+        figure.draw(renderer)
+    artists = [*figure.texts, *(t for box in figure.legends for t in box.get_texts())]
+    for ax in figure.axes:
+        if not ax.get_visible():
+            continue
+        artists += [ax.xaxis.label, ax.yaxis.label, *ax.texts]
+        artists += [ax.title, ax._left_title, ax._right_title]
+        if ax.get_legend():
+            artists += ax.get_legend().get_texts()
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            artists += [t.label1 for t in ticks if low <= t.get_loc() <= high]
+    return [
+        (artist.get_text().strip(), artist.get_window_extent(renderer))
+        for artist in artists
+        if artist.get_visible() and artist.get_text().strip()
+    ]
+
+
+def overlaps(figure):
+    boxes = texts(figure)
+    return [
+        (a, b)
+        for k, (a, box) in enumerate(boxes)
+        for b, other in boxes[k + 1 :]
+        if meet(box, other)
+    ]
+
+
+def meet(box, other):
+    """Whether two boxes share more than the two pixels that letters leave free."""
+    width = min(box.x1, other.x1) - max(box.x0, other.x0)
+    height = min(box.y1, other.y1) - max(box.y0, other.y0)
+    return width > 2 and height > 2
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_read_are_those_declared(kind):
+    arrays = FakeArrays()
+    figure = make(kind=kind, **KINDS[kind])
+    figure.table(fake_measurements(arrays), arrays)
+    assert arrays.asked == set(figure.reads)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_lies_on_another_or_outside(drawn, kind):
+    figure = drawn[kind][2]
+    assert overlaps(figure) == []
+    for text, box in texts(figure):
+        assert box.x0 >= -1 and box.y0 >= -1, text
+        assert box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_panels_fill_the_page(drawn, kind):
+    figure = drawn[kind][2]
+    assert 5 <= figure.get_figwidth() <= 10
+    if kind != "heatmap":
+        assert sum(ax.get_position().width for ax in first_row(figure)) > 0.75
+
+
+def first_row(figure):
+    top = max(ax.get_position().y1 for ax in figure.axes)
+    return [ax for ax in figure.axes if ax.get_position().y1 > top - 0.05]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_depend_on_the_table_only(drawn, kind):
+    figure, table, _ = drawn[kind]
+    table = table[table["variant"] == "ntk"]
+    back = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    first, again = figure.draw(table), figure.draw(back)
+    assert len(first.axes) == len(again.axes)
+    endings = {"trajectories": ["svg"], "heatmap": ["svg"], "scaling": ["svg", "pdf"]}
+    for ending in endings.get(kind, []):
+        assert plotting.encode(first, ending) == plotting.encode(again, ending)
+
+
+def test_save_writes_by_ending(drawn, tmp_path):
+    figure = drawn["spectrum"][2]
+    paths = [tmp_path / f"f.{ending}" for ending in ("png", "svg", "pdf")]
+    plotting.save(figure, paths)
+    starts = [path.read_bytes()[:5] for path in paths]
+    assert starts == [b"\x89PNG\r", b"<?xml", b"%PDF-"]
+    assert b"date" not in paths[1].read_bytes().lower()
+    with pytest.raises(ValueError, match="png, svg or pdf, not bmp"):
+        plotting.save(figure, [tmp_path / "f.bmp"])
+
+
+def test_trajectories_median_band_and_stop(drawn):
+    _, table, figure = drawn["trajectories"]
+    arrays = FakeArrays()
+    rows = table.query(
+        "variant == 'ntk' and width == 64 and model == 'network' and quantity == 'loss'"
+    )
+    loss = arrays("network", "ntk", 64)["loss"]
+    np.testing.assert_allclose(rows["median"].iloc[5], np.median(loss[:, 5]))
+    np.testing.assert_allclose(rows["high"].iloc[5], np.quantile(loss[:, 5], 0.9))
+    # four of six stop at the 20th recorded step, and there the curve ends
+    assert rows["step"].max() == arrays.step[20]
+    assert (rows["seeds"] == 6).all()
+    change = table.query(
+        "width == 64 and model == 'network' and quantity == 'weight_change'"
+    )
+    network = arrays("network", "ntk", 64)
+    total = np.linalg.norm(network["weight_change"][0, 20])
+    norm = np.linalg.norm(network["weight_norm"][0])
+    np.testing.assert_allclose(change["median"].max(), total / norm)
+    assert len(figure.axes) == 4
+    loss_axes, change_axes = figure.axes[:2]
+    assert loss_axes.get_yscale() == "log" and change_axes.get_yscale() == "linear"
+    assert loss_axes.get_ylabel() == "training loss"
+    assert loss_axes.get_xlabel() == "gradient steps"
+    assert change_axes.get_ylabel() == "‖w − w₀‖ / ‖w₀‖"
+    assert "its linearised model" in legend(figure) and "n = 16" in legend(figure)
+
+
+def test_trajectories_over_time_of_a_measured_metric_and_a_layer():
+    panels = [{"quantity": q} for q in ("ntk_change", "weight_change/W2", "test_loss")]
+    figure, table, picture = draw(kind="trajectories", panels=panels, x="time")
+    assert set(figure.reads) == {"network", "linearized", "dataset"}
+    measured = table[table["quantity"] == "ntk_change"]
+    assert set(measured["model"]) == {"network"}
+    np.testing.assert_allclose(measured["x"], measured["step"] * ETA)
+    assert set(table.query("quantity == 'test_loss'")["model"]) == {
+        "network",
+        "linearized",
+    }
+    assert picture.axes[0].get_xlabel() == "time t = η · step"
+    assert picture.axes[1].get_ylabel() == "relative weight change of W2"
+
+
+def test_trajectories_say_how_many_networks_diverged():
+    arrays = FakeArrays()
+    arrays.diverged = {("ntk", 16): [1, 2], ("standard", 16): range(6)}
+    figure = make(kind="trajectories", **KINDS["trajectories"])
+    table = figure.table(fake_measurements(arrays), arrays)
+    assert np.isfinite(table["median"]).all()
+    assert table.query("variant == 'standard' and width == 16").empty
+    assert "n = 16 (2 of 6 diverged)" in legend(figure.draw(table))
+
+
+def test_scaling_fit_prediction_and_legend(drawn):
+    _, table, figure = drawn["scaling"]
+    part = table.query("variant == 'ntk' and metric == 'ntk_change'").groupby("part")
+    assert len(part.get_group("seed")) == 12
+    values = part.get_group("seed").groupby("x")["value"]
+    means = part.get_group("statistic").set_index("x")["value"]
+    np.testing.assert_allclose(means, np.exp(values.apply(lambda v: np.log(v).mean())))
+    fit, predicted = part.get_group("fit"), part.get_group("predicted")
+    slope = np.polyfit(np.log(means.index), np.log(means), 1)[0]
+    np.testing.assert_allclose(fit["slope"], slope)
+    assert (fit["slope_low"] < slope).all() and (slope < fit["slope_high"]).all()
+    assert (fit["low"] <= fit["value"]).all() and (fit["value"] <= fit["high"]).all()
+    x, y = predicted["x"].to_numpy(), predicted["value"].to_numpy()
+    np.testing.assert_allclose(np.diff(np.log(y)) / np.diff(np.log(x)), -1)
+    ax = figure.axes[0]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel() == "width n" and "‖Θ − Θ₀‖" in ax.get_ylabel()
+    first = ax.get_legend().get_texts()[0].get_text()
+    assert first.startswith(f"ntk:\nslope {slope:.2f} [".replace("-", "−"))
+    assert first.endswith("], predicted −1")
+    assert "predicted slope" in legend(figure)
+
+
+def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
+    fields = {"kind": "scaling", "min_width": 64, "step": 100} | KINDS["scaling"]
+    arrays = FakeArrays(widths=(16, 64, 256))
+    figure = make(**fields)
+    table = figure.table(fake_measurements(arrays), arrays)
+    figure = figure.draw(table)
+    assert table.loc[table["part"] == "fit", "x"].min() == 64
+    assert table.loc[table["part"] == "seed", "x"].min() == 16
+    assert "not fitted (below 64)" in legend(figure)
+    final = make(**fields | {"step": "final"}).table(fake_measurements(arrays), arrays)
+    final, table = (t.loc[t["part"] == "seed", "value"] for t in (final, table))
+    np.testing.assert_allclose(final / table, 2)
+
+
+@pytest.mark.parametrize("facet", ["metric", "variant", "none"])
+def test_scaling_facets(facet):
+    *_, figure = draw(kind="scaling", facet=facet, **KINDS["scaling"])
+    assert len(figure.axes) == (1 if facet == "none" else 2)
+    entries = [len(ax.get_legend().get_texts()) for ax in figure.axes]
+    assert sum(entries) == 4
+    assert overlaps(figure) == []
+
+
+def test_scaling_with_many_panels_leaves_none_squeezed():
+    slopes = {f"weight_change/W{k}": -0.5 for k in range(1, 6)}
+    arrays = FakeArrays()
+    measurements = fake_measurements(arrays, slopes)
+    metrics = [{"metric": metric, "predicted": -0.5} for metric in slopes]
+    figure = make(kind="scaling", metrics=metrics)
+    picture = figure.draw(figure.table(measurements, arrays))
+    assert overlaps(picture) == []
+    assert min(ax.get_position().width for ax in picture.axes[:5]) > 0.2
+
+
+def test_scaling_along_a_number_of_the_variants():
+    figure, table, picture = draw(
+        kind="scaling",
+        metrics=[{"metric": "ntk_change"}],
+        along={"ntk": 1, "standard": 10},
+        along_label="output scale α",
+        widths=[16, 64],
+    )
+    assert figure.variants_read() == ("ntk", "standard")
+    assert set(table["variant"]) == {"n = 16", "n = 64"}
+    assert set(table.loc[table["part"] == "statistic", "x"]) == {1, 10}
+    assert picture.axes[0].get_xlabel() == "output scale α"
+
+
+def test_scaling_of_a_spread_has_no_seeds():
+    fields = KINDS["scaling"] | {"statistic": "std"}
+    _, table, figure = draw(kind="scaling", **fields)
+    assert "seed" not in set(table["part"])
+    assert "standard deviation over seeds" in legend(figure)
+
+
+def test_scaling_says_why_there_is_no_slope():
+    fields = KINDS["scaling"] | {"widths": [16], "variants": ["ntk"]}
+    *_, figure = draw(kind="scaling", **fields)
+    entry = figure.axes[0].get_legend().get_texts()[0].get_text()
+    assert "no slope: one width" in entry
+    with pytest.raises(ValueError, match=r"figure fig: .*ntk_chnge"):
+        draw(kind="scaling", metrics=[{"metric": "ntk_chnge"}])
+
+
+def test_dynamics_of_one_network(drawn):
+    _, table, figure = drawn["dynamics"]
+    assert set(table["point"]) == {*(f"train {k}" for k in (1, 2, 3, 4)), "test 4"}
+    assert set(table["model"]) == {"network", "linearized", "limit"}
+    np.testing.assert_allclose(table["time"], ETA * table["step"])
+    starts = table[table["step"] == 0].groupby(["variant", "width", "point"])["median"]
+    assert (starts.max() - starts.min()).max() < 1e-12  # all from the same f(x, 0)
+    ends = table[(table["step"] == STEPS) & table["target"].notna()]
+    np.testing.assert_allclose(ends["median"], ends["target"], atol=1e-3)
+    assert table.loc[table["point"] == "test 4", "target"].isna().all()
+    assert figure.axes[0].get_ylabel() == "output f(x, t)"
+    assert "training point 1" in legend(figure) and "infinite width" in legend(figure)
+
+
+def test_dynamics_of_all_networks_has_the_gaussian_of_the_limit():
+    _, table, figure = draw(kind="dynamics", seed=None, log_x=True)
+    first = table.query("model == 'limit' and step == 0 and variant == 'ntk'").iloc[0]
+    np.testing.assert_allclose(first["high"] - first["median"], 0.5 * figures.P90)
+    assert "10 – 90 % of seeds" in legend(figure)
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_modes_of_a_linear_network_decay_as_predicted():
+    arrays = FakeArrays(widths=(10**8,))
+    figure = make(kind="modes")
+    table = figure.table(None, arrays)
+    assert table["mode"].max() == POINTS
+    eigenvalues = table.groupby("mode")["eigenvalue"].first().to_numpy()
+    assert (np.diff(eigenvalues) < 0).all()
+    slow = table[(table["mode"] == POINTS) & (table["component"] > 1e-3)]
+    # descent is not flow: (1 − ηλ)ᵗ against e^{−ηλt}
+    np.testing.assert_allclose(slow["component"], slow["predicted"], rtol=0.3)
+    picture = figure.draw(table)
+    assert picture.axes[0].get_yscale() == "log"
+    assert legend(picture)[-1].startswith("predicted")
+
+
+def test_components_of_several_outputs():
+    random = np.random.default_rng(0)
+    residual = random.normal(size=(3, 4, 2))
+    half = random.normal(size=(4, 4))
+    traced = (half @ half.T)[:, None, :, None]
+    full = np.einsum("abcd,kl->akcl", traced, np.eye(2))
+    values, size = figures._components(traced, residual)
+    both, sizes = figures._components(full, residual)
+    np.testing.assert_allclose(both[::2], values)
+    np.testing.assert_allclose(np.hypot(sizes[:, ::2], sizes[:, 1::2]), size)
+
+
+def test_function_band(drawn):
+    _, table, figure = drawn["function_band"]
+    limit = table.query("variant == 'ntk' and width == 0").set_index("part")
+    p50, p90 = (limit.loc[f"limit {p}", "value"].to_numpy() for p in ("P50", "P90"))
+    spread = p90 - p50
+    np.testing.assert_allclose(spread, 0.3 * figures.P90)
+    assert len(limit.loc["data"]) == POINTS
+    assert (np.diff(limit.loc["limit P50", "x"]) >= 0).all()
+    assert set(table.loc[table["width"] == 16, "part"]) == {"network"}
+    assert "P10, P50, P90 at infinite width" in legend(figure)
+    labels = [tick.get_text() for tick in figure.axes[-1].get_xticklabels()]
+    assert "π/2" in labels and figure.axes[-1].get_xlabel() == "angle γ"
+
+
+def test_function_band_of_many_networks_has_their_percentiles():
+    arrays = FakeArrays(seeds=20, variants=("ntk",))
+    figure = make(kind="function_band", seeds=3)
+    table = figure.table(None, arrays)
+    assert table.loc[table["part"] == "network", "seed"].max() == 2
+    median = table[(table["part"] == "networks P50") & (table["width"] == 16)]
+    expected = np.median(arrays("network", "ntk", 16)["f_test"][:, -1, :, 0], axis=0)
+    np.testing.assert_allclose(median["value"], expected)
+    assert "P10, P50, P90 of networks" in legend(figure.draw(table))
+
+
+def test_kernel_slice(drawn):
+    _, table, figure = drawn["kernel_slice"]
+    assert set(table["when"]) == {"before", "limit"}
+    limit = table.query("width == 0 and variant == 'ntk'")
+    arrays = FakeArrays()
+    np.testing.assert_allclose(limit["value"], arrays.kernels()[1][:, 0])
+    assert limit["x0"].iloc[0] == pytest.approx(0.3 - np.pi)
+    assert figure.axes[0].get_ylabel() == "kernel Θ(x₀, x)"
+    *_, after = draw(kind="kernel_slice", points="train", limit=False)
+    assert legend(after)[:2] == ["one network, before training", "after training"]
+
+
+def test_heatmap(drawn):
+    _, table, figure = drawn["heatmap"]
+    wide = table.query("variant == 'ntk' and width == 16").pivot_table(
+        index=["row", "column"], columns="part", values="value"
+    )
+    np.testing.assert_allclose(wide["after"] - wide["before"], wide["change"])
+    assert len(wide) == POINTS**2
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:4]]
+    assert titles[:3] == ["Θ before training", "Θ after training", "change"]
+    assert titles[3] == "Θ, infinite width"
+    images = [ax.images[0] for ax in figure.axes[:4]]
+    assert images[0].norm.vmax == images[1].norm.vmax == images[3].norm.vmax
+    assert images[2].norm.vmin == -images[2].norm.vmax
+
+
+def test_heatmap_by_angle():
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    arrays.x = arrays.x[::-1]
+    table = make(kind="heatmap", order="angle").table(None, arrays)
+    limit = table[table["part"] == "limit"].pivot_table(
+        index="row", columns="column", values="value"
+    )
+    np.testing.assert_allclose(limit, arrays.kernels()[0][::-1, ::-1])
+
+
+def test_spectrum(drawn):
+    _, table, figure = drawn["spectrum"]
+    limit = table.query("width == 0 and variant == 'ntk'")
+    expected = np.linalg.eigvalsh(FakeArrays().kernels()[0])[::-1] / POINTS
+    np.testing.assert_allclose(limit["median"], expected)
+    assert figure.axes[0].get_ylabel() == "eigenvalue of Θ/N"
+    assert "predicted slope −2" in legend(figure)
+
+
+def test_spectrum_leaves_out_rounding():
+    rank_one = np.ones((1, 4, 4))
+    assert list(figures._eigenvalues(rank_one)["index"]) == [1]
+
+
+@pytest.mark.parametrize(
+    "kind", ["trajectories", "dynamics", "modes", "function_band", "heatmap"]
+)
+def test_a_figure_of_diverged_networks_says_so(kind):
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    arrays.diverged = {("ntk", 16): range(6)}
+    figure = make(kind=kind, **KINDS[kind])
+    picture = figure.draw(figure.table(fake_measurements(arrays), arrays))
+    assert "diverged" in picture.texts[0].get_text()
+
+
+def test_variants_are_called_by_their_labels():
+    labels = {"ntk": "NTK parametrisation"}
+    *_, figure = draw(kind="modes", labels=labels)
+    assert "NTK parametrisation" in figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "modes", "variants": ["mup"]}, "no variant mup .* ntk, standard"),
+        ({"kind": "modes", "widths": [17]}, "no width 17; it has 16, 64"),
+        ({"kind": "modes", "seed": 9}, "no seed 9: there are 6"),
+        ({"kind": "kernel_slice", "anchor": 5}, "anchor 5 is no training point"),
+        (
+            {"kind": "trajectories", "panels": [{"quantity": "weight_change/W7"}]},
+            "no layer W7; there are W1, b1, W2, b2",
+        ),
+        (
+            {"kind": "trajectories", "panels": [{"quantity": "kernel"}]},
+            "nothing is called kernel here; .*ntk_change",
+        ),
+    ],
+)
+def test_errors_tell_what_to_change(fields, message):
+    with pytest.raises(ValueError, match=message):
+        draw(**fields)
+
+
+def test_slugs_only():
+    with pytest.raises(pydantic.ValidationError):
+        make(kind="modes", name="../x")
+
+
+def test_colours_go_from_light_to_dark():
+    colors = list(plotting.width_colors([10, 100, 1000, 10000]).values())
+    light = [sum(int(color[k : k + 2], 16) for k in (1, 3, 5)) for color in colors]
+    assert light == sorted(light, reverse=True)
+
+
+def test_module_is_light():
+    code = (
+        "import sys, ntkpipe.figures; "
+        "print([m for m in ('matplotlib', 'seaborn', 'jax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,161 @@
+"""Products: what is written is read, and what is damaged is refused."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ntkpipe import io
+
+ARRAYS = {
+    "x_train": np.arange(6.0).reshape(3, 2),
+    "y_train": np.ones((3, 1)),
+    "x_test": np.zeros((2, 2)),
+    "y_test": np.zeros((2, 1)),
+}
+META = {"product": "dataset", "study": "tiny", "variant": "base", "spec": {"a": 1.5}}
+MEASURED = META | {"product": "measurements"}
+TABLE = pd.DataFrame(
+    {
+        "study": "tiny",
+        "variant": "base",
+        "width": 8,
+        "seed": [0, 1],
+        "step": 5,
+        "metric": "loss",
+        "value": [0.1 + 0.2, 1e-300 / 3],
+    }
+)
+
+
+def test_arrays_come_back_with_what_made_them(tmp_path):
+    path = tmp_path / "deep" / "dataset.npz"
+    io.save(path, ARRAYS, META)
+    product = io.load(path)
+    assert product.key == ("dataset", "base", None)
+    assert product.meta["spec"] == {"a": 1.5}
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(product.data[name], array)
+    io.check(path, product, {"study": "tiny"})
+    with pytest.raises(io.ProductError, match="another study"):
+        io.check(path, product, {"study": "other"})
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        io.save(tmp_path / f"{name}.npz", ARRAYS, META)
+        io.save_table(
+            tmp_path / f"{name}.csv", TABLE, META | {"product": "measurements"}
+        )
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_tables_keep_every_bit_of_their_numbers(tmp_path):
+    path = tmp_path / "measurements.csv"
+    io.save_table(path, TABLE, META | {"product": "measurements"})
+    read = io.load(path).data
+    assert read["value"].tolist() == TABLE["value"].tolist()
+
+
+def test_a_missing_product_names_itself(tmp_path):
+    with pytest.raises(io.ProductError, match=r"gone\.npz does not exist"):
+        io.load(tmp_path / "gone.npz")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"\x80\x04}q\x00.", b"# not json\na\n"]
+)
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_what_is_no_product_is_refused(tmp_path, content, ending):
+    path = tmp_path / f"product.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(io.ProductError, match=r"is damaged .*delete it and run again"):
+        io.load(path)
+
+
+def test_a_pickle_in_an_npz_is_refused(tmp_path):
+    path = tmp_path / "dataset.npz"
+    np.savez(path, meta=np.array(json.dumps(META)), x_train=np.array([{}]))
+    with pytest.raises(io.ProductError, match="allow_pickle"):
+        io.load(path)
+
+
+@given(data=st.data())
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_damage_never_gives_wrong_numbers(tmp_path, ending, data):
+    path = tmp_path / f"whole.{ending}"
+    if ending == "npz":
+        io.save(path, ARRAYS, META)
+    else:
+        io.save_table(path, TABLE, META | {"product": "measurements"})
+    whole = io.load(path)
+    body = bytearray(path.read_bytes())
+    if data.draw(st.booleans(), "truncate"):
+        body = body[: data.draw(st.integers(0, len(body) - 1), "length")]
+    else:
+        for _ in range(data.draw(st.integers(1, 3), "flips")):
+            bit = data.draw(st.integers(0, 8 * len(body) - 1), "bit")
+            body[bit // 8] ^= 1 << bit % 8
+    damaged = tmp_path / f"damaged.{ending}"
+    damaged.write_bytes(body)
+    try:
+        read = io.load(damaged)
+    except io.ProductError as error:
+        assert str(damaged) in str(error)
+        return
+    # bits that nothing depends on, such as a time stamp: the content is as it was
+    if ending == "csv":
+        pd.testing.assert_frame_equal(read.data, whole.data)
+    else:
+        for name in ARRAYS:
+            np.testing.assert_array_equal(read.data[name], whole.data[name])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"y_train": np.ones((4, 1))}, r"y_train has the shape \(4, 1\), not \(n k\)"),
+        ({"x_train": np.full((3, 2), np.inf)}, "NaN or infinity"),
+        ({"more": np.ones(1)}, "has the arrays"),
+    ],
+)
+def test_a_wrong_product_is_not_written(tmp_path, change, message):
+    path = tmp_path / "dataset.npz"
+    with pytest.raises(ValueError, match=message):
+        io.save(path, ARRAYS | change, META)
+    assert not path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_bytes(b"before")
+
+    def fail(file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        io.write(path, fail)
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in io.PRODUCTS["dataset"]:
+            archive.writestr(f"{name}.npy", bytes(50_000_000))
+    with pytest.raises(io.ProductError, match="unpacks to"):
+        io.read_user_data(path)

@@ -1,0 +1,159 @@
+"""Metrics of kernels and trajectories on cases with known answers."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ntkpipe import constancy, measurements
+from ntkpipe.datasets import Data
+from ntkpipe.models import MLP
+from ntkpipe.training import Training, train
+
+RNG = np.random.default_rng(0)
+
+
+def kernel(n=5, seed=0):
+    a = np.random.default_rng(seed).normal(size=(n, n + 2))
+    return a @ a.T
+
+
+def test_relative_change_is_of_frobenius_norms():
+    a = kernel()
+    assert constancy.relative_change(a, 3 * a) == pytest.approx(2)
+    assert constancy.relative_change(a, a) == 0
+
+
+def test_cosine_distance_keeps_its_digits():
+    a = kernel()
+    b = kernel(seed=1)
+    cosine = np.sum(a * b) / np.linalg.norm(a) / np.linalg.norm(b)
+    assert constancy.cosine_distance(a, b) == pytest.approx(1 - cosine, rel=1e-12)
+    assert constancy.cosine_distance(a, 7 * a) == pytest.approx(0, abs=1e-30)
+    # 1 − cos would be 0: the angle is 1e-10
+    direction = b - np.sum(a * b) / np.sum(a * a) * a
+    direction *= np.linalg.norm(a) / np.linalg.norm(direction)
+    near = a + 1e-10 * direction
+    assert constancy.cosine_distance(a, near) == pytest.approx(0.5e-20, rel=1e-5)
+
+
+def test_alignment_of_the_ideal_kernel_is_one():
+    y = RNG.normal(size=(6, 2))
+    assert constancy.alignment(y @ y.T, y) == pytest.approx(1)
+    assert constancy.alignment(y @ y.T + 5, y) == pytest.approx(1)  # centred
+    assert np.isnan(constancy.alignment(kernel(6), np.ones((6, 1))))
+
+
+@given(arrays(float, (4, 3), elements=st.floats(-3, 3)), st.floats(0.1, 10))
+@settings(max_examples=50, deadline=None)
+def test_alignment_knows_no_scale_and_stays_within_one(y, scale):
+    value = constancy.alignment(kernel(4), y)
+    if np.isfinite(value):
+        assert -1 - 1e-9 <= value <= 1 + 1e-9
+        again = constancy.alignment(scale * kernel(4), y)
+        assert again == pytest.approx(value, rel=1e-6, abs=1e-9)
+
+
+def test_duplicates_are_named_in_pairs():
+    x = np.array([[0.0, 1], [2, 3], [0, 1], [4, 5], [2, 3]])
+    assert constancy.duplicates(x) == [(0, 2), (1, 4)]
+    assert constancy.duplicates(x[:2]) == []
+
+
+def run(zero_output="none", **training):
+    x = np.random.default_rng(1).normal(size=(7, 3))
+    data = Data(x[:5], np.sin(x[:5, :2]), x[5:], np.zeros((2, 2)))
+    settings_ = Training(
+        **{"learning_rate": 0.1, "steps": 60, "record": 20, "snapshots": 4} | training
+    )
+    model = MLP(depth=2, activation="tanh", zero_output=zero_output)
+    trajectory = train(model, settings_, data, 32, jax.random.key(0), 3)
+    return trajectory._asdict(), data._asdict()
+
+
+def test_metrics_of_a_run():
+    network, data = run()
+    found = measurements.kernels(network, data, None, 0.1)
+    steps, change = found["ntk_change"]
+    assert steps.tolist() == network["snapshot"].tolist()
+    theta = network["ntk"].reshape(3, -1, 10, 10)
+    expected = np.linalg.norm(theta[2, 3] - theta[2, 0]) / np.linalg.norm(theta[2, 0])
+    assert change[2, 3] == pytest.approx(expected)
+    assert (change[:, 0] == 0).all()
+    _, low = found["ntk_min"]
+    assert low[1, 0] == pytest.approx(np.linalg.eigvalsh(theta[1, 0] / 5)[0])
+    _, ratio = found["ntk_trace_ratio"]
+    assert ratio[0, 3] == pytest.approx(np.trace(theta[0, 3]) / np.trace(theta[0, 0]))
+    # the two parts make the whole
+    sigma = np.kron(network["nngp"][0, 0], np.eye(2))
+    rest = theta[0, 0] - sigma
+    assert np.linalg.eigvalsh(rest)[0] > -1e-9  # each part is a kernel of its own
+
+
+def test_distances_are_of_all_weights_and_of_each_layer():
+    network, _ = run()
+    found = measurements.trajectories(network)
+    _, change = found["weight_change"]
+    total = np.sqrt((network["weight_change"][:, -1] ** 2).sum(-1))
+    size = np.sqrt((network["weight_norm"] ** 2).sum(-1))
+    np.testing.assert_allclose(change[:, -1], total / size)
+    _, first = found["weight_change/W1"]
+    np.testing.assert_allclose(
+        first[:, -1], network["weight_change"][:, -1, 0] / network["weight_norm"][:, 0]
+    )
+
+
+def test_gap_to_itself_is_zero_and_to_a_shift_is_the_shift():
+    network, _ = run()
+    assert measurements.gaps(network, network, "own")["own_gap"][1].max() == 0
+    shifted = {name: network[name] + 0.5 for name in ("f_train", "f_test")}
+    for _, gap in measurements.gaps(network, shifted, "own").values():
+        np.testing.assert_allclose(gap, 0.5)
+
+
+def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
+    network, data = run()
+    # replace the outputs by what gradient flow of the kernel gives
+    theta = network["ntk"].reshape(3, -1, 10, 10)[:, 0] / 5
+    time = 0.1 * network["step"]
+    flow = []
+    for seed in range(3):
+        values, vectors = np.linalg.eigh(theta[seed])
+        u0 = (network["f_train"][seed, 0] - data["y_train"]).ravel()
+        u = vectors @ (np.exp(-np.outer(values, time)) * (vectors.T @ u0)[:, None])
+        flow.append(data["y_train"] + u.T.reshape(-1, 5, 2))
+    found = measurements.modes(network | {"f_train": np.stack(flow)}, data, 0.1, 3)
+    assert list(found) == ["mode_rate/1", "mode_rate/2", "mode_rate/3"]
+    for _, rate in found.values():
+        np.testing.assert_allclose(rate, 1, rtol=1e-6)
+
+
+def test_scores_against_the_limit_are_standardised():
+    network, _ = run()
+    limit = {
+        "mean_test": np.full((1, 2, 2), 0.5),
+        "sd_test": np.full((1, 2), 2.0),
+    }
+    found = measurements.against_limit(network, limit, 2)
+    assert list(found) == ["limit_z/0", "limit_z/1"]
+    _, z = found["limit_z/1"]
+    np.testing.assert_allclose(z[:, 0], (network["f_test"][:, -1, 1, 0] - 0.5) / 2)
+
+
+def test_rows_of_diverged_networks_are_left_out_and_counted():
+    metrics = {"loss": (np.array([0, 5]), np.array([[1.0, np.nan], [2.0, 3.0]]))}
+    table = measurements.tidy(
+        metrics, np.array([0, 1]), np.array([True, False]), "base", 8
+    )
+    assert table[table["metric"] == "loss"]["seed"].tolist() == [1, 1]
+    assert table[table["metric"] == "diverged"]["value"].tolist() == [1, 0]
+
+
+def test_doubled_networks_have_both_halves_in_the_sigma_part():
+    network, _ = run(zero_output="double")
+    theta = network["ntk"].reshape(3, -1, 10, 10)[0, 0]
+    rest = theta - np.kron(network["nngp"][0, 0], np.eye(2))
+    assert np.linalg.eigvalsh(rest)[0] > -1e-9
+    assert network["nngp"][0, 0].trace() > 0.1 * theta.trace() / 2

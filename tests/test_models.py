@@ -1,0 +1,152 @@
+"""Parametrisations, initialisations and the two ways to zero output."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkpipe.datasets import Data
+from ntkpipe.infinite import kernels
+from ntkpipe.models import MLP, PARAMETERIZATIONS
+from ntkpipe.training import Training, train
+
+KEY = jax.random.key(3)
+
+
+def data(d=3, k=1, n=6):
+    x = np.asarray(jax.random.normal(jax.random.key(8), (n + 2, d)))
+    y = np.sin(3 * x[:, :1]) * np.ones((1, k))
+    return Data(x[:n], y[:n], x[n:], y[n:])
+
+
+@pytest.mark.parametrize("theta", [0.5])
+def test_mup_and_mean_field_are_one_parametrisation(theta):
+    for role, (a, b, c) in PARAMETERIZATIONS["mup"].items():
+        shift = theta
+        assert PARAMETERIZATIONS["mean_field"][role] == (
+            a + shift,
+            b - shift,
+            c - 2 * shift,
+        )
+    runs = [
+        train(
+            MLP(depth=2, activation="tanh", parameterization=name, b_std=0.2),
+            Training(learning_rate=0.3, steps=30, record=5),
+            data(),
+            16,
+            KEY,
+            2,
+        )
+        for name in ("mup", "mean_field")
+    ]
+    np.testing.assert_allclose(runs[0].f_test, runs[1].f_test, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(runs[0].ntk, runs[1].ntk, rtol=1e-10, atol=1e-12)
+
+
+def test_standard_and_ntk_are_one_function_at_initialisation():
+    x = data().x_train
+    outputs = []
+    for name in ("standard", "ntk"):
+        model = MLP(depth=2, parameterization=name, init="torch", b_std=1)
+        outputs.append(model.apply(model.init_params(KEY, 32, 3, 1), x))
+    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-12)
+
+
+def test_standard_with_rate_over_width_is_ntk():
+    # Sohl-Dickstein 2020: the kernel of standard/n is that of ntk but for the input
+    # layer, whose part of the kernel does not grow with the width
+    x = jnp.asarray(data().x_train)
+    from ntkpipe import empirical
+
+    parts = {}
+    for name in ("standard", "ntk"):
+        model = MLP(depth=2, parameterization=name)
+        params = model.init_params(KEY, 32, 3, 1)
+        _, sites = empirical.signals(model.apply, params, x)
+        parts[name] = [empirical.layer_block(s, s) for s in sites.values()]
+    for index in (1, 2):
+        np.testing.assert_allclose(
+            parts["standard"][index] / 32, parts["ntk"][index], rtol=1e-12
+        )
+
+
+def test_torch_initialisation_is_uniform_within_one_over_root_fan_in():
+    model = MLP(depth=2, parameterization="standard", init="torch", b_std=1)
+    first, hidden, last = model.init_params(KEY, 400, 4, 1)[0]
+    for layer, fan_in in ((first, 4), (hidden, 400), (last, 400)):
+        bound = fan_in**-0.5
+        assert jnp.abs(layer["w"]).max() <= bound
+        assert jnp.abs(layer["b"]).max() <= bound
+    # variance of U(−a, a) is a²/3
+    np.testing.assert_allclose(hidden["w"].var(), 1 / 1200, rtol=0.02)
+    assert jnp.abs(hidden["w"]).max() > 0.99 * 400**-0.5
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "standard", "mup", "mean_field"])
+def test_width_changes_neither_hidden_layers_nor_kernel_in_size(parameterization):
+    x = jnp.asarray(data().x_train)
+    model = MLP(depth=2, activation="tanh", parameterization=parameterization)
+    size = []
+    for width in (64, 4096 if parameterization != "standard" else 1024):
+        params = model.init_params(KEY, width, 3, 1)
+        seen = {}
+
+        def site(name, h, layer, scale, seen=seen):
+            z = scale.w * h @ layer["w"]
+            seen[name] = jnp.sqrt(jnp.mean(z**2))
+            return z
+
+        model.apply(params, x, site)
+        size.append(float(seen["2.0"]))
+    assert 0.5 < size[0] / size[1] < 2
+
+
+@pytest.mark.parametrize("zero_output", ["subtract", "double"])
+def test_zero_output_starts_at_zero(zero_output):
+    run = train(
+        MLP(depth=2, zero_output=zero_output, alpha=3.0),
+        Training(learning_rate=0.1, steps=5, record=3),
+        data(),
+        16,
+        KEY,
+        2,
+    )
+    assert np.abs(run.f_train[:, 0]).max() == 0
+    assert np.abs(run.f_test[:, 0]).max() == 0
+    assert np.abs(run.f_train[:, -1]).max() > 1e-3
+
+
+def test_doubling_keeps_the_kernel():
+    x = jnp.asarray(data().x_train)
+    from ntkpipe.empirical import ntk
+
+    plain, double = (MLP(depth=2, zero_output=z) for z in ("none", "double"))
+    theta = ntk(plain.apply, plain.init_params(KEY, 16, 3, 1), x)
+    twice = ntk(double.apply, double.init_params(KEY, 16, 3, 1), x)
+    np.testing.assert_allclose(theta, twice, rtol=1e-12)
+
+
+def test_alpha_moves_weights_less_and_outputs_alike():
+    runs = {
+        alpha: train(
+            MLP(depth=1, activation="tanh", alpha=alpha, zero_output="subtract"),
+            Training(learning_rate=0.1, steps=50, record=3),
+            data(),
+            256,
+            KEY,
+            2,
+        )
+        for alpha in (1e3, 1e4)
+    }
+    distance = [np.linalg.norm(r.weight_change[:, -1], axis=-1) for r in runs.values()]
+    np.testing.assert_allclose(distance[0] / distance[1], 10, rtol=1e-2)
+    np.testing.assert_allclose(runs[1e3].loss, runs[1e4].loss, rtol=1e-2)
+
+
+def test_infinite_kernels_are_those_of_the_architecture():
+    x = data().x_train
+    model = MLP(depth=2, activation="erf", W_std=1.3, b_std=0.1)
+    expected = kernels(x, depth=2, activation="erf", W_std=1.3, b_std=0.1)
+    np.testing.assert_array_equal(model.infinite(x).ntk, expected.ntk)
+    with pytest.raises(ValueError, match="parameterization: ntk"):
+        MLP(parameterization="mup").infinite(x)

@@ -1,0 +1,274 @@
+import html.parser
+import math
+import re
+
+import pandas as pd
+import pytest
+
+from ntkpipe import claims, report
+from ntkpipe.report import FigurePage, StudyPage
+
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0"/></svg>'
+)
+VERSIONS = {"python": "3.11.7", "jax": "0.10.2"}
+
+
+def verdict(claim, **changes):
+    fields = {
+        "claim": claim,
+        "says": "The kernel is constant in the limit.",
+        "source": "Jacot et al. 2018, Theorem 2",
+        "estimate": -0.993,
+        "ci_low": -1.021,
+        "ci_high": -0.964,
+        "expected": "supported",
+        "tolerance": "[−1.08, −0.92]",
+        "n": 100,
+        "verdict": "supported",
+        "as_expected": True,
+        "study": "constancy",
+        "metric": "ntk_change",
+        "statistic": "slope of the geometric mean",
+        "variant": "tanh",
+        "predicted": -1.0,
+        "widths": "64, 256, 1024",
+        "detail": "local slopes 64→256 −1.1",
+    }
+    return claims.Verdict(**fields | changes)
+
+
+def table(*verdicts):
+    return pd.DataFrame(verdicts, columns=claims.Verdict._fields)
+
+
+def study(**changes):
+    figure = FigurePage(
+        name="fig-1",
+        title="Wider networks move less",
+        caption="Relative change of the weights.",
+        after="Jacot et al. 2018, Fig. 1",
+        svg=SVG,
+        files={"svg": "constancy/figures/fig-1.svg", "csv": "constancy/figures/f.csv"},
+    )
+    fields = {
+        "name": "constancy",
+        "title": "Is the kernel constant?",
+        "question": "How far does the kernel move? And with which exponent?",
+        "source": "Jacot et al. 2018",
+        "notes": ("A note.",),
+        "yaml": "title: Is the kernel constant?\n",
+        "figures": (figure,),
+        "runtime_s": 83.0,
+        "device": "cpu",
+        "versions": VERSIONS,
+    }
+    return StudyPage(**fields | changes)
+
+
+CLAIMS = table(
+    verdict("J-2"),
+    verdict("J-9", verdict="inconclusive", as_expected=False),
+    verdict("Y-1n", expected="contradicted", verdict="contradicted"),
+    verdict("J-0", verdict="missing", as_expected=False, estimate=math.nan, n=0),
+)
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects text, ids, links and tags; knows whether all tags are closed."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, page):
+        super().__init__()
+        self.ids, self.links, self.sources, self.stack = [], [], [], []
+        self.tags, self.text = [], ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [attrs["href"]] if "href" in attrs else []
+        self.sources += [attrs["src"]] if "src" in attrs else []
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_page_is_well_formed_and_every_anchor_exists():
+    page = Reader(report.page([study()], CLAIMS, VERSIONS))
+    assert page.stack == []
+    assert len(page.ids) == len(set(page.ids))
+    anchors = [link[1:] for link in page.links if link.startswith("#")]
+    assert anchors and set(anchors) <= set(page.ids)
+
+
+def test_page_loads_nothing():
+    page = report.page([study()], CLAIMS, VERSIONS)
+    reader = Reader(page)
+    assert all(
+        source.startswith("data:image/svg+xml;base64,") for source in reader.sources
+    )
+    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert "constancy/figures/fig-1.svg" in reader.links
+
+
+def test_summary_names_what_did_not_come_out_first():
+    text = Reader(report.page([study()], CLAIMS, VERSIONS)).text
+    assert "Not as expected: J-9 (inconclusive); J-0 (not measured)." in text
+    assert "2 of 4 claims came out as expected." in text
+    assert "1 of them is a control" in text
+    good = Reader(report.page([study()], table(verdict("J-2")), VERSIONS)).text
+    assert "1 of 1 claims came out as expected." in good
+    assert "Not as expected" not in good
+
+
+def test_claims_table_says_it_in_words_and_numbers():
+    page = report.page([study()], CLAIMS, VERSIONS)
+    first = page[page.index('id="claims"') : page.index("</section>")]
+    assert first.index("J-9") < first.index("J-2")
+    for said in ("−0.993", "[−1.02, −0.964]", "[−1.08, −0.92]", "Theorem 2", "100"):
+        assert said in first
+    for icon, word in (
+        ("✓", "supported"),
+        ("✗", "contradicted"),
+        ("?", "inconclusive"),
+    ):
+        assert f"<span aria-hidden=true>{icon}</span> {word}" in first
+    assert first.count("<span class=tag>control</span>") == 2  # the row and its legend
+    assert "nan" not in first
+
+
+def test_study_section_has_everything():
+    text = Reader(report.page([study()], CLAIMS, VERSIONS)).text
+    for said in (
+        "1. Is the kernel constant?",
+        "How far does the kernel move?",
+        "After Jacot et al. 2018, Fig. 1.",
+        "slope of the geometric mean of ntk_change (tanh, n = 64, 256, 1024)",
+        "Run time 83 s on cpu",
+        "constancy.yaml",
+        "title: Is the kernel constant?",
+        "jax 0.10.2",
+        "half the mean over points",
+        "CITATION.cff",
+    ):
+        assert said in text
+
+
+def test_missing_and_diverged_runs_are_named_at_the_top():
+    warned = study(warnings=("width 10: 2 of 5 networks diverged (seeds 1, 3)",))
+    page = report.page([warned], CLAIMS, VERSIONS)
+    assert page.index("2 of 5 networks diverged") < page.index('id="claims"')
+    assert page.count("2 of 5 networks diverged") == 2
+
+
+def test_everything_is_escaped():
+    evil = '<script>alert("&")</script>'
+    figure = FigurePage(
+        name=evil, title=evil, caption=evil, after=evil, svg=SVG, files={evil: evil}
+    )
+    page = report.page(
+        [
+            study(
+                name=evil,
+                title=evil,
+                question=evil,
+                source=evil,
+                notes=(evil,),
+                yaml=evil,
+                figures=(figure,),
+                device=evil,
+                versions={evil: evil},
+                warnings=(evil,),
+                files={evil: evil},
+            )
+        ],
+        table(
+            verdict(
+                evil,
+                study=evil,
+                says=evil,
+                source=evil,
+                detail=evil,
+                reason=evil,
+                tolerance=evil,
+                metric=evil,
+            )
+        ),
+        {evil: evil},
+    )
+    assert "<script" not in page and 'alert("' not in page
+    assert Reader(page).stack == []
+
+
+@pytest.mark.parametrize(
+    ("svg", "png", "kind"),
+    [
+        (SVG, b"png", "svg+xml"),
+        (SVG + b" " * 300_000, b"png", "png"),
+        (SVG + b" " * 300_000, b"", "svg+xml"),
+        (b"", b"png", "png"),
+    ],
+)
+def test_picture_is_svg_unless_large(svg, png, kind):
+    figure = FigurePage(name="f", title="t", caption="c", svg=svg, png=png)
+    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
+    assert f'src="data:image/{kind};base64,' in page
+
+
+def test_a_picture_that_is_not_there_is_named():
+    figure = FigurePage(name="fig-9", title="t", caption="c")
+    text = Reader(report.page([study(figures=(figure,))], CLAIMS, VERSIONS)).text
+    assert "No picture of fig-9 was made." in text
+
+
+def test_versions_of_a_study_are_shown_where_they_differ():
+    other = study(versions={"python": "3.11.7", "jax": "0.12.0"})
+    text = Reader(report.page([other], CLAIMS, VERSIONS)).text
+    assert "with jax 0.12.0" in text
+
+
+def test_no_claims():
+    reader = Reader(report.page([study(figures=())], table(), VERSIONS))
+    assert "No study of this page makes a claim." in reader.text
+    assert reader.stack == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.9934, "−0.993"),
+        (0.0, "0"),
+        (1.3e-16, "1.30·10<sup>−16</sup>"),
+        (12345.6, "12,346"),
+        (-2e7, "−2.00·10<sup>7</sup>"),
+        (math.nan, ""),
+        (math.inf, ""),
+        (None, ""),
+    ],
+)
+def test_numbers(value, text):
+    assert report._number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(12.3, "12 s"), (600, "10 min"), (7200, "2.0 h")]
+)
+def test_durations(seconds, text):
+    assert report._duration(seconds) == text
+
+
+def test_survives_a_table_read_back_from_csv(tmp_path):
+    CLAIMS.to_csv(tmp_path / "claims.csv", index=False)
+    back = pd.read_csv(tmp_path / "claims.csv")
+    page = report.page([study()], back, VERSIONS)
+    assert "nan" not in Reader(page).text

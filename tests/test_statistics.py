@@ -1,0 +1,284 @@
+"""Slopes, intervals and verdicts against hand values, exact tests and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from ntkpipe import statistics
+
+WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
+
+
+def power_law(slope, sigma=0.3, seeds=8, widths=WIDTHS, seed=0):
+    noise = np.random.default_rng(seed).standard_normal((len(widths), seeds))
+    return list(widths[:, None] ** slope * np.exp(sigma * noise))
+
+
+def test_slope_of_an_exact_power_law():
+    fit = statistics.fit_power_law(WIDTHS, power_law(-1.0, sigma=0.0), "a")
+    np.testing.assert_allclose(fit.slope, -1, atol=1e-12)
+    np.testing.assert_allclose(fit.intercept, 0, atol=1e-11)
+    np.testing.assert_allclose(fit.local_slopes, -1, atol=1e-12)
+    np.testing.assert_allclose(fit.line, 1 / fit.grid)
+    np.testing.assert_allclose([fit.slope_low, fit.slope_high], -1, atol=1e-9)
+
+
+def test_slope_and_error_agree_with_the_closed_form():
+    samples = power_law(-0.5, seeds=6)
+    fit = statistics.fit_power_law(WIDTHS, samples, "a")
+    x = np.log(WIDTHS)
+    means = np.log(samples).mean(1)
+    reference = stats.linregress(x, means)
+    np.testing.assert_allclose(fit.slope, reference.slope)
+    np.testing.assert_allclose(fit.intercept, reference.intercept)
+    v = statistics.slope_coefficients(x) ** 2 * np.log(samples).var(1, ddof=1) / 6
+    freedom = v.sum() ** 2 / (v**2 / 5).sum()
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(v.sum())
+    # 4,000 resamples know a standard error to about 1 %.
+    np.testing.assert_allclose(fit.slope_high - fit.slope, half, rtol=0.06)
+    np.testing.assert_allclose(fit.slope - fit.slope_low, fit.slope_high - fit.slope)
+
+
+def test_band_is_narrowest_inside_and_holds_the_line():
+    fit = statistics.fit_power_law(WIDTHS, power_law(-1.0), "a")
+    assert np.all((fit.band_low < fit.line) & (fit.line < fit.band_high))
+    spread = np.log(fit.band_high / fit.band_low)
+    assert spread.argmin() not in (0, len(spread) - 1)
+    assert np.all((fit.means_low < fit.means) & (fit.means < fit.means_high))
+
+
+def test_order_of_widths_does_not_matter():
+    samples = power_law(-1.0)
+    forth = statistics.fit_power_law(WIDTHS, samples, "a")
+    back = statistics.fit_power_law(WIDTHS[::-1], samples[::-1], "a")
+    np.testing.assert_array_equal(forth.band_low, back.band_low)
+
+
+def test_the_key_alone_decides_the_interval():
+    one, two = (
+        statistics.fit_power_law(WIDTHS, power_law(-1.0), "a") for _ in range(2)
+    )
+    assert one.slope_low == two.slope_low
+    other = statistics.fit_power_law(WIDTHS, power_law(-1.0), "b")
+    assert one.slope_low != other.slope_low
+    assert statistics.generator("J-2").integers(1000) == 724
+
+
+@pytest.mark.parametrize("statistic", ["std", "variance", "mean", "median"])
+def test_slope_of_other_statistics(statistic):
+    rng = np.random.default_rng(0)
+    samples = [3 / n + rng.standard_normal(400) / n for n in WIDTHS]
+    fit = statistics.fit_power_law(WIDTHS, samples, "a", statistic=statistic)
+    predicted = -2 if statistic == "variance" else -1
+    assert abs(fit.slope - predicted) < 0.15
+    assert fit.slope_low < predicted < fit.slope_high
+
+
+positive = st.floats(1e-3, 1e3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(factor=positive, stretch=positive, seed=st.integers(0, 1000))
+def test_slope_is_equivariant(factor, stretch, seed):
+    samples = power_law(-1.0, seeds=4, seed=seed)
+    plain = statistics.fit_power_law(WIDTHS, samples, "a")
+    other = statistics.fit_power_law(
+        WIDTHS * stretch, [factor * s for s in samples], "a"
+    )
+    for name in ("slope", "slope_low", "slope_high", "local_slopes"):
+        np.testing.assert_allclose(
+            getattr(plain, name), getattr(other, name), rtol=1e-8, atol=1e-8
+        )
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    sigma=st.floats(0.01, 1),
+    times=st.floats(1.1, 5),
+    statistic=st.sampled_from(["mean", "geometric_mean", "median", "std"]),
+)
+def test_interval_widens_with_noise(sigma, times, statistic):
+    noise = np.random.default_rng(0).standard_normal(9)
+
+    def width(sigma):
+        values = (
+            np.exp(sigma * noise) if statistic == "geometric_mean" else (sigma * noise)
+        )
+        result = statistics.one_sample(values, statistic, "a")
+        if statistic == "geometric_mean":
+            return math.log(result.high / result.low)
+        return result.high - result.low
+
+    np.testing.assert_allclose(width(times * sigma), times * width(sigma), rtol=1e-6)
+
+
+def test_one_network_has_no_interval_but_a_note():
+    fit = statistics.fit_power_law(WIDTHS, [[1 / n] for n in WIDTHS], "a")
+    assert fit.slope == pytest.approx(-1)
+    assert math.isnan(fit.slope_low) and "1 seed" in fit.note
+    assert np.isnan(fit.band_low).all() and not np.isnan(fit.line).any()
+
+
+def test_one_network_is_enough_where_it_is_exact():
+    fit = statistics.fit_power_law(WIDTHS, [[1 / n] for n in WIDTHS], "a", exact=True)
+    assert fit.slope_low == fit.slope == fit.slope_high
+
+
+def test_exact_does_not_hide_the_spread_of_several():
+    values = [1.0, 2.0, 3.0]
+    exact = statistics.one_sample(values, "mean", "a", exact=True)
+    assert exact == statistics.one_sample(values, "mean", "a")
+    assert exact.low < 1.5
+
+
+def test_one_width_has_no_slope():
+    fit = statistics.fit_power_law([64], [[1.0, 2.0]], "a")
+    assert math.isnan(fit.slope) and "one width" in fit.note
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_what_has_no_logarithm_is_told(bad):
+    samples = power_law(-1.0)
+    samples[1] = [1.0, bad, 2.0]
+    fit = statistics.fit_power_law(WIDTHS, samples, "a")
+    assert math.isnan(fit.slope)
+    assert "1 of 3 values" in fit.note
+    assert math.isfinite(fit.means[0]) and math.isnan(fit.means[1])
+    # what does not need the bad width keeps its interval
+    assert math.isfinite(fit.means_low[0])
+
+
+def test_a_constant_has_no_logarithmic_spread():
+    result = statistics.one_sample([2.0, 2.0, 2.0, 2.0], "std", "a")
+    assert math.isnan(result.estimate) and "≤ 0" in result.note
+    assert "at least 3" in statistics.one_sample([1.0, 2.0], "std", "a").note
+
+
+def test_empty_sample():
+    assert statistics.one_sample(np.empty((0, 1)), "mean", "a").note == "no value"
+
+
+def test_correlated_indices_are_drawn_together():
+    shared = np.random.default_rng(0).standard_normal(30)
+    alone = statistics.one_sample(shared, "mean", "a")
+    copies = statistics.one_sample(np.repeat(shared[:, None], 50, 1), "mean", "a")
+    # fifty copies of a number are one number
+    np.testing.assert_allclose(copies[:5], alone[:5])
+
+
+def test_pairing_removes_what_the_seeds_share():
+    rng = np.random.default_rng(0)
+    seeds = rng.standard_normal(20)
+    pair = np.exp(np.stack([seeds, seeds + 0.01 * rng.standard_normal(20)], 1))
+    paired = statistics.bootstrap([pair[:, :, None]], "geometric_mean", "a")
+    apart = statistics.bootstrap(
+        [pair[:, :1, None], pair[:, 1:, None]], "geometric_mean", "a"
+    )
+    near, far = (statistics.interval(s, [1, -1]) for s in (paired, apart))
+    assert near.estimate == pytest.approx(far.estimate)
+    assert near.error < 0.05 * far.error
+    assert near.freedom == 19 and 19 < far.freedom <= 38.1
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0), (3, 0), (5, 0), (5, 1)])
+def test_coverage(seeds, spread):
+    x = np.log(4.0 ** np.arange(3, 8))
+    sigma = np.linspace(0.6, 0.15, 5) if spread else np.full(5, 0.3)
+    noise = np.random.default_rng(1).standard_normal((200, 5, seeds))
+    hits = 0
+    for draw in noise:
+        samples = np.exp(sigma[:, None] * draw)
+        fit = statistics.fit_power_law(np.exp(x), list(samples), "a")
+        hits += fit.slope_low <= 0 <= fit.slope_high
+    assert 0.91 <= hits / 200 <= 0.995  # percentile: 0.72, 0.83, 0.90, 0.86
+
+
+# -- verdicts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.95, 1.05, "supported"),
+        (0.9, 1.1, "supported"),
+        (0.89, 1.05, "inconclusive"),
+        (0.5, 2.0, "inconclusive"),
+        (1.11, 1.2, "contradicted"),
+        (0.2, 0.89, "contradicted"),
+        (math.nan, math.nan, "inconclusive"),
+    ],
+)
+def test_equivalence(low, high, verdict):
+    assert statistics.equivalence(low, high, 0.9, 1.1) == verdict
+
+
+number = st.floats(-10, 10)
+
+
+@given(a=number, b=number, c=number, d=number, shrink=st.floats(0, 1))
+def test_verdicts_are_consistent(a, b, c, d, shrink):
+    (low, high), (p, q) = sorted((a, b)), sorted((c, d))
+    verdict = statistics.equivalence(low, high, p, q)
+    middle = (low + high) / 2
+    half = shrink * (high - low) / 2
+    finer = statistics.equivalence(
+        max(low, middle - half), min(high, middle + half), p, q
+    )
+    # more data may settle a verdict, never turn one into its opposite
+    assert verdict in ("inconclusive", finer)
+    wider = statistics.equivalence(low, high, p - 1, q + 1)
+    assert not (verdict == "supported" and wider != "supported")
+    assert not (verdict == "inconclusive" and wider == "contradicted")
+
+
+def test_one_sided():
+    assert statistics.equivalence(0.1, 3, accept_low=0) == "supported"
+    assert statistics.equivalence(-0.1, 3, accept_low=0) == "inconclusive"
+    assert statistics.equivalence(-3, -0.1, accept_low=0) == "contradicted"
+
+
+def test_one_sided_p_value():
+    values = np.random.default_rng(0).standard_normal(12) + 0.5
+    result = statistics.one_sample(values, "mean", "a")
+    reference = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+    assert statistics.above_zero(result) == pytest.approx(reference, rel=0.3)
+    certain = result._replace(error=0.0, estimate=1.0)
+    assert statistics.above_zero(certain) == 0
+    assert statistics.above_zero(certain._replace(estimate=0.0)) == 1
+    assert statistics.above_zero(certain._replace(error=math.nan)) == 1
+
+
+def test_holm_by_hand():
+    # 4·0.01, 3·0.02, max(2·0.03, ·), max(1·0.04, ·)
+    np.testing.assert_allclose(
+        statistics.holm([0.03, 0.01, 0.04, 0.02]), [0.06, 0.04, 0.06, 0.06]
+    )
+    np.testing.assert_allclose(statistics.holm([0.5, 0.6]), [1, 1])
+    np.testing.assert_allclose(statistics.holm([0.02]), [0.02])
+
+
+def test_normality_tests_by_hand():
+    scores = np.array([[1.0], [2.0], [3.0], [-1.0]])
+    tests = statistics.normality(scores)
+    np.testing.assert_allclose(tests.mean_z, 2.5)  # √4·1.25
+    np.testing.assert_allclose(tests.variance_ratio, 8.75 / 3)
+    np.testing.assert_allclose(tests.p_mean, 2 * stats.norm.sf(2.5))
+    np.testing.assert_allclose(tests.p_variance, 2 * stats.chi2.sf(8.75, 3))
+
+
+def test_normality_tests_keep_their_level():
+    scores = np.random.default_rng(0).standard_normal((50, 1000))
+    tests = statistics.normality(scores)
+    for p in (tests.p_mean, tests.p_variance, tests.p_distribution):
+        assert abs(np.mean(p < 0.05) - 0.05) < 0.02
+
+
+def test_share():
+    result = statistics.share(20, 20, 0.9)
+    z2 = stats.norm.ppf(0.95) ** 2
+    assert result.estimate == 1 and result.high == 1
+    assert result.low == pytest.approx(20 / (20 + z2))

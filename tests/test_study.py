@@ -1,0 +1,195 @@
+"""Study files: valid ones load, faulty ones say everything that is wrong at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ntkpipe import study
+
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted((ROOT / "config" / "studies").glob("*.yaml"))
+GOOD = """
+title: A
+question: B?
+dataset: {kind: circle, points: 4, target: {kind: product}}
+model: {depth: 1}
+training: {learning_rate: 1e-3, steps: 10}
+widths: [8, 16]
+seeds: 3
+"""
+
+
+def faults(text):
+    with pytest.raises(study.StudyError) as error:
+        study.parse(text, "x.yaml")
+    return error.value.faults
+
+
+def changed(**keys):
+    raw = yaml.safe_load(GOOD)
+    raw["training"]["learning_rate"] = 1e-3
+    return json.dumps(raw | keys)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_shipped_studies_load(path):
+    loaded = study.load(path)
+    assert loaded.claims and loaded.figures
+    assert loaded.name == path.stem
+
+
+def test_numbers_are_numbers_and_words_are_words():
+    loaded = study.parse(GOOD, "x.yaml")
+    assert loaded.variants["base"].training.learning_rate == 1e-3
+    assert loaded.name == "x"
+    assert study.parse(GOOD.replace("title: A", "title: no"), "x.yaml").title == "no"
+
+
+def test_variants_change_what_they_name_and_nothing_else():
+    text = (
+        GOOD
+        + """
+variants:
+  one: {}
+  two:
+    model: {activation: tanh}
+    dataset: {kind: gaussian, points: 5, target: {kind: noise}}
+  three: {seeds: {8: 1, 16: 2}}
+"""
+    )
+    one, two, three = study.parse(text, "x.yaml").variants.values()
+    assert one.model.activation == "relu" and two.model.activation == "tanh"
+    assert two.model.depth == one.model.depth == 1
+    assert two.dataset.kind == "gaussian"
+    assert [three.seeds_at(w) for w in (8, 16)] == [1, 2]
+
+
+def test_all_faults_are_told_at_once_with_their_places():
+    text = """
+title: A
+dataset: {kind: circle, points: "4", target: {kind: prodct}}
+model: {depth: true, activaton: relu}
+training: {learning_rate: -1, stepps: 10}
+widths: []
+colour: red
+"""
+    found = "\n".join(faults(text))
+    for expected in (
+        "x.yaml: question: is missing",
+        "x.yaml: dataset.points: Input should be a valid integer, not '4'",
+        "dataset.target",
+        "model.depth: Input should be a valid integer, not True",
+        "model.activaton: unknown key, did you mean activation?",
+        "training.learning_rate: Input should be greater than 0",
+        "training.stepps: unknown key, did you mean steps?",
+        "training.steps: is missing",
+        "widths: ",
+        "colour: unknown key",
+    ):
+        assert expected in found, found
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        ({"seeds": {"8": 3}}, r"no number for the widths [16]"),
+        ({"widths": [8, 8]}, "a width is given twice"),
+        ({"limit": "flow", "model": {"depth": 1, "alpha": 2.0}}, "alpha: 1"),
+        ({"limit": "flow", "model": {"parameterization": "mup"}}, "ntk"),
+        ({"variants": {"../up": {}}}, "String should match pattern"),
+        ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key"),
+        ({"variants": ["a"]}, "expected a mapping of names"),
+        ({"name": "../../etc"}, "name: unknown key"),
+        ({"seed": 2**64}, "seed"),
+        ({"widths": [10**30]}, "widths"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(keys, message):
+    assert message in "\n".join(faults(changed(**keys)))
+
+
+def test_claims_and_figures_must_name_variants_that_exist():
+    claim = {
+        "kind": "power_law",
+        "id": "Z",
+        "says": "s",
+        "source": "s",
+        "variant": "nowhere",
+        "metric": "loss",
+        "predicted": -1,
+        "tolerance": 0.1,
+    }
+    assert "claims.Z: no variant nowhere; there are base" in "\n".join(
+        faults(changed(claims=[claim]))
+    )
+    claim["variant"] = "base"
+    assert "Z is given twice" in "\n".join(faults(changed(claims=[claim, claim])))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a: &x [1]\nb: *x", "aliases"),
+        ("a: 1\na: 2", "'a' is given twice"),
+        ("a: !!python/object:os.system {}", "could not determine a constructor"),
+        ("- 1", "a mapping of keys"),
+        ("a: [", "not readable as YAML"),
+        ("a: .nan", "unknown key"),
+        ("? [1]\n: 2", "is no name"),
+        ("[" * 5000, "not readable as YAML"),
+        ("{a: " * 3000, "not readable as YAML"),
+        ("\x00", "not readable as YAML"),
+    ],
+)
+def test_hostile_yaml_is_refused(text, message):
+    assert message in "\n".join(faults(text))
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_a_study_or_a_list_of_faults(text):
+    try:
+        study.parse(text, "x.yaml")
+    except study.StudyError as error:
+        assert error.faults
+
+
+def test_files_that_are_not_there_or_no_text(tmp_path):
+    with pytest.raises(study.StudyError, match="can't be read"):
+        study.load(tmp_path / "gone.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(study.StudyError, match="can't be read"):
+        study.load(tmp_path / "binary.yaml")
+    (tmp_path / "big.yaml").write_bytes(b"#" * (2**20 + 1))
+    with pytest.raises(study.StudyError, match="larger than 1 MB"):
+        study.load(tmp_path / "big.yaml")
+
+
+def test_unknown_names_of_studies_are_told_with_the_nearest():
+    with pytest.raises(study.StudyError, match="did you mean width"):
+        study.load_all(ROOT / "config" / "studies", ["widht"])
+    with pytest.raises(study.StudyError, match="no study"):
+        study.load_all(ROOT / "config" / "studies", ["../../etc/passwd", 3])
+
+
+def test_a_stage_depends_on_its_own_settings_only():
+    before = study.parse(GOOD, "x.yaml")
+    wider = study.parse(GOOD.replace("[8, 16]", "[8, 16, 32]"), "x.yaml")
+    for stage in ("dataset", "train", "linearize", "constancy"):
+        assert before.spec(stage, "base", 8) == wider.spec(stage, "base", 8)
+    more = study.parse(GOOD.replace("seeds: 3", "seeds: 4"), "x.yaml")
+    assert before.spec("dataset", "base") == more.spec("dataset", "base")
+    assert before.spec("train", "base", 8) != more.spec("train", "base", 8)
+    json.dumps([before.spec(s, "base", 8) for s in ("dataset", "train", "constancy")])
+
+
+def test_schema_in_the_repository_is_that_of_the_sections():
+    path = ROOT / "config" / "study.schema.json"
+    expected = json.dumps(study.schema(), indent=2, ensure_ascii=False) + "\n"
+    assert path.read_text(encoding="utf-8") == expected, (
+        "python -m ntkpipe schema > config/study.schema.json"
+    )

@@ -1,0 +1,194 @@
+"""Training against plain loops, the recorded steps, stopping and diverging."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ntkpipe import training as training_module
+from ntkpipe.datasets import Data
+from ntkpipe.empirical import ntk
+from ntkpipe.models import MLP
+from ntkpipe.training import Training, train
+
+KEY = jax.random.key(0)
+X = np.asarray(jax.random.normal(jax.random.key(1), (7, 3)))
+DATA = Data(X[:5], np.sin(2 * X[:5, :2]), X[5:], np.zeros((2, 2)))
+MODEL = MLP(depth=2, activation="tanh", b_std=0.1)
+
+
+def plain_loop(model, optimizer, steps, width, replicate):
+    """The same training, a step at a time, with nothing clever."""
+    key = jax.random.fold_in(jax.random.fold_in(KEY, width), replicate)
+    params = model.init_params(key, width, 3, 2)
+
+    def loss(params):
+        residual = model.apply(params, DATA.x_train) - DATA.y_train
+        return jnp.sum(residual**2) / (2 * len(DATA.x_train))
+
+    state, losses, start = optimizer.init(params), [], params
+    for _ in range(steps):
+        losses.append(float(loss(params)))
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        params = optax.apply_updates(params, updates)
+    return params, [*losses, float(loss(params))], start
+
+
+@pytest.mark.parametrize(
+    "optimizer, transformation",
+    [
+        ("gd", optax.sgd(0.2)),
+        ("momentum", optax.sgd(0.2, 0.8)),
+        ("adam", optax.adam(0.2)),
+    ],
+)
+def test_training_is_the_plain_loop(optimizer, transformation):
+    settings_ = Training(
+        optimizer=optimizer,
+        learning_rate=0.2,
+        momentum=0.8,
+        steps=20,
+        record=21,
+        spacing="linear",
+        snapshots=3,
+    )
+    run = train(MODEL, settings_, DATA, 8, KEY, 3)
+    for replicate in (0, 2):
+        params, losses, start = plain_loop(MODEL, transformation, 20, 8, replicate)
+        np.testing.assert_allclose(run.loss[replicate], losses, rtol=1e-9)
+        theta = ntk(MODEL.apply, params, DATA.x_train)
+        np.testing.assert_allclose(run.ntk[replicate, -1], theta, rtol=1e-8, atol=1e-10)
+        moved = [
+            np.linalg.norm(params[0][layer][name] - start[0][layer][name])
+            for layer in range(3)
+            for name in ("w", "b")
+        ]
+        np.testing.assert_allclose(run.weight_change[replicate, -1], moved, rtol=1e-8)
+    assert run.layer.tolist() == ["W1", "b1", "W2", "b2", "W3", "b3"]
+
+
+def test_one_network_after_the_other_is_the_same_as_side_by_side(monkeypatch):
+    settings_ = Training(learning_rate=0.2, steps=30, record=6, stop_at_loss=0.05)
+    together = train(MODEL, settings_, DATA, 8, KEY, 3)
+    monkeypatch.setattr(training_module, "SIDE_BY_SIDE", 0)
+    apart = train(MODEL, settings_, DATA, 8, KEY, 3)
+    for name, a, b in zip(together._fields, together, apart, strict=True):
+        if a.dtype.kind == "f":
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
+        else:
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_networks_are_independent_of_how_many_there_are():
+    settings_ = Training(learning_rate=0.2, steps=10, record=3)
+    few = train(MODEL, settings_, DATA, 8, KEY, 2)
+    many = train(MODEL, settings_, DATA, 8, KEY, 5)
+    np.testing.assert_allclose(few.f_train, many.f_train[:2], rtol=1e-12)
+    other = train(MODEL, settings_, DATA, 9, KEY, 2)
+    start = few.f_train[:, 0].ravel()
+    assert np.abs(np.subtract.outer(start, other.f_train[:, 0].ravel())).min() > 1e-6
+
+
+def test_stops_at_the_first_step_below_the_loss():
+    every = Training(learning_rate=0.2, steps=200, record=201, spacing="linear")
+    full = train(MODEL, every, DATA, 8, KEY, 4)
+    target = 0.02
+    stopping = Training(learning_rate=0.2, steps=200, record=9, stop_at_loss=target)
+    run = train(MODEL, stopping, DATA, 8, KEY, 4)
+    for seed in range(4):
+        below = np.flatnonzero(full.loss[seed] < target)
+        if len(below):
+            assert run.stop_step[seed] == below[0]
+            assert run.converged[seed]
+            np.testing.assert_allclose(
+                run.loss[seed, -1], full.loss[seed, below[0]], rtol=1e-9
+            )
+        else:
+            assert not run.converged[seed]
+            assert run.stop_step[seed] == 200
+    assert run.converged.any()
+
+
+@pytest.mark.parametrize("stop_at_loss", [None, 1e-9])
+def test_divergence_is_recorded(stop_at_loss):
+    settings_ = Training(
+        learning_rate=1e4, steps=500, record=5, stop_at_loss=stop_at_loss
+    )
+    model = MLP(depth=2, activation="linear")
+    run = train(model, settings_, DATA, 8, KEY, 2)
+    assert run.diverged.all()
+    assert not run.converged.any()
+
+
+def test_a_linear_model_follows_exp_minus_theta_t():
+    # f linear in w: one hidden layer, linear, only the output weights can matter when
+    # the step is small; so train the linearisation's own case, gradient flow limit
+    settings_ = Training(learning_rate=1e-4, steps=2000, record=5, snapshots=2)
+    model = MLP(depth=1, activation="tanh", alpha=1e6, zero_output="subtract")
+    run = train(model, settings_, DATA, 64, KEY, 1)
+    theta = run.ntk[0, 0].reshape(10, 10) / 5
+    values, vectors = np.linalg.eigh(theta)
+    u0 = (run.f_train[0, 0] - DATA.y_train).ravel()
+    for index, step in enumerate(run.step):
+        factor = (1 - 1e-4 * values) ** step
+        expected = vectors @ (factor * (vectors.T @ u0))
+        actual = (run.f_train[0, index] - DATA.y_train).ravel()
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-8)
+
+
+@given(
+    steps=st.integers(0, 10**6),
+    record=st.integers(2, 300),
+    spacing=st.sampled_from(["log", "linear"]),
+    snapshots=st.integers(1, 50),
+)
+@settings(max_examples=200, deadline=None)
+def test_recorded_steps_hold_both_ends(steps, record, spacing, snapshots):
+    settings_ = Training(
+        learning_rate=1.0,
+        steps=steps,
+        record=record,
+        spacing=spacing,
+        snapshots=snapshots,
+    )
+    recorded = settings_.recorded()
+    assert recorded[0] == 0
+    assert recorded[-1] == steps
+    assert (np.diff(recorded) > 0).all()
+    assert len(recorded) <= record + 1
+    chosen = settings_.snapshot_indices()
+    assert chosen[0] == 0
+    assert len(chosen) <= snapshots
+    if snapshots > 1:
+        assert chosen[-1] == len(recorded) - 1
+
+
+def test_progress_is_told_to_the_end():
+    told = []
+    train(
+        MODEL,
+        Training(learning_rate=0.1, steps=10, record=4),
+        DATA,
+        8,
+        KEY,
+        2,
+        progress=lambda what, done, total: told.append((what, done, total)),
+    )
+    assert told[-1] == ("width 8, seed 0–1", 10, 10)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_float32_is_kept():
+    run = train(
+        MODEL,
+        Training(learning_rate=0.1, steps=5, record=3),
+        DATA,
+        8,
+        KEY,
+        1,
+        dtype="float32",
+    )
+    assert run.ntk.dtype == run.loss.dtype == run.f_test.dtype == np.float32

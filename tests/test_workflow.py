@@ -1,0 +1,299 @@
+"""The workflow as a user meets it: Snakemake in a temporary folder, a tiny study.
+
+One folder is run once; tests that change something work on a copy of it. What a
+change would run is read from the table of jobs that a dry run prints.
+"""
+
+import ast
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntkpipe import io
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.workflow
+AGGREGATES = {"measure": 1, "claims": 1, "figure": 1, "report": 1}
+
+
+def command(folder, *arguments, checkout=ROOT):
+    where = ["--snakefile", checkout / "Snakefile", "--directory", folder]
+    return [sys.executable, "-m", "snakemake", *where, "--cores", "2", *arguments]
+
+
+def environment(checkout=ROOT):
+    """A CPU, and the package of the checkout."""
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(checkout)}
+
+
+def snakemake(folder, *arguments, checkout=ROOT, fails=0):
+    """Run Snakemake and return what it prints."""
+    done = subprocess.run(
+        command(folder, *arguments, checkout=checkout),
+        cwd=folder,
+        env=environment(checkout),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == fails, done.stdout
+    return done.stdout
+
+
+def planned(folder, checkout=ROOT):
+    """How many jobs of each rule would run."""
+    text = snakemake(folder, "--dry-run", checkout=checkout)
+    if "Nothing to be done" in text:
+        return {}
+    table = text.partition("Job stats:")[2].partition("\n\n")[0]
+    jobs = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+    return {rule: n for rule, n in jobs.items() if rule not in ("all", "total")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The tiny study, run."""
+    folder = tmp_path_factory.mktemp("study") / "tiny"
+    shutil.copytree(ROOT / "tests" / "workflow", folder)
+    snakemake(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished study, times of files as they were."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of workflow and package, to be edited."""
+    folder = tmp_path / "checkout"
+    for part in ("ntkpipe", "workflow", "profiles"):
+        shutil.copytree(ROOT / part, folder / part)
+    for part in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / part, folder)
+    return folder
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def edit_study(folder, old, new):
+    edit(folder / "config" / "studies" / "tiny.yaml", old, new)
+
+
+def insert(path, function, statement):
+    """Put a statement before the last one of a function or method."""
+    text = path.read_text(encoding="utf-8")
+    nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+    last = next(n for n in nodes if n.name == function).body[-1]
+    lines = text.splitlines(keepends=True)
+    lines.insert(last.lineno - 1, " " * last.col_offset + statement + "\n")
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+# ------------------------------------------------- numbers
+
+
+def test_claims_are_those_of_the_measurements(finished):
+    results = finished / "results" / "tiny"
+    claims = pd.read_csv(results / "claims.csv", skiprows=1).set_index("claim")
+    assert claims["verdict"].to_dict() == {"still": "supported", "fits": "supported"}
+    rows = pd.read_csv(results / "measurements.csv", skiprows=1)
+    change = rows.query("metric == 'ntk_change' and variant == 'tanh' and step == 100")
+    assert change.groupby("width").size().to_dict() == {16: 4, 32: 4, 64: 4}
+    mean = np.log(change["value"]).groupby(change["width"]).mean()
+    slope = np.polyfit(np.log(mean.index), mean, 1)[0]
+    assert claims.loc["still", "estimate"] == pytest.approx(slope, rel=1e-10)
+    assert slope == pytest.approx(-1, abs=0.6)
+    loss = rows.query("metric == 'loss_ratio' and variant == 'relu'")["value"]
+    assert claims.loc["fits", "estimate"] == pytest.approx(loss.max(), rel=1e-12)
+
+
+def test_measurements_are_those_of_the_products(finished):
+    results = finished / "results" / "tiny"
+    data = io.load(results / "tanh" / "dataset.npz").data
+    width = results / "tanh" / "width32"
+    network = io.load(width / "network.npz").data
+    linear = io.load(width / "linearized.npz").data
+    limit = io.load(results / "tanh" / "limit.npz").data
+    rows = pd.read_csv(results / "measurements.csv", skiprows=1)
+    rows = rows.query("variant == 'tanh' and width == 32 and seed == 2 and step == 100")
+    value = rows.set_index("metric")["value"]
+
+    before, after = network["ntk"][2, 0].ravel(), network["ntk"][2, -1].ravel()
+    change = np.linalg.norm(after - before) / np.linalg.norm(before)
+    assert value["ntk_change"] == pytest.approx(change, rel=1e-10)
+    gap = network["f_train"][2] - linear["f_train"][2]
+    gap = np.sqrt((gap**2).mean((1, 2))).max()
+    assert value["linear_gap"] == pytest.approx(gap, rel=1e-10)
+    residual = network["f_train"][2, -1] - data["y_train"]
+    assert network["loss"][2, -1] == pytest.approx((residual**2).sum() / 8, rel=1e-10)
+    # one step of the linearised model, written out: f − (η/N) Θ (f − y)
+    f0, theta = linear["f_train"][2, 0, :, 0], network["ntk"][2, 0, :, 0, :, 0]
+    step = f0 - theta @ (f0 - data["y_train"][:, 0]) / 4
+    assert linear["f_train"][2, 1, :, 0] == pytest.approx(step, rel=1e-10)
+    kernel = network["ntk"][:, 0, :, 0, :, 0].mean(0)
+    distance = np.linalg.norm(kernel - limit["ntk_train_train"])
+    assert distance < 0.5 * np.linalg.norm(kernel)
+
+
+def test_every_file_of_the_figure_and_the_page_are_there(finished):
+    results = finished / "results"
+    for ending in ("csv", "png", "svg", "pdf"):
+        assert (results / "tiny" / "figures" / f"kernel.{ending}").stat().st_size > 100
+    page = (results / "index.html").read_text(encoding="utf-8")
+    assert "The kernel stands still" in page and "supported" in page
+
+
+# ------------------------------------------------- what runs again
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert planned(finished) == {}
+
+
+def test_a_new_width_trains_this_width_only(copy):
+    edit_study(copy, "widths: [16, 32, 64]", "widths: [16, 32, 48, 64]")
+    new = {"train": 1, "linearize": 1, "constancy": 1}
+    assert planned(copy) == new | AGGREGATES
+
+
+def test_other_seeds_train_but_keep_data_and_limit(copy):
+    edit_study(copy, "seeds: 4", "seeds: 5")
+    assert planned(copy) == {"train": 4, "linearize": 3, "constancy": 4} | AGGREGATES
+
+
+def test_words_of_a_study_only_redraw_and_rewrite(copy):
+    edit_study(copy, "  - id: fits", "  # a comment\n  - id: fits")
+    assert planned(copy) == {}
+    edit_study(copy, "question: >-", "question: >-\n  Or, in other words:")
+    assert planned(copy) == {"report": 1}
+    edit_study(copy, "caption: Relative", "caption: The relative")
+    assert planned(copy) == {"figure": 1, "report": 1}
+
+
+def test_comments_and_docstrings_run_nothing_again(finished, checkout):
+    for path in (checkout / "ntkpipe").glob("*.py"):
+        text = path.read_text(encoding="utf-8").replace('"""', '"""Note. ', 1)
+        path.write_text(text + "\n# a comment\n", encoding="utf-8")
+    assert planned(finished, checkout) == {}
+
+
+def test_an_edit_of_the_linear_model_does_not_train_again(finished, checkout):
+    insert(checkout / "ntkpipe" / "linear.py", "predict", "edited = 1")
+    plan = planned(finished, checkout)
+    assert plan == {"linearize": 3, "constancy": 4} | AGGREGATES
+
+
+def test_an_edit_of_a_kind_of_figure_redraws_only_this_kind(finished, checkout):
+    figures = checkout / "ntkpipe" / "figures.py"
+    whole = figures.read_text(encoding="utf-8")
+    edit(figures, 'kind: Literal["heatmap"]', 'edited = 1; kind: Literal["heatmap"]')
+    assert planned(finished, checkout) == {}
+    figures.write_text(whole, encoding="utf-8")
+    edit(figures, 'kind: Literal["scaling"]', 'edited = 1; kind: Literal["scaling"]')
+    assert planned(finished, checkout) == {"figure": 1, "report": 1}
+
+
+# ------------------------------------------------- accidents
+
+
+def test_a_damaged_product_and_a_killed_run_are_survived(copy):
+    verdicts = (copy / "results" / "tiny" / "claims.csv").read_bytes()
+    network = copy / "results" / "tiny" / "relu" / "width16" / "network.npz"
+    whole = network.read_bytes()
+    network.write_bytes(whole[: len(whole) // 2])
+    said = snakemake(copy, fails=1)
+    assert "relu/width16/network.npz is damaged" in said
+    assert "delete it and run again" in said and "Traceback" not in said
+
+    network.unlink()
+    log = copy / "logs" / "tiny" / "relu" / "width16" / "train.log"
+    log.unlink()
+    run = subprocess.Popen(
+        command(copy),
+        cwd=copy,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+        if log.exists():
+            break
+        time.sleep(0.1)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert any((copy / ".snakemake" / "locks").iterdir())
+    snakemake(copy)
+    assert network.read_bytes() == whole
+    assert (copy / "results" / "tiny" / "claims.csv").read_bytes() == verdicts
+
+
+def test_the_lock_of_a_living_run_is_kept(copy):
+    edit_study(copy, "seeds: 4", "seeds: 5")
+    log = copy / "logs" / "tiny" / "tanh" / "width16" / "train.log"
+    log.unlink()
+    run = subprocess.Popen(command(copy, "--quiet", "all"), cwd=copy, env=environment())
+    try:
+        while not log.exists() and run.poll() is None:
+            time.sleep(0.1)
+        assert "LockException" in snakemake(copy, fails=1)
+    finally:
+        run.kill()
+        run.wait()
+
+
+def test_a_slip_in_a_study_is_told_and_exits_2(copy):
+    edit_study(copy, "steps: 100", "stepps: 100")
+    said = snakemake(copy, fails=2)
+    assert (
+        "studies/tiny.yaml: training.stepps: unknown key, did you mean steps?" in said
+    )
+    assert "training.steps: is missing" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [("run=[tinny]", "did you mean tiny?"), ("runn=all", "'runn' was unexpected")],
+)
+def test_a_slip_in_the_configuration_is_told_and_exits_2(finished, setting, says):
+    said = snakemake(finished, "--dry-run", "--config", setting, fails=2)
+    assert says in said and "Traceback" not in said
+
+
+# ------------------------------------------------- verdicts, report, style
+
+
+def test_verify_fails_when_a_verdict_is_not_as_expected(copy):
+    assert "still" not in snakemake(copy, "verify").partition("verdicts against")[2]
+    edit_study(copy, "  - id: fits\n", "  - id: fits\n    control: true\n")
+    assert "fits" in snakemake(copy, "verify", fails=1)
+
+
+def test_snakemakes_report_has_the_captions(finished, tmp_path):
+    page = tmp_path / "report.html"
+    snakemake(finished, "--report", page)
+    assert "the band accepted before the run" in page.read_text(encoding="utf-8")
+
+
+def test_lint_and_format(finished):
+    said = snakemake(finished, "--lint")
+    assert "good condition" in said
+    files = [ROOT / "Snakefile", ROOT / "workflow"]
+    snakefmt = Path(sys.executable).parent / "snakefmt"
+    subprocess.run([snakefmt, "--check", *files], check=True, capture_output=True)

@@ -1,0 +1,45 @@
+rule claims:
+    input:
+        "<results>/{study}/measurements.csv",
+    output:
+        report(
+            "<results>/{study}/claims.csv",
+            caption="../report/claims.rst",
+            category="{study}",
+            labels={"what": "claims", "file": "csv"},
+        ),
+    log:
+        "<logs>/{study}/claims.log",
+    benchmark:
+        "<benchmarks>/{study}/claims.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        study=study_file,
+        spec=settings("claims"),
+        code=code("claims"),
+    message:
+        "{wildcards.study}: verdicts"
+    shell:
+        "python -m ntkpipe claims {params.study:q} --input {input:q} "
+        "--output {output:q} --threads {threads} > {log:q} 2>&1"
+
+
+# Prints the verdicts that did not come out as expected; fails if there is one.
+rule verify:
+    input:
+        collect("<results>/{study}/claims.csv", study=STUDIES),
+    log:
+        "<logs>/verify.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("verify"),
+    message:
+        "verdicts against what was expected"
+    shell:
+        "python -m ntkpipe verify --input {input:q} > {log:q} 2>&1; cat {log:q}"

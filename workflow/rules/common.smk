@@ -1,0 +1,286 @@
+"""What the rules ask of the studies: settings, code, inputs, threads and resources."""
+
+import functools
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from ntkpipe import provenance
+from ntkpipe.study import StudyError, load_all, plain
+
+
+def read_studies():
+    """The studies that the configuration names, or exit 2 with all their faults."""
+    try:
+        validate(config, "../schemas/config.schema.yaml")
+        folder = Path(config["studies"])
+        names = config["run"]
+        if names == "all":
+            names = sorted(path.stem for path in folder.glob("*.yaml"))
+        if not names:
+            raise StudyError([f"run: there is no study file in {folder}"])
+        return load_all(folder, names)
+    except WorkflowError as error:
+        reason = str(error).partition("Failed validating")[0]
+        faults = [f"config: {' '.join(reason.split()[-40:])}"]
+    except StudyError as error:
+        faults = error.faults
+    print(*(f"ntkpipe: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+    sys.exit(2)
+
+
+def clear_stale_locks():
+    """Take away Snakemake's lock of this folder if whoever took it is no more.
+
+    Every Snakemake that reads this file shares a lock that the kernel gives back even
+    after kill -9. Who gets it alone knows that no other Snakemake is at work here.
+    """
+    import fcntl
+
+    os.makedirs(".snakemake", exist_ok=True)
+    alive = open(".snakemake/alive.lock", "w")
+    try:
+        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for lock in Path(".snakemake/locks").glob("*.lock"):
+            lock.unlink()
+    except BlockingIOError:
+        pass  # another one is at work: Snakemake says so
+    fcntl.flock(alive, fcntl.LOCK_SH)
+    return alive
+
+
+STUDIES = read_studies()
+if workflow.is_main_process:
+    ALIVE = clear_stale_locks()
+if not workflow.deployment_settings.deployment_method:
+    # jobs take the Python that runs Snakemake, also where its environment isn't active
+    folder = shlex.quote(str(Path(sys.executable).parent))
+    shell.prefix(f"set -euo pipefail; export PATH={folder}:$PATH; ")
+
+
+def one_of(names):
+    """A wildcard that is one of these names."""
+    return "|".join(sorted(set(map(str, names)))) or "none"
+
+
+def study_of(wildcards):
+    return STUDIES[wildcards.study]
+
+
+def experiment_of(wildcards):
+    return study_of(wildcards).variants[wildcards.variant]
+
+
+def figure_of(wildcards):
+    return study_of(wildcards).figure(wildcards.figure)
+
+
+def study_file(wildcards):
+    """The file is no input: a job depends on its own settings in it, see `settings`."""
+    return f"{config['studies']}/{wildcards.study}.yaml"
+
+
+def study_files(wildcards):
+    return [f"{config['studies']}/{name}.yaml" for name in STUDIES]
+
+
+# ------------------------------------------------- what makes a job out of date
+
+
+def settings(stage):
+    """The settings that a stage reads, as a parameter: a change runs it again."""
+
+    def spec(wildcards):
+        variant, width = wildcards.get("variant", ""), wildcards.get("width", 0)
+        if stage == "figure":
+            value = plain(figure_of(wildcards))
+        elif stage == "report":
+            value = plain(STUDIES)
+        else:
+            value = study_of(wildcards).spec(stage, variant, int(width))
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+    return spec
+
+
+def code(stage):
+    """A fingerprint of the code that a stage runs, as a parameter."""
+
+    def fingerprint(wildcards):
+        sections = {
+            "dataset": lambda: experiment_of(wildcards).dataset,
+            "train": lambda: model_and_training(wildcards),
+            "limit": lambda: model_and_training(wildcards),
+            "claims": lambda: study_of(wildcards).claims,
+            "figure": lambda: figure_of(wildcards),
+        }.get(stage, tuple)()
+        return fingerprint_of(stage, frozenset(provenance.sections(sections)))
+
+    return fingerprint
+
+
+def model_and_training(wildcards):
+    return experiment_of(wildcards).model, experiment_of(wildcards).training
+
+
+@functools.cache
+def fingerprint_of(stage, sections):
+    return provenance.fingerprint(f"ntkpipe.stages:{stage}", *sections)
+
+
+# ------------------------------------------------- inputs
+
+
+def users_data(wildcards):
+    """A user's own arrays, where the data are such."""
+    dataset = experiment_of(wildcards).dataset
+    return [dataset.path] if dataset.kind == "npz" else []
+
+
+def product(name, variant, width=None):
+    """Path of a product of a variant, or of one of its widths."""
+    folder = f"{variant}/width{width}" if width else variant
+    return f"<results>/{{study}}/{folder}/{name}"
+
+
+def linearized(wildcards):
+    """The linearised model, where the experiment has one."""
+    if experiment_of(wildcards).linearize == "none":
+        return []
+    return product("linearized.npz", "{variant}", "{width}")
+
+
+def limit(wildcards):
+    """The infinite-width limit, where the experiment has one."""
+    if experiment_of(wildcards).limit == "none":
+        return []
+    return product("limit.npz", "{variant}")
+
+
+def all_constancy(wildcards):
+    """The measurements of all jobs of a study."""
+    jobs = study_of(wildcards).jobs()
+    return [product("constancy.csv", variant, width) for variant, width in jobs]
+
+
+def products_shown(wildcards):
+    """Just the products that a figure reads."""
+    study, figure = study_of(wildcards), figure_of(wildcards)
+    paths = []
+    for variant in figure.variants_read() or study.variants:
+        experiment = study.variants[variant]
+        for name in figure.reads:
+            if name in ("dataset", "limit"):
+                paths.append(product(f"{name}.npz", variant))
+                continue
+            for width in figure.widths or experiment.widths:
+                paths.append(product(f"{name}.npz", variant, width))
+    return paths
+
+
+def all_figures(wildcards):
+    """Every file of every figure of every study."""
+    return [
+        f"<results>/{study.name}/figures/{figure.name}.{ending}"
+        for study in STUDIES.values()
+        for figure in study.figures
+        for ending in (MOVING if is_animated(figure) else STILL)
+    ]
+
+
+STILL = ("csv", "png", "svg", "pdf")
+MOVING = ("csv", "png", "gif")
+
+
+def is_animated(figure):
+    return getattr(figure, "animated", False)
+
+
+def named_figures(animated):
+    """A wildcard for the figures of a kind, each after the name of its study.
+
+    Two studies may use one name, for a still figure and for an animation.
+    """
+    return one_of(
+        f"(?<=/{study.name}/figures/){figure.name}"
+        for study in STUDIES.values()
+        for figure in study.figures
+        if is_animated(figure) == animated
+    )
+
+
+# ------------------------------------------------- threads and resources
+
+MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
+NARROW = 20 * 1024
+
+
+def kernel_rows(wildcards):
+    """Rows N·k of the kernel (of a user's own data: a guess)."""
+    e = experiment_of(wildcards)
+    d = e.dataset
+    listed = getattr(d, "angles", None) or getattr(d, "x", None)
+    points = (
+        len(listed) if listed else getattr(d, "train", 0) or getattr(d, "points", 1000)
+    )
+    classes = len(getattr(d, "classes", ())) or getattr(d, "outputs", 1)
+    return points * (1 if classes == 2 or e.training.kernel == "trace" else classes)
+
+
+def weights(wildcards):
+    """Weights of one network, about."""
+    model, width = experiment_of(wildcards).model, int(wildcards.width)
+    return (model.depth - 1) * width**2 + 100 * width
+
+
+def train_threads(wildcards):
+    """One core for a small job, for its products do not fill two."""
+    small = kernel_rows(wildcards) * int(wildcards.width) <= NARROW
+    return 1 if small else MANY_THREADS
+
+
+def train_mem_mb(wildcards):
+    """Six copies of the weights, the signals of all points, the kernels kept."""
+    e = experiment_of(wildcards)
+    seeds, rows = e.seeds_at(int(wildcards.width)), kernel_rows(wildcards)
+    signals = 4 * rows * int(wildcards.width) * (e.model.depth + 1)
+    kernels = seeds * (e.training.snapshots + 1) * rows**2
+    together = seeds if weights(wildcards) <= 100_000 else 1
+    numbers = together * (6 * weights(wildcards) + signals) + 3 * kernels
+    return 1000 + numbers * 8 // 10**6
+
+
+def train_minutes(wildcards):
+    """At 5 GFlop/s, which one slow core does."""
+    e = experiment_of(wildcards)
+    seeds, rows = e.seeds_at(int(wildcards.width)), kernel_rows(wildcards)
+    steps = 6 * weights(wildcards) * rows * e.training.steps
+    kernels = 4 * rows**2 * int(wildcards.width) * e.model.depth * e.training.snapshots
+    return 10 + seeds * (steps + kernels) // (5 * 10**9 * 60)
+
+
+def kernel_mem_mb(wildcards):
+    """The kernels of all networks that are kept, and their eigenvectors."""
+    e = experiment_of(wildcards)
+    seeds = e.seeds_at(int(wildcards.width))
+    kernels = seeds * (e.training.snapshots + 1) * kernel_rows(wildcards) ** 2
+    outputs = seeds * e.training.record * kernel_rows(wildcards)
+    return 1000 + 4 * (kernels + outputs) * 8 // 10**6
+
+
+def kernel_minutes(wildcards):
+    """An eigendecomposition of 20 N³ for each kernel, at 2 GFlop/s."""
+    e = experiment_of(wildcards)
+    kernels = e.seeds_at(int(wildcards.width)) * (e.training.snapshots + 1)
+    return 10 + 20 * kernels * kernel_rows(wildcards) ** 3 // (2 * 10**9 * 60)
+
+
+def limit_mem_mb(wildcards):
+    """A covariance of the outputs for each recorded step."""
+    rows = kernel_rows(wildcards)
+    return 2000 + 4 * experiment_of(wildcards).training.record * rows**2 * 8 // 10**6

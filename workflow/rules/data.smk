@@ -1,0 +1,24 @@
+rule dataset:
+    input:
+        users_data,
+    output:
+        "<results>/{study}/{variant}/dataset.npz",
+    log:
+        "<logs>/{study}/{variant}/dataset.log",
+    benchmark:
+        "<benchmarks>/{study}/{variant}/dataset.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=study_file,
+        spec=settings("dataset"),
+        code=code("dataset"),
+    message:
+        "{wildcards.study}: data of {wildcards.variant}"
+    shell:
+        "python -m ntkpipe dataset {params.study:q} --variant {wildcards.variant} "
+        "--output {output:q} --threads {threads} > {log:q} 2>&1"

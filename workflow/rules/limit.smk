@@ -1,0 +1,24 @@
+rule limit:
+    input:
+        "<results>/{study}/{variant}/dataset.npz",
+    output:
+        "<results>/{study}/{variant}/limit.npz",
+    log:
+        "<logs>/{study}/{variant}/limit.log",
+    benchmark:
+        "<benchmarks>/{study}/{variant}/limit.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=limit_mem_mb,
+        runtime=30,
+    params:
+        study=study_file,
+        spec=settings("limit"),
+        code=code("limit"),
+    message:
+        "{wildcards.study}: infinite width of {wildcards.variant}"
+    shell:
+        "python -m ntkpipe limit {params.study:q} --variant {wildcards.variant} "
+        "--input {input:q} --output {output:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,27 @@
+rule linearize:
+    input:
+        "<results>/{study}/{variant}/dataset.npz",
+        "<results>/{study}/{variant}/width{width}/network.npz",
+    output:
+        "<results>/{study}/{variant}/width{width}/linearized.npz",
+    log:
+        "<logs>/{study}/{variant}/width{width}/linearize.log",
+    benchmark:
+        "<benchmarks>/{study}/{variant}/width{width}/linearize.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=kernel_mem_mb,
+        runtime=kernel_minutes,
+        gpu=1,
+    params:
+        study=study_file,
+        spec=settings("linearize"),
+        code=code("linearize"),
+    message:
+        "{wildcards.study}: linearised {wildcards.variant} at width {wildcards.width}"
+    shell:
+        "python -m ntkpipe linearize {params.study:q} --variant {wildcards.variant} "
+        "--width {wildcards.width} --input {input:q} --output {output:q} "
+        "--threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,31 @@
+rule report:
+    input:
+        collect("<results>/{study}/claims.csv", study=STUDIES),
+        collect("<results>/{study}/measurements.csv", study=STUDIES),
+        all_figures,
+    output:
+        report(
+            "<results>/index.html",
+            caption="../report/page.rst",
+            category="all studies",
+            labels={"what": "page of all studies", "file": "html"},
+        ),
+    log:
+        "<logs>/report.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        studies=study_files,
+        benchmarks="<benchmarks>",
+        spec=settings("report"),
+        code=code("report"),
+    message:
+        "the page of all studies"
+    shell:
+        "python -m ntkpipe report {params.studies:q} --input {input:q} "
+        "--output {output:q} --benchmarks {params.benchmarks:q} "
+        "--threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,26 @@
+rule train:
+    input:
+        "<results>/{study}/{variant}/dataset.npz",
+    output:
+        "<results>/{study}/{variant}/width{width}/network.npz",
+    log:
+        "<logs>/{study}/{variant}/width{width}/train.log",
+    benchmark:
+        "<benchmarks>/{study}/{variant}/width{width}/train.tsv"
+    conda:
+        "../../environment.yml"
+    threads: train_threads
+    resources:
+        mem_mb=train_mem_mb,
+        runtime=train_minutes,
+        gpu=1,
+    params:
+        study=study_file,
+        spec=settings("train"),
+        code=code("train"),
+    message:
+        "{wildcards.study}: training {wildcards.variant} at width {wildcards.width}"
+    shell:
+        "python -m ntkpipe train {params.study:q} --variant {wildcards.variant} "
+        "--width {wildcards.width} --input {input:q} --output {output:q} "
+        "--threads {threads} > {log:q} 2>&1"
