@@ -75,9 +75,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; 0, or 1 for verdicts or failures, 2 for bad input."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("ntkpipe").setLevel(logging.INFO)
     _limit_threads(getattr(options, "threads", None))
 
     import jax
@@ -85,7 +84,6 @@ def main(arguments: list[str] | None = None) -> int:
     jax.config.update("jax_enable_x64", True)
     # on a GPU the default is TF32, as coarse as the kernel change of a wide network
     jax.config.update("jax_default_matmul_precision", "highest")
-    logging.getLogger("jax").setLevel(logging.WARNING)
 
     from ntkpipe import io, study
 

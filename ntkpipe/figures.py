@@ -82,8 +82,15 @@ class Metric:
     """Its name in the measurements, such as ntk_change or weight_change/W2."""
     label: str | None = None
     """Text of the axis or legend; by default what the metric is called."""
-    predicted: float | None = None
-    """Predicted slope, drawn as a dashed line."""
+    predicted: float | dict[str, float] | None = None
+    """Predicted slope, drawn as a dashed line: of all variants, or by variant."""
+
+    def slope(self, variant: str) -> float:
+        """Predicted slope of a variant; NaN where nothing is predicted."""
+        slope = self.predicted
+        if isinstance(slope, dict):
+            slope = slope.get(variant)
+        return np.nan if slope is None else slope
 
 
 @section
@@ -369,7 +376,7 @@ class Scaling(_Figure):
         if fitted.empty:
             return
         law = every if len(fitted) == len(rows) else self._fit(fitted, key)
-        predicted = np.nan if metric.predicted is None else metric.predicted
+        predicted = metric.slope(rows["variant"].iloc[0])
         yield pd.DataFrame(
             {
                 "part": "fit",
@@ -809,8 +816,15 @@ class Spectrum(_Figure):
     """Before or after training, or both."""
     limit: bool = True
     """Whether the limit kernel is drawn."""
-    predicted: float | None = None
-    """Predicted slope, drawn as a dashed line."""
+    predicted: float | dict[str, float] | None = None
+    """Predicted slope, drawn as a dashed line: of all variants, or by variant."""
+
+    def slope(self, variant: str) -> float:
+        """Predicted slope of a variant; NaN where nothing is predicted."""
+        slope = self.predicted
+        if isinstance(slope, dict):
+            slope = slope.get(variant)
+        return np.nan if slope is None else slope
 
     @property
     def reads(self) -> tuple[str, ...]:

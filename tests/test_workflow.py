@@ -232,9 +232,7 @@ def test_a_damaged_product_and_a_killed_run_are_survived(copy):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(600):
-        if log.exists():
-            break
+    while not log.exists() and run.poll() is None:
         time.sleep(0.1)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
