@@ -10,25 +10,47 @@ says otherwise), so that Θ is the kernel that gradient descent follows. One for
 and one backward pass give h and δ; no Jacobian is ever formed
 (Novak, Sohl-Dickstein & Schoenholz 2022, "structured derivatives").
 
+Parameters that no dense layer reads (a gain, a convolution, a weight used twice)
+enter by their Jacobian, one sample at a time, so that any `apply` has its kernel.
+
 A kernel of n × m points and k outputs is an array (n k m k), also for k = 1; traced
-over outputs it is (n 1 m 1) and means tr_k(Θ)/k.
+over outputs it is (n 1 m 1) and means tr_k(Θ)/k. `ntk` gives it whole; `tiles` gives
+it square by square and needs no memory for more than one of them.
 """
 
-from collections.abc import Callable
+import collections
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ntkpipe.models import Scale, dense
 
 Array = jax.Array
 Apply = Callable[..., Array]
+Outputs = Literal["full", "trace"]
+Layers = Literal["sum", "each"]
+
+WHOLE = 256
+"""Up to so many points `ntk` is one compiled expression; above it is made of tiles."""
+
+
+# --- signals ----------------------------------------------------------------------
 
 
 class Signals(NamedTuple):
-    """What one dense layer saw: inputs h (n p) and backward signals δ (k n q)."""
+    """What one dense layer saw: inputs h (n p) and backward signals δ (n k q).
+
+    Of parameters that no dense layer reads, h is 1 (n 1) and δ the Jacobian (n k q).
+    """
 
     h: Array
     delta: Array
@@ -42,66 +64,178 @@ jax.tree_util.register_pytree_node(
 )
 
 
+class _Heard(NamedTuple):
+    """What tracing a network tells of its dense layers and its parameters."""
+
+    taps: dict[str, tuple[jax.ShapeDtypeStruct, Scale]]  # layers in closed form
+    loose: dict[int, str]  # the other parameters: index among the leaves, name
+    rates: list[float]  # relative learning rate of each leaf
+
+
+def _hear(apply: Apply, params, x) -> _Heard:
+    sites, read, rates = {}, collections.Counter(), {}
+
+    def trace(params, x):
+        index = {id(leaf): i for i, leaf in enumerate(jax.tree.leaves(params))}
+
+        def look(name, h, layer, scale):
+            if name in sites:
+                raise ValueError(
+                    f"two layers are called {name!r}: give each its own name"
+                )
+            z = dense(name, h, layer, scale)
+            leaves = {
+                key: index.get(id(layer[key])) for key in ("w", "b") if key in layer
+            }
+            read.update(leaves.values())
+            rates.update({i: getattr(scale, f"lr_{key}") for key, i in leaves.items()})
+            if "b" not in layer:
+                scale = scale._replace(b=0.0)
+            rows = h.ndim == 2 and len(h) == len(x)
+            sites[name] = (z, scale, tuple(leaves.values()), rows)
+            return z
+
+        return apply(params, x, look) if _listens(apply) else apply(params, x)
+
+    jax.eval_shape(trace, params, x)
+    # the closed form needs weights that are parameters themselves, each in one layer
+    closed = {
+        name: site
+        for name, site in sites.items()
+        if site[3] and all(i is not None and read[i] == 1 for i in site[2])
+    }
+    known = {i for _, _, leaves, _ in closed.values() for i in leaves}
+    paths = jax.tree_util.tree_leaves_with_path(params)
+    loose = {
+        i: jax.tree_util.keystr(path)
+        for i, (path, leaf) in enumerate(paths)
+        if i not in known and jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+    }
+    return _Heard(
+        taps={
+            name: (jax.ShapeDtypeStruct(z.shape, z.dtype), scale)
+            for name, (z, scale, _, _) in closed.items()
+        },
+        loose=loose,
+        rates=[rates.get(i, 1.0) for i in range(len(paths))],
+    )
+
+
+def _listens(apply: Apply) -> bool:
+    """Whether a network takes the dense layer as its third argument."""
+    try:
+        inspect.signature(apply).bind(None, None, None)
+    except TypeError:
+        return False
+    return True
+
+
 def signals(apply: Apply, params, x: Array) -> tuple[Array, dict[str, Signals]]:
     """Outputs (n k) and the signals of each dense layer, in the order of the layers.
 
     A zero is added to each pre-activation; the derivative with respect to it is δ.
+    Layers whose weights are not parameters, or are read twice, and parameters outside
+    of dense layers follow under the parameter's name, with their Jacobian as δ: that
+    is n·k numbers a parameter, and needs samples that do not see each other.
+
+    Args:
+        apply: network `apply(params, x, site)` written in `models.dense`; one without
+            `site` works, by its Jacobian.
+        params: its parameters.
+        x: points (n d).
     """
-    shapes, scales = {}, {}
-
-    def look(name, h, layer, scale):
-        if name in shapes:
-            raise ValueError(f"two layers are called {name!r}: give each its own name")
-        z = dense(name, h, layer, scale)
-        shapes[name], scales[name] = z, scale
-        return z
-
-    jax.eval_shape(lambda params, x: apply(params, x, look), params, x)
-    zeros = {name: jnp.zeros(z.shape, z.dtype) for name, z in shapes.items()}
+    heard = _hear(apply, params, x)
+    zeros = {name: jnp.zeros(z.shape, z.dtype) for name, (z, _) in heard.taps.items()}
 
     def tapped(taps):
         inputs = {}
 
         def listen(name, h, layer, scale):
+            z = dense(name, h, layer, scale)
+            if name not in taps:
+                return z
             inputs[name] = h
-            return dense(name, h, layer, scale) + taps[name]
+            return z + taps[name]
 
-        return apply(params, x, listen), inputs
+        y = apply(params, x, listen) if _listens(apply) else apply(params, x)
+        return y, inputs
 
     y, pullback, inputs = jax.vjp(tapped, zeros, has_aux=True)
     basis = jnp.broadcast_to(
         jnp.eye(y.shape[1], dtype=y.dtype)[:, None], (y.shape[1], *y.shape)
     )
-    (deltas,) = jax.vmap(pullback)(basis)
-    return y, {n: Signals(inputs[n], deltas[n], scales[n]) for n in shapes}
+    # points first: products of two layers' δ are then plain matrix products
+    (deltas,) = jax.vmap(pullback, out_axes=1)(basis)
+    sites = {
+        name: Signals(inputs[name], deltas[name], scale)
+        for name, (_, scale) in heard.taps.items()
+    }
+    return y, sites | _loose_signals(apply, params, x, heard)
 
 
-def layer_block(s1: Signals, s2: Signals, outputs: str = "full") -> Array:
+def _loose_signals(apply: Apply, params, x, heard: _Heard) -> dict[str, Signals]:
+    """Jacobians (n k q) of the parameters that have no closed form."""
+    leaves, tree = jax.tree.flatten(params)
+
+    def at(loose, point):
+        changed = [loose.get(i, leaf) for i, leaf in enumerate(leaves)]
+        return apply(jax.tree.unflatten(tree, changed), point[None])[0]
+
+    loose = {i: jnp.asarray(leaves[i]) for i in heard.loose}
+    if not loose:
+        return {}
+    jacobians = jax.vmap(jax.jacrev(at), (None, 0))(loose, x)
+    return {
+        heard.loose[i]: Signals(
+            jnp.ones((len(x), 1), j.dtype),
+            j.reshape(*j.shape[:2], -1),
+            Scale(1.0, 0.0, heard.rates[i], 0.0),
+        )
+        for i, j in jacobians.items()
+    }
+
+
+def learning_rates(apply: Apply, params, x: Array):
+    """Relative learning rates that the dense layers state, a tree like `params`."""
+    rates = _hear(apply, params, x).rates
+    return jax.tree.unflatten(jax.tree.structure(params), rates)
+
+
+# --- kernels ----------------------------------------------------------------------
+
+
+def layer_block(s1: Signals, s2: Signals, outputs: Outputs = "full") -> Array:
     """One layer's part of Θ between two sets of points, (n k m k) or (n 1 m 1)."""
     scale = s1.scale
     inner = scale.lr_w * scale.w**2 * _dot("np,mp->nm", s1.h, s2.h)
-    inner = inner + scale.lr_b * scale.b**2
+    inner = (inner + scale.lr_b * scale.b**2)[:, None, :, None]
     if outputs == "trace":
-        outer = _dot("knq,kmq->nm", s1.delta, s2.delta) / s1.delta.shape[0]
-        return (inner * outer)[:, None, :, None]
-    outer = _dot("inq,jmq->injm", s1.delta, s2.delta)
-    return jnp.einsum("nm,injm->nimj", inner, outer)
+        outer = _dot("nkq,mkq->nm", s1.delta, s2.delta) / s1.delta.shape[1]
+        return inner * outer[:, None, :, None]
+    return inner * _dot("niq,mjq->nimj", s1.delta, s2.delta)
 
 
-def block(sites1, sites2, outputs: str = "full") -> Array:
-    """Θ between two sets of points from their signals: the sum over layers."""
-    return sum(layer_block(sites1[n], sites2[n], outputs) for n in sites1)
+def block(sites1, sites2, outputs: Outputs = "full", layers: Layers = "sum"):
+    """Θ between two sets of points from their signals: the sum over layers.
+
+    With `layers="each"` a dict of the layers' parts.
+    """
+    parts = {name: layer_block(sites1[name], sites2[name], outputs) for name in sites1}
+    return sum(parts.values()) if layers == "sum" else parts
 
 
-@partial(jax.jit, static_argnames=("apply", "outputs"))
 def ntk(
     apply: Apply,
     params,
     x1: Array,
     x2: Array | None = None,
-    outputs: Literal["full", "trace"] = "full",
-) -> Array:
+    outputs: Outputs = "full",
+    layers: Layers = "sum",
+):
     """The empirical NTK Θ(x1, x2), (n k m k), or (n 1 m 1) with `outputs="trace"`.
+
+    One compiled expression for few points and under jit, vmap or grad; else tiles,
+    half of them where x2 is x1.
 
     Args:
         apply: network `apply(params, x, site)` written in `models.dense`.
@@ -109,10 +243,30 @@ def ntk(
         x1: points (n d).
         x2: points (m d); default x1.
         outputs: `full`, or `trace` over outputs divided by k.
+        layers: `sum`, or `each` for a dict of the layers' parts, {name: (n k m k)}.
     """
+    arguments = jax.tree.leaves((params, x1, x2))
+    traced = any(isinstance(a, jax.core.Tracer) for a in arguments)
+    if traced or max(len(x1), 0 if x2 is None else len(x2)) <= WHOLE:
+        return _whole(apply, params, x1, x2, outputs, layers)
+    columns = len(x1 if x2 is None else x2)
+    found = {}
+    for square in tiles(apply, params, x1, x2, outputs=outputs, layers=layers):
+        parts = square.theta if layers == "each" else {"": square.theta}
+        for name, part in parts.items():
+            if name not in found:
+                k = part.shape[1]
+                found[name] = _aligned((len(x1), k, columns, k), part.dtype)
+            write(found[name], square, part)
+    found = {name: jax.device_put(a, may_alias=True) for name, a in found.items()}
+    return found if layers == "each" else found[""]
+
+
+@partial(jax.jit, static_argnames=("apply", "outputs", "layers"))
+def _whole(apply, params, x1, x2, outputs, layers):
     _, sites1 = signals(apply, params, x1)
     sites2 = sites1 if x2 is None else signals(apply, params, x2)[1]
-    return block(sites1, sites2, outputs)
+    return block(sites1, sites2, outputs, layers)
 
 
 def last_layer(sites: dict[str, Signals]) -> Array:
@@ -121,8 +275,9 @@ def last_layer(sites: dict[str, Signals]) -> Array:
     It is the "Σ part" of Θ, the same for each output; the rest holds derivatives of
     the activation, the "Σ̇ part". Sites are named `layer.copy`.
     """
-    depth = max(int(name.split(".")[0]) for name in sites)
-    last = [s for name, s in sites.items() if name.split(".")[0] == str(depth)]
+    layer = {name: name.split(".")[0] for name in sites}
+    depth = max(int(number) for number in layer.values() if number.isdigit())
+    last = [s for name, s in sites.items() if layer[name] == str(depth)]
     return sum(layer_block(s, s, "trace") for s in last)[:, 0, :, 0]
 
 
@@ -146,6 +301,266 @@ def matrix(kernel):
     """The kernel (n k m j) as the matrix (nk mj)."""
     n, k, m, j = kernel.shape[-4:]
     return kernel.reshape(*kernel.shape[:-4], n * k, m * j)
+
+
+# --- tiles ------------------------------------------------------------------------
+
+
+class Tile(NamedTuple):
+    """Θ between the points `rows` of x1 and `columns` of x2."""
+
+    rows: slice
+    columns: slice
+    theta: Array  # (a k b k), or a dict of such arrays with `layers="each"`
+    mirrored: bool  # the transposed square belongs to the kernel, and does not follow
+
+
+class Plan(NamedTuple):
+    """How a kernel is cut so that it fits into memory, and what it costs."""
+
+    shape: tuple[int, int, int, int]  # of the kernel
+    tile: int  # points along the side of a square
+    band: int  # chunks of `tile` points whose signals are held
+    bytes: int  # most memory at a time: signals and one square, without the kernel
+    kernel_bytes: int  # what the kernel would take in one piece
+    flop: float  # of signals and of the squares that are computed
+
+    def __str__(self):
+        """One line for the log."""
+        n, k, m, _ = self.shape
+        return (
+            f"kernel of {n:,} × {m:,} points, {k} output{'s' * (k > 1)}: squares of "
+            f"{self.tile:,} points, {self.bytes / 1e9:.2f} GB of memory, "
+            f"{self.flop:.1e} FLOP; whole it is {self.kernel_bytes / 1e9:.2f} GB"
+        )
+
+
+def plan(
+    apply: Apply,
+    params,
+    x1: Array,
+    x2: Array | None = None,
+    *,
+    outputs: Outputs = "full",
+    layers: Layers = "sum",
+    tile: int | None = None,
+    budget: float | None = None,
+    devices: int = 1,
+) -> Plan:
+    """Cut Θ(x1, x2) so that signals and one square stay below `budget`.
+
+    Nothing is computed. Signals of all points of x1 are held where they fit; else
+    those of a band of them, and the signals of x2 are computed anew for each band.
+
+    Args:
+        apply: network `apply(params, x, site)`.
+        params: its parameters.
+        x1: points (n d).
+        x2: points (m d); default x1.
+        outputs: `full` or `trace`.
+        layers: `sum` or `each`.
+        tile: points along the side of a square; default 128 to 512, fewer for many
+            outputs or where memory asks for it, 4096 on accelerators.
+        budget: bytes; default half of what is free.
+        devices: devices that share the rows of a square.
+
+    Raises:
+        MemoryError: the smallest squares do not fit.
+    """
+    n, m = len(x1), len(x1 if x2 is None else x2)
+    one = jax.ShapeDtypeStruct((1, *np.shape(x1)[1:]), jnp.result_type(x1))
+    y, sites = jax.eval_shape(lambda p, x: signals(apply, p, x), params, one)
+    k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
+    point = sum(s.h.nbytes + s.delta.nbytes for s in sites.values())
+    budget = free_memory() / 2 if budget is None else budget
+    side = tile or _side(max(n, m), k)
+    while True:
+        side = max(math.ceil(side / devices) * devices, 1)
+        # XLA holds both factors of each layer before it multiplies them; passes hold
+        # about as much as the signals that come out of them
+        square = (2 * len(sites) + 1) * (side * k) ** 2 * size
+        base = square + 3 * side * point
+        chunks = math.ceil(n / side)
+        band = min(chunks, int((budget - base) // (side * point)))
+        if band >= 1 or tile or side <= 16:
+            break
+        side //= 2
+    if band < 1:
+        raise MemoryError(
+            f"squares of {side} points need {(base + side * point) / 1e9:.2f} GB and "
+            f"{budget / 1e9:.2f} GB are allowed: raise `budget`, or choose a smaller "
+            "`tile`, a narrower network or `outputs='trace'`"
+        )
+    starts = np.arange(0, n, side)
+    pairs = n * m if x2 is not None else sum(min(side, n - i) * (n - i) for i in starts)
+    bands = math.ceil(chunks / band)
+    passes = n + m * bands if x2 is not None else n * (bands + 1) / 2
+    widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
+    outer = y.shape[1] if outputs == "trace" else k * k
+    flop = 2 * pairs * sum(p + outer * q for p, q in widths)
+    flop += 2 * passes * (1 + y.shape[1]) * sum(p * q for p, q in widths)
+    total = base + band * side * point
+    return Plan((n, k, m, k), side, band, int(total), n * m * k * k * size, float(flop))
+
+
+def _side(points: int, k: int) -> int:
+    """Points along the side of a square: large enough for the matrix product."""
+    if jax.default_backend() != "cpu":
+        return max(512, 4096 // k)
+    # four or more rows of squares, or symmetry saves little
+    side = min(512, max(128, points // 4 // 64 * 64))
+    return max(64, min(side, 2048 // k))
+
+
+def free_memory() -> float:
+    """Bytes free for arrays: of the accelerator, or of the machine."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    info = Path("/proc/meminfo")
+    if info.exists():  # free pages alone would leave out what caches give back
+        lines = dict(line.split(":") for line in info.read_text().splitlines())
+        return 1024 * float(lines["MemAvailable"].split()[0])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+
+
+def tiles(
+    apply: Apply,
+    params,
+    x1: Array,
+    x2: Array | None = None,
+    *,
+    outputs: Outputs = "full",
+    layers: Layers = "sum",
+    tile: int | None = None,
+    budget: float | None = None,
+    devices: tuple[jax.Device, ...] | None = None,
+) -> Iterator[Tile]:
+    """Θ(x1, x2) square by square; of Θ(x1, x1) those on and above the diagonal.
+
+    Squares are queued ahead of the one that is read, so that reading and computing
+    overlap; two of them exist at a time. Rows of a square are shared by `devices`.
+
+    Args:
+        apply: network `apply(params, x, site)`.
+        params: its parameters.
+        x1: points (n d).
+        x2: points (m d); default x1.
+        outputs: `full` or `trace`.
+        layers: `sum` or `each`.
+        tile: points along the side of a square, see `plan`.
+        budget: bytes, see `plan`.
+        devices: default all local devices.
+    """
+    devices = tuple(jax.local_devices() if devices is None else devices)
+    cut = plan(
+        apply,
+        params,
+        x1,
+        x2,
+        outputs=outputs,
+        layers=layers,
+        tile=tile,
+        budget=budget,
+        devices=len(devices),
+    )
+    share, spread = _sharing(devices)
+    params = share(params)
+    rows = _chunks(x1, cut.tile)
+    columns = rows if x2 is None else _chunks(x2, cut.tile)
+
+    def see(x):
+        return _signals(apply, params, spread(x))
+
+    waiting = collections.deque()
+    for first in range(0, len(rows), cut.band):
+        band = range(first, min(first + cut.band, len(rows)))
+        held = {i: see(rows[i][1]) for i in band}
+        for j in range(0 if x2 is not None else first, len(columns)):
+            own = x2 is None and j in held
+            right = share(held[j] if own else see(columns[j][1]))
+            for i in band:
+                if x2 is None and i > j:
+                    break
+                theta = _square(held[i], right, outputs, layers)
+                mirrored = x2 is None and i != j
+                waiting.append((rows[i][0], columns[j][0], theta, mirrored))
+                if len(waiting) > 1:
+                    yield _trim(*waiting.popleft())
+    while waiting:
+        yield _trim(*waiting.popleft())
+
+
+def write(kernel: np.ndarray, square: Tile, theta=None) -> None:
+    """Copy a square, and its mirror image, into a kernel (n k m k)."""
+    theta = np.asarray(square.theta if theta is None else theta)
+    kernel[square.rows, :, square.columns] = theta
+    if square.mirrored:
+        kernel[square.columns, :, square.rows] = theta.transpose(2, 3, 0, 1)
+
+
+@partial(jax.jit, static_argnames="apply")
+def _signals(apply, params, x):
+    return signals(apply, params, x)[1]
+
+
+_square = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
+
+
+def _chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
+    """Points in chunks of one size; the last is filled up with its last point.
+
+    One size is one compilation, and divides by the number of devices.
+    """
+    x = np.asarray(x)
+    chunks = []
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
+        chunks.append((slice(start, start + len(part)), filled))
+    return chunks
+
+
+def _trim(rows: slice, columns: slice, theta, mirrored: bool) -> Tile:
+    """Cut off what `_chunks` filled up, once the square is there."""
+    a, b = rows.stop - rows.start, columns.stop - columns.start
+    jax.block_until_ready(theta)
+    if any(part.shape[::2] != (a, b) for part in jax.tree.leaves(theta)):
+        theta = jax.tree.map(lambda part: part[:a, :, :b], theta)
+    return Tile(rows, columns, theta, mirrored)
+
+
+def _sharing(devices: tuple[jax.Device, ...]) -> tuple[Callable, Callable]:
+    """Two ways to place arrays: a copy on every device, and the first axis shared."""
+    if len(devices) == 1:
+        return (partial(jax.device_put, device=devices[0]),) * 2
+    mesh = Mesh(np.array(devices), ("points",))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    shared = NamedSharding(mesh, PartitionSpec("points"))
+    return (
+        partial(jax.device_put, device=everywhere),
+        partial(jax.device_put, device=shared),
+    )
+
+
+def shared_over_devices(tree):
+    """A tree of arrays (s …) with seeds s, or points, shared by all local devices.
+
+    jax.vmap-ed and jitted functions of it run on all of them. Trees whose first axis
+    the number of devices does not divide stay on one device.
+    """
+    devices = tuple(jax.local_devices())
+    if any(len(leaf) % len(devices) for leaf in jax.tree.leaves(tree)):
+        return tree
+    return _sharing(devices)[1](tree)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Empty array that XLA takes over as it is: it copies what does not start at 64."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 _dot = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)

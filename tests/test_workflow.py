@@ -178,10 +178,9 @@ def test_other_seeds_train_but_keep_data_and_limit(copy):
     assert planned(copy) == {"train": 4, "linearize": 3, "constancy": 4} | AGGREGATES
 
 
-def test_words_of_a_study_only_redraw_and_rewrite(copy):
-    edit_study(copy, "  - id: fits", "  # a comment\n  - id: fits")
-    assert planned(copy) == {}
-    edit_study(copy, "question: >-", "question: >-\n  Or, in other words:")
+def test_words_of_a_study_redraw_and_rewrite_only(copy):
+    # the page shows the study file
+    edit_study(copy, "question: >-", "# a comment\nquestion: >-\n  In other words:")
     assert planned(copy) == {"report": 1}
     edit_study(copy, "caption: Relative", "caption: The relative")
     assert planned(copy) == {"figure": 1, "report": 1}
@@ -213,47 +212,44 @@ def test_an_edit_of_a_kind_of_figure_redraws_only_this_kind(finished, checkout):
 # ------------------------------------------------- accidents
 
 
-def test_a_damaged_product_and_a_killed_run_are_survived(copy):
-    verdicts = (copy / "results" / "tiny" / "claims.csv").read_bytes()
+def test_a_damaged_product_is_named_and_can_be_deleted(copy):
     network = copy / "results" / "tiny" / "relu" / "width16" / "network.npz"
-    whole = network.read_bytes()
-    network.write_bytes(whole[: len(whole) // 2])
+    network.write_bytes(network.read_bytes()[:1000])
     said = snakemake(copy, fails=1)
     assert "relu/width16/network.npz is damaged" in said
     assert "delete it and run again" in said and "Traceback" not in said
-
     network.unlink()
+    snakemake(copy)
+
+
+def test_a_lock_is_kept_while_its_run_lives_and_cleared_after_kill_9(copy):
+    results, study = copy / "results", copy / "results" / "tiny"
+    network = study / "relu" / "width16" / "network.npz"
+    whole, verdicts = network.read_bytes(), (study / "claims.csv").read_bytes()
+    shutil.rmtree(study / "relu")
+    for path in (
+        study / "measurements.csv",
+        study / "claims.csv",
+        results / "index.html",
+    ):
+        path.unlink()
     log = copy / "logs" / "tiny" / "relu" / "width16" / "train.log"
     log.unlink()
-    run = subprocess.Popen(
-        command(copy),
-        cwd=copy,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+
+    run = subprocess.Popen(command(copy, "--quiet", "all"), cwd=copy, env=environment())
     while not log.exists() and run.poll() is None:
-        time.sleep(0.1)
+        time.sleep(0.05)
+    os.kill(run.pid, signal.SIGSTOP)  # so that it is at work for as long as we look
+    assert "LockException" in snakemake(copy, fails=1)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert any((copy / ".snakemake" / "locks").iterdir())
+
     snakemake(copy)
+    assert planned(copy) == {}
+    # what the next run makes is what was there before, to the byte
     assert network.read_bytes() == whole
-    assert (copy / "results" / "tiny" / "claims.csv").read_bytes() == verdicts
-
-
-def test_the_lock_of_a_living_run_is_kept(copy):
-    edit_study(copy, "seeds: 4", "seeds: 5")
-    log = copy / "logs" / "tiny" / "tanh" / "width16" / "train.log"
-    log.unlink()
-    run = subprocess.Popen(command(copy, "--quiet", "all"), cwd=copy, env=environment())
-    try:
-        while not log.exists() and run.poll() is None:
-            time.sleep(0.1)
-        assert "LockException" in snakemake(copy, fails=1)
-    finally:
-        run.kill()
-        run.wait()
+    assert (study / "claims.csv").read_bytes() == verdicts
 
 
 def test_a_slip_in_a_study_is_told_and_exits_2(copy):
