@@ -8,6 +8,8 @@ import argparse
 import logging
 import os
 import sys
+import time
+from typing import IO
 
 STAGES = {
     "dataset": "draw the data of a variant (dataset.npz)",
@@ -23,6 +25,8 @@ STAGES = {
     "validate": "check study files, all faults at once",
     "schema": "print the JSON schema of study files",
 }
+# the stages that are worth a GPU; all others leave it to them
+ON_GPU = ("train", "linearize")
 EXAMPLE = """\
 example, the first stages of a study by hand:
   S=config/studies/constancy.yaml R=results/constancy/tanh
@@ -64,6 +68,14 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--input", nargs="+", default=[], help="products of earlier stages"
             )
+        if stage in ON_GPU:
+            command.add_argument(
+                "--gpu",
+                type=int,
+                choices=(0, 1),
+                default=1,
+                help="0: on the CPU; 1: on a GPU, if there is one (default)",
+            )
         if stage != "verify":
             command.add_argument("--output", nargs="+", required=True)
             command.add_argument(
@@ -78,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ntkpipe").setLevel(logging.INFO)
     _limit_threads(getattr(options, "threads", None))
+    # held until this process ends, however it ends
+    gpu_lock = _choose_device(getattr(options, "gpu", 0))
 
     import jax
 
@@ -95,8 +109,16 @@ def main(arguments: list[str] | None = None) -> int:
     except (io.ProductError, ValueError) as error:
         print(f"ntkpipe: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"ntkpipe: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        print(f"ntkpipe: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and type(error) is not MemoryError:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        print(f"ntkpipe: not enough memory: {reason}", file=sys.stderr)
+        return 1
+    finally:
+        del gpu_lock
     return 2
 
 
@@ -140,11 +162,49 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _limit_threads(threads: int | None) -> None:
-    """Use so many cores: XLA counts NPROC, LAPACK its own variables, Linux affinity."""
+    """Use so many cores: XLA goes by NPROC, LAPACK by variables of its own."""
     if threads is None:
         return
     for name in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
+
+
+def _choose_device(gpus: int) -> IO | None:
+    """The CPU, or one GPU: of those in NTKPIPE_GPUS one that no other job has.
+
+    Returns a lock that the kernel takes back when this process ends, even by kill -9.
+    On a cluster SLURM has chosen the GPU already.
+    """
+    if not gpus:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        return None
+    # whoever shares the GPU needs memory too
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    names = [name for name in os.environ.get("NTKPIPE_GPUS", "").split(",") if name]
+    if not names or "SLURM_JOB_ID" in os.environ:
+        return None
+    name, lock = _free_gpu(names)
+    os.environ["CUDA_VISIBLE_DEVICES"] = name
+    logging.getLogger("ntkpipe").info("GPU %s", name)
+    return lock
+
+
+def _free_gpu(names: list[str]) -> tuple[str, IO]:
+    """Wait until one of these GPUs is free; its name and its lock."""
+    import fcntl
+
+    os.makedirs(".snakemake", exist_ok=True)
+    # names may be identifiers with slashes, MIG-GPU-…/1/0
+    paths = {name: f".snakemake/gpu{name.replace('/', '-')}.lock" for name in names}
+    while True:
+        for name, path in paths.items():
+            lock = open(path, "w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return name, lock
+            except BlockingIOError:
+                lock.close()
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

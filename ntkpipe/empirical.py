@@ -41,6 +41,8 @@ Layers = Literal["sum", "each"]
 
 WHOLE = 256
 """Up to so many points `ntk` is one compiled expression; above it is made of tiles."""
+QUEUE = 8
+"""Tiles computed ahead of the one that is read."""
 
 
 # --- signals ----------------------------------------------------------------------
@@ -64,7 +66,7 @@ jax.tree_util.register_pytree_node(
 )
 
 
-class _Heard(NamedTuple):
+class Heard(NamedTuple):
     """What tracing a network tells of its dense layers and its parameters."""
 
     taps: dict[str, tuple[jax.ShapeDtypeStruct, Scale]]  # layers in closed form
@@ -72,7 +74,8 @@ class _Heard(NamedTuple):
     rates: list[float]  # relative learning rate of each leaf
 
 
-def _hear(apply: Apply, params, x) -> _Heard:
+def hear(apply: Apply, params, x: Array) -> Heard:
+    """Trace a network, without computing, for what `Heard` says of it."""
     sites, read, rates = {}, collections.Counter(), {}
 
     def trace(params, x):
@@ -111,7 +114,7 @@ def _hear(apply: Apply, params, x) -> _Heard:
         for i, (path, leaf) in enumerate(paths)
         if i not in known and jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
     }
-    return _Heard(
+    return Heard(
         taps={
             name: (jax.ShapeDtypeStruct(z.shape, z.dtype), scale)
             for name, (z, scale, _, _) in closed.items()
@@ -144,7 +147,7 @@ def signals(apply: Apply, params, x: Array) -> tuple[Array, dict[str, Signals]]:
         params: its parameters.
         x: points (n d).
     """
-    heard = _hear(apply, params, x)
+    heard = hear(apply, params, x)
     zeros = {name: jnp.zeros(z.shape, z.dtype) for name, (z, _) in heard.taps.items()}
 
     def tapped(taps):
@@ -173,7 +176,7 @@ def signals(apply: Apply, params, x: Array) -> tuple[Array, dict[str, Signals]]:
     return y, sites | _loose_signals(apply, params, x, heard)
 
 
-def _loose_signals(apply: Apply, params, x, heard: _Heard) -> dict[str, Signals]:
+def _loose_signals(apply: Apply, params, x, heard: Heard) -> dict[str, Signals]:
     """Jacobians (n k q) of the parameters that have no closed form."""
     leaves, tree = jax.tree.flatten(params)
 
@@ -197,7 +200,7 @@ def _loose_signals(apply: Apply, params, x, heard: _Heard) -> dict[str, Signals]
 
 def learning_rates(apply: Apply, params, x: Array):
     """Relative learning rates that the dense layers state, a tree like `params`."""
-    rates = _hear(apply, params, x).rates
+    rates = hear(apply, params, x).rates
     return jax.tree.unflatten(jax.tree.structure(params), rates)
 
 
@@ -369,31 +372,31 @@ def plan(
     """
     n, m = len(x1), len(x1 if x2 is None else x2)
     one = jax.ShapeDtypeStruct((1, *np.shape(x1)[1:]), jnp.result_type(x1))
-    y, sites = jax.eval_shape(lambda p, x: signals(apply, p, x), params, one)
+    y, sites = _signals.eval_shape(apply, params, one)
     k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
-    point = sum(s.h.nbytes + s.delta.nbytes for s in sites.values())
+    point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(sites))
     budget = free_memory() / 2 if budget is None else budget
     side = tile or _side(max(n, m), k)
     while True:
         side = max(math.ceil(side / devices) * devices, 1)
         # XLA holds both factors of each layer before it multiplies them; passes hold
         # about as much as the signals that come out of them
-        square = (2 * len(sites) + 1) * (side * k) ** 2 * size
+        square = (2 * len(sites) + 1 + QUEUE) * (side * k) ** 2 * size
         base = square + 3 * side * point
-        chunks = math.ceil(n / side)
-        band = min(chunks, int((budget - base) // (side * point)))
+        count = math.ceil(n / side)
+        band = min(count, int((budget - base) // (side * point)))
         if band >= 1 or tile or side <= 16:
             break
         side //= 2
     if band < 1:
         raise MemoryError(
-            f"squares of {side} points need {(base + side * point) / 1e9:.2f} GB and "
-            f"{budget / 1e9:.2f} GB are allowed: raise `budget`, or choose a smaller "
+            f"squares of {side} points need {(base + side * point) / 1e9:.2g} GB and "
+            f"{budget / 1e9:.2g} GB are allowed: raise `budget`, or choose a smaller "
             "`tile`, a narrower network or `outputs='trace'`"
         )
     starts = np.arange(0, n, side)
     pairs = n * m if x2 is not None else sum(min(side, n - i) * (n - i) for i in starts)
-    bands = math.ceil(chunks / band)
+    bands = math.ceil(count / band)
     passes = n + m * bands if x2 is not None else n * (bands + 1) / 2
     widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
     outer = y.shape[1] if outputs == "trace" else k * k
@@ -438,8 +441,8 @@ def tiles(
 ) -> Iterator[Tile]:
     """Θ(x1, x2) square by square; of Θ(x1, x1) those on and above the diagonal.
 
-    Squares are queued ahead of the one that is read, so that reading and computing
-    overlap; two of them exist at a time. Rows of a square are shared by `devices`.
+    Up to `QUEUE` squares are computed ahead of the one that is read, so that no core
+    waits for the reader. Rows of a square are shared by `devices`.
 
     Args:
         apply: network `apply(params, x, site)`.
@@ -466,11 +469,11 @@ def tiles(
     )
     share, spread = _sharing(devices)
     params = share(params)
-    rows = _chunks(x1, cut.tile)
-    columns = rows if x2 is None else _chunks(x2, cut.tile)
+    rows = chunks(x1, cut.tile)
+    columns = rows if x2 is None else chunks(x2, cut.tile)
 
     def see(x):
-        return _signals(apply, params, spread(x))
+        return _signals(apply, params, spread(x))[1]
 
     waiting = collections.deque()
     for first in range(0, len(rows), cut.band):
@@ -485,7 +488,7 @@ def tiles(
                 theta = _square(held[i], right, outputs, layers)
                 mirrored = x2 is None and i != j
                 waiting.append((rows[i][0], columns[j][0], theta, mirrored))
-                if len(waiting) > 1:
+                if len(waiting) > QUEUE:
                     yield _trim(*waiting.popleft())
     while waiting:
         yield _trim(*waiting.popleft())
@@ -499,30 +502,26 @@ def write(kernel: np.ndarray, square: Tile, theta=None) -> None:
         kernel[square.columns, :, square.rows] = theta.transpose(2, 3, 0, 1)
 
 
-@partial(jax.jit, static_argnames="apply")
-def _signals(apply, params, x):
-    return signals(apply, params, x)[1]
-
-
+_signals = partial(jax.jit, static_argnames="apply")(signals)
 _square = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 
 
-def _chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
+def chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
     """Points in chunks of one size; the last is filled up with its last point.
 
     One size is one compilation, and divides by the number of devices.
     """
     x = np.asarray(x)
-    chunks = []
+    found = []
     for start in range(0, len(x), size):
         part = x[start : start + size]
         filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
-        chunks.append((slice(start, start + len(part)), filled))
-    return chunks
+        found.append((slice(start, start + len(part)), filled))
+    return found
 
 
 def _trim(rows: slice, columns: slice, theta, mirrored: bool) -> Tile:
-    """Cut off what `_chunks` filled up, once the square is there."""
+    """Cut off what `chunks` filled up, once the square is there."""
     a, b = rows.stop - rows.start, columns.stop - columns.start
     jax.block_until_ready(theta)
     if any(part.shape[::2] != (a, b) for part in jax.tree.leaves(theta)):

@@ -669,9 +669,9 @@ class KernelSlice(_Figure):
     axis: Axis = "angle"
     """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
     points: Literal["test", "train"] = "test"
-    """Where the slice is taken; kernels after training exist at training points."""
+    """Among which points; the test points' kernels need training.test_kernel."""
     anchor: Annotated[int, Field(ge=0)] = 0
-    """Which training point is x₀, counted from 0."""
+    """Which of these points is x₀, counted from 0."""
     seeds: Annotated[int, Field(ge=1)] = 10
     """How many networks are drawn."""
     limit: bool = True
@@ -686,37 +686,43 @@ class KernelSlice(_Figure):
         """Θ(x₀, x) of each network and of the limit (width 0)."""
         del measurements
         frames, seen = [], set()
-        name = "ntk_test_train" if self.points == "test" else "ntk"
         for variant, width in self._runs(arrays):
             data = arrays("dataset", variant)
             x = _coordinate(data[f"x_{self.points}"], self.axis)
+            kernel = self._kernels(arrays("network", variant, width))
             network = arrays("network", variant, width)
-            self._check_anchor(len(data["x_train"]))
-            common = {
-                "variant": variant,
-                "x0": _coordinate(data["x_train"], self.axis)[self.anchor],
-            }
+            self._check_anchor(len(x))
+            common = {"variant": variant, "x0": x[self.anchor]}
             moments = {"before": 0, "after": -1}
-            if network[name].shape[1] == 1:
+            if network["step"][-1] == 0:
                 del moments["after"]
             for seed in _seeds(network, None)[: self.seeds]:
                 for when, index in moments.items():
-                    values = _scalar(network[name][seed, index])[:, self.anchor]
+                    values = _scalar(kernel[seed, index])[:, self.anchor]
                     curve = _curve(x, values, seed=seed, width=width, when=when)
                     frames.append(curve.assign(**common))
             if self.limit and variant not in seen:
                 seen.add(variant)
-                limit = arrays("limit", variant)[f"ntk_{self.points}_train"]
+                limit = arrays("limit", variant)[f"ntk_{self.points}_{self.points}"]
                 values = limit[:, self.anchor]
                 curve = _curve(x, values, seed=0, width=0, when="limit")
                 frames.append(curve.assign(**common))
         columns = ["variant", "width", "when"]
         return _table(frames, [*columns, "seed", "x0", "x", "value"])
 
+    def _kernels(self, network) -> np.ndarray:
+        kernel = network["ntk" if self.points == "train" else "ntk_test"]
+        if kernel.shape[1] == 0:
+            raise ValueError(
+                f"figure {self.name}: kernels among test points were not kept: say "
+                "training.test_kernel: true, or points: train"
+            )
+        return kernel
+
     def _check_anchor(self, points: int) -> None:
         if self.anchor >= points:
             raise ValueError(
-                f"figure {self.name}: anchor {self.anchor} is no training point: "
+                f"figure {self.name}: there is no {self.points} point {self.anchor}: "
                 f"there are {points}, counted from 0"
             )
 

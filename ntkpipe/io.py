@@ -40,6 +40,7 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "snapshot": "p",
         "ntk": "s p n q n q",
         "ntk_test_train": "s 1 m q n q",
+        "ntk_test": "s e m 1 m 1",
         "nngp": "s p n n",
         "feature_change": "s p h",
         "stop_step": "s",

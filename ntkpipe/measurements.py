@@ -59,6 +59,8 @@ def kernels(
             "ntk_condition": high / low,
             "learning_rate_relative": learning_rate * high / 2,
         }
+    if k > 1:
+        metrics["ntk_pseudo_error"] = pseudo_error(ntk)
     for layer in range(network["feature_change"].shape[-1]):
         metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
     if limit is not None:
@@ -68,6 +70,17 @@ def kernels(
         )
     result = {name: (snapshot, values) for name, values in metrics.items()}
     return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
+
+
+def pseudo_error(ntk: np.ndarray) -> np.ndarray:
+    """‖Θ − Θ_p ⊗ 1‖/‖Θ‖, Θ_p = Σ_ij Θ_ij/k the kernel of Σ_i f_i/√k, (… n k n k) → (…).
+
+    Source: Mohamadi, Bae & Sutherland 2023, the pseudo-NTK.
+    """
+    k = ntk.shape[-1]
+    pseudo = np.einsum("...nimj->...nm", ntk) / k
+    approximation = np.einsum("...nm,ij->...nimj", pseudo, np.eye(k))
+    return constancy.relative_change(matrix(ntk), matrix(approximation))
 
 
 def trajectories(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -107,10 +120,55 @@ def gaps(
     ran = network["step"] <= network["stop_step"][:, None]
     result = {}
     for points, suffix in (("f_train", ""), ("f_test", "_test")):
-        gap = np.sqrt(np.mean((network[points] - other[points]) ** 2, axis=(-2, -1)))
+        with np.errstate(over="ignore", invalid="ignore"):  # where one diverges
+            square = np.mean((network[points] - other[points]) ** 2, axis=(-2, -1))
+        gap = np.sqrt(square)
         sup = np.where(ran, gap, 0).max(1, keepdims=True)
         result[f"{name}_gap{suffix}"] = (last, sup)
     return result
+
+
+def linear_growth(linearized: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """How far the loss of the linearised model rises above where it began.
+
+    It grows without end past the stability limit: infinity is shown as 1e300.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = linearized["loss"] / linearized["loss"][:, :1]
+    highest = np.nan_to_num(ratio, nan=1e300, posinf=1e300).max(1, keepdims=True)
+    return {"linear_loss_growth": (linearized["step"][-1:], np.minimum(highest, 1e300))}
+
+
+def kernel_slice(
+    network: Arrays, points: tuple[int, ...]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Θ(x₀, x_i) among test points before and after training; x₀ is the first."""
+    theta = network["ntk_test"][:, :, points[0], 0, :, 0]
+    ends = network["step"][[0, -1]]
+    return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
+
+
+def infinite(limit: Arrays, on_circle: bool) -> dict[str, float]:
+    """What is known of the infinite-width kernels alone: metric → value.
+
+    Equal angles make them circulant, so that their eigenvalues are the discrete
+    Fourier transform of a row: that of cos kγ is `limit_ntk_mode/k`.
+    """
+    theta = limit["ntk_train_train"]
+    values = np.linalg.eigvalsh(theta)
+    found = {
+        "limit_min": values[0] / len(theta),
+        "limit_max": values[-1] / len(theta),
+        "limit_min_ratio": values[0] / values[-1],
+        "limit_rank": float((values > 1e-10 * values[-1]).sum()),
+    }
+    if on_circle:
+        frequencies = np.arange(16, len(theta) // 16 + 1)
+        for name in ("ntk", "nngp"):
+            row = limit[f"{name}_train_train"][0]
+            modes_ = np.fft.rfft(row).real / len(row)
+            found |= {f"limit_{name}_mode/{k}": modes_[k] for k in frequencies}
+    return found
 
 
 def limit_dynamics(
@@ -186,6 +244,21 @@ def against_limit(
     z = (network["f_test"][:, -1, :, 0] - mean) / sd
     last = network["step"][-1:]
     return {f"limit_z/{i}": (last, z[:, i : i + 1]) for i in chosen}
+
+
+def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
+    """Metrics of infinite width as rows: width 0, seed 0, step 0."""
+    names = list(metrics)
+    return pd.DataFrame(
+        {
+            "variant": variant,
+            "width": 0,
+            "seed": 0,
+            "step": 0,
+            "metric": names,
+            "value": [float(metrics[name]) for name in names],
+        }
+    )[list(COLUMNS)]
 
 
 def tidy(

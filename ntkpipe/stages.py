@@ -252,7 +252,9 @@ def constancy(job: Job) -> None:
     found = measurements.kernels(network, data, infinite, rate)
     found |= measurements.trajectories(network)
     if e.linearize != "none":
-        found |= measurements.gaps(network, job.read("linearized"), "linear")
+        linearized = job.read("linearized")
+        found |= measurements.gaps(network, linearized, "linear")
+        found |= measurements.linear_growth(linearized)
     if infinite is not None:
         dynamics = measurements.limit_dynamics(
             network, data, infinite, rate, e.limit == "flow"
@@ -262,6 +264,8 @@ def constancy(job: Job) -> None:
             found |= measurements.against_limit(
                 network, infinite, e.measure.limit_points
             )
+    if e.measure.kernel_at:
+        found |= measurements.kernel_slice(network, e.measure.kernel_at)
     if e.measure.modes:
         found |= measurements.modes(network, data, rate, e.measure.modes)
     table = measurements.tidy(
@@ -278,6 +282,11 @@ def measure(job: Job) -> None:
         products["constancy", variant, width].data
         for variant, width in job.study.jobs()
     ]
+    for variant, e in job.study.variants.items():
+        if e.limit != "none":
+            kernels = products["limit", variant, None].data
+            found = measurements.infinite(kernels, _at_equal_angles(e))
+            tables.append(measurements.of_limit(found, variant))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "study", job.study.name)
     devices = {product.meta.get("device", "cpu") for product in products.values()}
@@ -285,6 +294,10 @@ def measure(job: Job) -> None:
         job.outputs[0], table, meta(job, "measurements", ", ".join(sorted(devices)))
     )
     log.info("measure: %d values of %d metrics", len(table), table["metric"].nunique())
+
+
+def _at_equal_angles(e: Experiment) -> bool:
+    return e.dataset.kind == "circle" and e.dataset.angles is None
 
 
 def claims(job: Job) -> None:

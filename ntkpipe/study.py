@@ -46,6 +46,8 @@ class Measure:
     """Number of eigenvectors of H(w₀) whose decay rate is fitted."""
     limit_points: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of test points at which networks are held against the Gaussian limit."""
+    kernel_at: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = ()
+    """Θ(x₀, x_i) for these test points, x₀ the first (with training.test_kernel)."""
 
 
 @section
@@ -81,6 +83,8 @@ class Experiment:
                 raise ValueError(f"seeds: no number for the widths {missing}")
         if len(set(self.widths)) < len(self.widths):
             raise ValueError("widths: a width is given twice")
+        if self.measure.kernel_at and not self.training.test_kernel:
+            raise ValueError("measure.kernel_at: needs training.test_kernel: true")
         if self.linearize != "none" and self.training.optimizer == "adam":
             raise ValueError("linearize: adam has no closed form; say linearize: none")
         model = self.model

@@ -51,6 +51,8 @@ class Training:
     """Number of recorded steps, 0 and the last included, with kernels."""
     kernel: Literal["full", "trace"] = "full"
     """All k × k outputs of the kernel, or its trace over them divided by k."""
+    test_kernel: bool = False
+    """Keep the kernel among the test points too, before and after training."""
 
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
@@ -89,6 +91,7 @@ class Trajectory(NamedTuple):
     snapshot: np.ndarray  # (p,) steps
     ntk: np.ndarray  # (s p n k n k)
     ntk_test_train: np.ndarray  # (s 1 m k n k), at step 0
+    ntk_test: np.ndarray  # (s e m 1 m 1), traced, at the ends; e = 0 if not kept
     nngp: np.ndarray  # (s p n n)
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
     stop_step: np.ndarray  # (s,) steps done
@@ -166,6 +169,7 @@ def _train_batch(run, params, training, progress) -> dict[str, np.ndarray]:
     steps = training.recorded()
     snapshots = set(training.snapshot_indices().tolist())
     observed, kernels = [], []
+    test_kernels = [_numpy(run.test_kernel(params))] if training.test_kernel else []
     for index, step in enumerate(steps):
         if index:
             state = run.advance(state, first["f0"], int(step - steps[index - 1]))
@@ -176,12 +180,19 @@ def _train_batch(run, params, training, progress) -> dict[str, np.ndarray]:
     axis = state.stopped.ndim  # of time: after the seeds, where there are several
     record = jax.tree.map(lambda *a: np.stack(a, axis), *observed)
     record |= jax.tree.map(lambda *a: np.stack(a, axis), *kernels)
+    if training.test_kernel:
+        test_kernels.append(_numpy(run.test_kernel(state.params)))
+        ntk_test = np.stack(test_kernels, axis)
+    else:
+        *seeds, m, _ = observed[0]["f_test"].shape
+        ntk_test = np.zeros((*seeds, 0, m, 1, m, 1))
     done = np.asarray(state.steps_done)
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
     return record | {
         "weight_norm": np.asarray(first["weight_norm"]),
         "ntk_test_train": np.expand_dims(np.asarray(first["ntk_test_train"]), axis),
+        "ntk_test": ntk_test,
         "stop_step": done,
         "converged": ~diverged & (final_loss < (training.stop_at_loss or -np.inf)),
         "diverged": diverged,
@@ -194,6 +205,7 @@ class _Compiled(NamedTuple):
     advance: Callable
     observe: Callable
     snapshot: Callable
+    test_kernel: Callable
 
 
 class _Run:
@@ -216,6 +228,7 @@ class _Run:
             advance=jax.jit(over(self.advance, (0, 0, None)), donate_argnums=0),
             observe=jax.jit(over(self.observe)),
             snapshot=jax.jit(over(self.snapshot)),
+            test_kernel=jax.jit(over(self.test_kernel)),
         )
 
     def start(self, params) -> _State:
@@ -304,6 +317,10 @@ class _Run:
                 ]
             ),
         }
+
+    def test_kernel(self, params) -> jax.Array:
+        """Θ among the test points, traced, (m 1 m 1)."""
+        return empirical.ntk(self.model.apply, params, self.x_test, outputs="trace")
 
 
 def _features(apply, params, x) -> list[jax.Array]:

@@ -1,9 +1,22 @@
-"""Double precision and a figure backend without a display, for every test."""
+"""For every test: double precision, no display, and the tiny study, run once."""
 
 import os
+import shutil
 
 os.environ["MPLBACKEND"] = "Agg"
 
 import jax
+import pytest
 
 jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of the tiny study, run on this machine; not to be changed."""
+    from test_workflow import ROOT, snakemake
+
+    folder = tmp_path_factory.mktemp("study") / "tiny"
+    shutil.copytree(ROOT / "tests" / "workflow", folder)
+    snakemake(folder)
+    return folder

@@ -43,12 +43,13 @@ class FakeArrays:
             "y_test": np.sin(2 * np.arctan2(*self.x_test.T[::-1]))[:, None],
         }
 
-    def kernels(self):
-        def kernel(a, b):
-            cosine = a @ b.T
-            return 1 + cosine + 0.5 * cosine**2 + 0.25 * np.exp(2 * cosine - 2)
+    @staticmethod
+    def kernel(a, b):
+        cosine = a @ b.T
+        return 1 + cosine + 0.5 * cosine**2 + 0.25 * np.exp(2 * cosine - 2)
 
-        return kernel(self.x, self.x), kernel(self.x_test, self.x)
+    def kernels(self):
+        return self.kernel(self.x, self.x), self.kernel(self.x_test, self.x)
 
     def solve(self, kernel, test, f0, f0_test):
         """f at training and test points at all steps."""
@@ -103,6 +104,13 @@ class FakeArrays:
             "snapshot": self.step[[0, -1]],
             "ntk": kernels[:, :, :, None, :, None],
             "ntk_test_train": slices[:, :, :, None, :, None],
+            "ntk_test": np.stack(
+                [
+                    (1 + 1 / width * np.arange(1, 3))[:, None, None]
+                    * self.kernel(self.x_test, self.x_test)
+                ]
+                * self.seeds
+            )[:, :, :, None, :, None],
             "nngp": kernels / 2,
             "feature_change": np.ones((self.seeds, 2, 1)) / np.sqrt(width),
             "stop_step": np.where(
@@ -132,6 +140,7 @@ class FakeArrays:
             "step": self.step,
             "ntk_train_train": train,
             "ntk_test_train": test,
+            "ntk_test_test": self.kernel(self.x_test, self.x_test),
             "nngp_train_train": train / 2,
             "nngp_test_train": test / 2,
             "mean_train": f_train[..., None],
@@ -519,11 +528,13 @@ def test_function_band_of_many_networks_has_their_percentiles():
 
 def test_kernel_slice(drawn):
     _, table, figure = drawn["kernel_slice"]
-    assert set(table["when"]) == {"before", "limit"}
+    assert set(table["when"]) == {"before", "after", "limit"}
     limit = table.query("width == 0 and variant == 'ntk'")
     arrays = FakeArrays()
-    np.testing.assert_allclose(limit["value"], arrays.kernels()[1][:, 0])
-    assert limit["x0"].iloc[0] == pytest.approx(0.3 - np.pi)
+    np.testing.assert_allclose(
+        limit["value"], arrays.kernel(arrays.x_test, arrays.x_test)[:, 0]
+    )
+    assert limit["x0"].iloc[0] == pytest.approx(-np.pi)
     assert figure.axes[0].get_ylabel() == "kernel Θ(x₀, x)"
     *_, after = draw(kind="kernel_slice", points="train", limit=False)
     assert legend(after)[:2] == ["one network, before training", "after training"]
@@ -591,7 +602,7 @@ def test_variants_are_called_by_their_labels():
         ({"kind": "modes", "variants": ["mup"]}, "no variant mup .* ntk, standard"),
         ({"kind": "modes", "widths": [17]}, "no width 17; it has 16, 64"),
         ({"kind": "modes", "seed": 9}, "no seed 9: there are 6"),
-        ({"kind": "kernel_slice", "anchor": 5}, "anchor 5 is no training point"),
+        ({"kind": "kernel_slice", "anchor": 999}, "there is no test point 999"),
         (
             {"kind": "trajectories", "panels": [{"quantity": "weight_change/W7"}]},
             "no layer W7; there are W1, b1, W2, b2",

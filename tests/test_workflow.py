@@ -60,15 +60,6 @@ def planned(folder, checkout=ROOT):
     return {rule: n for rule, n in jobs.items() if rule not in ("all", "total")}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The tiny study, run."""
-    folder = tmp_path_factory.mktemp("study") / "tiny"
-    shutil.copytree(ROOT / "tests" / "workflow", folder)
-    snakemake(folder)
-    return folder
-
-
 @pytest.fixture
 def copy(finished, tmp_path):
     """A copy of the finished study, times of files as they were."""

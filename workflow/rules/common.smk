@@ -49,9 +49,11 @@ def clear_stale_locks():
         fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for lock in Path(".snakemake/locks").glob("*.lock"):
             lock.unlink()
+        fcntl.flock(alive, fcntl.LOCK_SH)
     except BlockingIOError:
-        pass  # another one is at work: Snakemake says so
-    fcntl.flock(alive, fcntl.LOCK_SH)
+        fcntl.flock(alive, fcntl.LOCK_SH)  # another one is at work: Snakemake says so
+    except OSError:
+        pass  # a file system without such locks: a stale one needs --unlock
     return alive
 
 
@@ -174,6 +176,15 @@ def all_constancy(wildcards):
     return [product("constancy.csv", variant, width) for variant, width in jobs]
 
 
+def all_limits(wildcards):
+    """The infinite-width limits of a study, where it has any."""
+    return [
+        product("limit.npz", variant)
+        for variant, experiment in study_of(wildcards).variants.items()
+        if experiment.limit != "none"
+    ]
+
+
 def products_shown(wildcards):
     """Just the products that a figure reads."""
     study, figure = study_of(wildcards), figure_of(wildcards)
@@ -224,18 +235,52 @@ def named_figures(animated):
 
 MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
 NARROW = 20 * 1024
+SMALL_KERNEL = 1000
+
+
+def growing(amount):
+    """An amount, or what a function gives: so much more each time the job failed.
+
+    A job that ran out of memory or time has more of both when it is tried again.
+    """
+
+    def resource(wildcards, attempt):
+        return attempt * (amount(wildcards) if callable(amount) else amount)
+
+    return resource
+
+
+def points(wildcards):
+    """Training points (of a user's own data: a guess)."""
+    d = experiment_of(wildcards).dataset
+    listed = getattr(d, "angles", None) or getattr(d, "x", None)
+    return len(listed or ()) or getattr(d, "train", 0) or getattr(d, "points", 1000)
 
 
 def kernel_rows(wildcards):
-    """Rows N·k of the kernel (of a user's own data: a guess)."""
+    """Rows N·k of the kernel."""
     e = experiment_of(wildcards)
-    d = e.dataset
-    listed = getattr(d, "angles", None) or getattr(d, "x", None)
-    points = (
-        len(listed) if listed else getattr(d, "train", 0) or getattr(d, "points", 1000)
+    if e.training.kernel == "trace":
+        return points(wildcards)
+    target = getattr(e.dataset, "target", None)
+    listed = getattr(e.dataset, "y", None)
+    classes = len(getattr(e.dataset, "classes", ())) or (
+        len(listed[0]) if listed else getattr(target, "outputs", 1)
     )
-    classes = len(getattr(d, "classes", ())) or getattr(d, "outputs", 1)
-    return points * (1 if classes == 2 or e.training.kernel == "trace" else classes)
+    return points(wildcards) * (1 if classes == 2 else classes)
+
+
+def data_mem_mb(wildcards):
+    """Three copies of the points."""
+    d = experiment_of(wildcards).dataset
+    rows = points(wildcards) + getattr(d, "test", 1000)
+    return 1000 + 3 * rows * getattr(d, "dimension", 100) * 8 // 10**6
+
+
+def test_rows(wildcards):
+    """Rows M·k of the kernel between test and training points."""
+    dataset = experiment_of(wildcards).dataset
+    return getattr(dataset, "test", 1000) * kernel_rows(wildcards) // points(wildcards)
 
 
 def weights(wildcards):
@@ -244,10 +289,24 @@ def weights(wildcards):
     return (model.depth - 1) * width**2 + 100 * width
 
 
+def is_small(wildcards):
+    """Whether the products of a network do not even fill two cores."""
+    return kernel_rows(wildcards) * int(wildcards.width) <= NARROW
+
+
 def train_threads(wildcards):
-    """One core for a small job, for its products do not fill two."""
-    small = kernel_rows(wildcards) * int(wildcards.width) <= NARROW
-    return 1 if small else MANY_THREADS
+    """One core for many narrow networks; for a wide one all that --cores allows."""
+    return 1 if is_small(wildcards) else MANY_THREADS
+
+
+def train_gpu(wildcards):
+    """A GPU for wide networks: a CPU is through with toys before a GPU is ready."""
+    return 0 if is_small(wildcards) else 1
+
+
+def kernel_gpu(wildcards):
+    """A GPU for the eigenvectors of large kernels."""
+    return 0 if kernel_rows(wildcards) <= SMALL_KERNEL else 1
 
 
 def train_mem_mb(wildcards):
@@ -255,7 +314,7 @@ def train_mem_mb(wildcards):
     e = experiment_of(wildcards)
     seeds, rows = e.seeds_at(int(wildcards.width)), kernel_rows(wildcards)
     signals = 4 * rows * int(wildcards.width) * (e.model.depth + 1)
-    kernels = seeds * (e.training.snapshots + 1) * rows**2
+    kernels = seeds * rows * ((e.training.snapshots + 1) * rows + test_rows(wildcards))
     together = seeds if weights(wildcards) <= 100_000 else 1
     numbers = together * (6 * weights(wildcards) + signals) + 3 * kernels
     return 1000 + numbers * 8 // 10**6
@@ -288,5 +347,12 @@ def kernel_minutes(wildcards):
 
 def limit_mem_mb(wildcards):
     """A covariance of the outputs for each recorded step."""
-    rows = kernel_rows(wildcards)
+    rows = points(wildcards) + getattr(experiment_of(wildcards).dataset, "test", 1000)
     return 2000 + 4 * experiment_of(wildcards).training.record * rows**2 * 8 // 10**6
+
+
+def limit_minutes(wildcards):
+    """Products of 4 N³ for each recorded step, at 2 GFlop/s."""
+    rows = points(wildcards) + getattr(experiment_of(wildcards).dataset, "test", 1000)
+    steps = experiment_of(wildcards).training.record
+    return 30 + 4 * steps * rows**3 // (2 * 10**9 * 60)

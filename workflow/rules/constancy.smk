@@ -14,8 +14,8 @@ rule constancy:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=kernel_mem_mb,
-        runtime=kernel_minutes,
+        mem_mb=growing(kernel_mem_mb),
+        runtime=growing(kernel_minutes),
     params:
         study=study_file,
         spec=settings("constancy"),

@@ -11,8 +11,8 @@ rule dataset:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(data_mem_mb),
+        runtime=growing(10),
     params:
         study=study_file,
         spec=settings("dataset"),

@@ -11,8 +11,8 @@ rule limit:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=limit_mem_mb,
-        runtime=30,
+        mem_mb=growing(limit_mem_mb),
+        runtime=growing(limit_minutes),
     params:
         study=study_file,
         spec=settings("limit"),

@@ -12,9 +12,9 @@ rule linearize:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=kernel_mem_mb,
-        runtime=kernel_minutes,
-        gpu=1,
+        mem_mb=growing(kernel_mem_mb),
+        runtime=growing(kernel_minutes),
+        gpu=kernel_gpu,
     params:
         study=study_file,
         spec=settings("linearize"),
@@ -24,4 +24,4 @@ rule linearize:
     shell:
         "python -m ntkpipe linearize {params.study:q} --variant {wildcards.variant} "
         "--width {wildcards.width} --input {input:q} --output {output:q} "
-        "--threads {threads} > {log:q} 2>&1"
+        "--threads {threads} --gpu {resources.gpu} > {log:q} 2>&1"

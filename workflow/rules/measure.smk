@@ -1,6 +1,7 @@
 rule measure:
     input:
         all_constancy,
+        all_limits,
     output:
         "<results>/{study}/measurements.csv",
     log:
@@ -11,8 +12,8 @@ rule measure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         study=study_file,
         spec=settings("measure"),

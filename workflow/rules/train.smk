@@ -11,9 +11,9 @@ rule train:
         "../../environment.yml"
     threads: train_threads
     resources:
-        mem_mb=train_mem_mb,
-        runtime=train_minutes,
-        gpu=1,
+        mem_mb=growing(train_mem_mb),
+        runtime=growing(train_minutes),
+        gpu=train_gpu,
     params:
         study=study_file,
         spec=settings("train"),
@@ -23,4 +23,4 @@ rule train:
     shell:
         "python -m ntkpipe train {params.study:q} --variant {wildcards.variant} "
         "--width {wildcards.width} --input {input:q} --output {output:q} "
-        "--threads {threads} > {log:q} 2>&1"
+        "--threads {threads} --gpu {resources.gpu} > {log:q} 2>&1"

@@ -1,0 +1,354 @@
+"""Write anew what README.md and config/README.md take from elsewhere.
+
+    python docs/refresh.py [RESULTS]
+
+A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: the table of claims
+as measured (of RESULTS, default `results`), the rule graph as Snakemake sees it, and
+the tables of keys from the sections' own definitions. The main figure is copied.
+"""
+
+import logging
+import math
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pydantic
+import yaml
+
+from ntkpipe import claims, stages, study
+from ntkpipe.io import Product, ProductError
+
+ROOT = Path(__file__).parents[1]
+STUDIES = ROOT / "config" / "studies"
+FIGURE = "width/figures/review.svg"
+SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "missing": "–"}
+NOT_MEASURED = "not measured here"
+FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them
+log = logging.getLogger("refresh")
+
+
+def main(results: Path) -> None:
+    """Write both files, and copy the figure where it was drawn."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    for name, blocks in files(results).items():
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        for block, make in blocks.items():
+            text = replaced(text, block, make())
+        path.write_text(text, encoding="utf-8")
+    if (results / FIGURE).exists():
+        shutil.copyfile(results / FIGURE, ROOT / "docs" / "images" / "review.svg")
+
+
+def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
+    """The blocks of each file: name → what writes it."""
+    return {
+        "README.md": {
+            "claims": lambda: claims_table(results),
+            "rule graph": rule_graph,
+        },
+        "config/README.md": keys(),
+    }
+
+
+def replaced(text: str, block: str, body: str) -> str:
+    """`text` with another body of a block."""
+    begin, end = f"<!-- begin {block} -->\n", f"<!-- end {block} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"needs one {begin.strip()} and one {end}")
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}\n{body.strip()}\n\n{end}{rest.partition(end)[2]}"
+
+
+def body(text: str, block: str) -> str:
+    """What stands in a block."""
+    begin, end = f"<!-- begin {block} -->\n", f"<!-- end {block} -->"
+    return text.partition(begin)[2].partition(end)[0].strip()
+
+
+# ------------------------------------------------------------------ claims
+
+
+def claims_table(results: Path) -> str:
+    """All claims of all studies with their verdicts, a table for each study.
+
+    Verdicts of other claims than those of the study file as it is now are left out.
+    """
+    tables, verdicts, products = [], [], []
+    for path in sorted(STUDIES.glob("*.yaml")):
+        one = study.load(path)
+        product = _measured(one, results)
+        rows = {}
+        if product is not None:
+            products.append(product)
+            verdicts.append(product.data)
+            rows = {row.claim: row for row in product.data.itertuples()}
+        lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
+        link = f"config/studies/{path.name}"
+        tables.append(
+            f"**[{one.title}]({link})**\n\n"
+            + _table(("claim", "says", "accepted", "measured", "verdict"), lines)
+        )
+    return "\n\n".join([_summary(verdicts, products, results), *tables])
+
+
+def _measured(one: study.Study, results: Path) -> Product | None:
+    """The study's claims.csv, if it was made of these very claims."""
+    path = str(results / one.name / "claims.csv")
+    try:
+        products = stages.read_products(one, [path])
+    except ProductError as error:
+        log.info("%s is %s: %s", one.name, NOT_MEASURED, str(error)[:100])
+        return None
+    return products["claims", None, None]
+
+
+def _summary(
+    verdicts: list[pd.DataFrame], products: list[Product], results: Path
+) -> str:
+    if not verdicts:
+        return f"No claim was measured yet: {NOT_MEASURED} stands for all."
+    table = pd.concat(verdicts)
+    controls = int((table["expected"] == "contradicted").sum())
+    met = int(table["as_expected"].astype(bool).sum())
+    counts = table["verdict"].value_counts()
+    words = ", ".join(f"{counts[w]} {w}" for w in SYMBOLS if w in counts)
+    versions = products[-1].meta["versions"]
+    made = ", ".join(f"{name} {versions[name]}" for name in ("python", "jax", "numpy"))
+    text = (
+        f"{met} of {len(table)} verdicts came out as expected: {words}. "
+        f"Controls, which have to come out contradicted: {controls}. "
+        f"Measured with {made}"
+    )
+    seconds = sum(
+        pd.read_csv(path, sep="\t")["s"].sum()
+        for one in products
+        for path in (results.parent / "logs" / "benchmarks").glob(
+            f"{one.meta['study']}/**/*.tsv"
+        )
+    )
+    return text + (f"; all jobs took {seconds / 60:.0f} minutes." if seconds else ".")
+
+
+def _claim_row(claim, row) -> tuple[str, ...]:
+    name = f"{claim.id}{' (control)' if claim.control else ''}"
+    says = f"{claim.says}<br><sub>{claim.source}</sub>"
+    if row is None:
+        return name, says, "", "", NOT_MEASURED
+    measured = _number(row.estimate)
+    if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
+        measured += f" [{_number(row.ci_low)}, {_number(row.ci_high)}]"
+    accepted = "" if pd.isna(row.tolerance) else _minus(str(row.tolerance))
+    verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
+    if not row.as_expected:
+        verdict = f"**{verdict}**"
+    return name, says, accepted, measured, verdict
+
+
+def _number(value: float) -> str:
+    return _minus(f"{value:.3g}") if math.isfinite(value) else "–"
+
+
+def _minus(text: str) -> str:
+    """A real minus sign for each negative number of a text, and 4 digits at most."""
+    text = re.sub(r"\d+\.\d{4,}", lambda m: f"{float(m[0]):.4g}", text)
+    return re.sub(r"(?<![\w)])-(?=\d)|(?<=\de)-(?=\d)", "−", text)
+
+
+# ------------------------------------------------------------------ rule graph
+
+
+def rule_graph() -> str:
+    """Which rule reads what which other makes, as a Mermaid flow chart.
+
+    Snakemake's own text, with names for numbers and its lines, which come in no
+    particular order, sorted.
+    """
+    names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    arguments = ["--rulegraph", "mermaid-js", "--config", f"run=[{','.join(names)}]"]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rules = dict(re.findall(r"(id\d+)\[(.+?)\]", done.stdout))
+    edges = re.findall(r"(id\d+) --> (id\d+)", done.stdout)
+    lines = sorted(f"    {rules[a]} --> {rules[b]}" for a, b in edges)
+    return "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
+
+
+# ------------------------------------------------------------------ keys
+
+
+def keys() -> dict[str, Callable[[], str]]:
+    """The tables of keys of config/README.md: block → what writes it."""
+    schema = study.schema()
+    top, sections = schema["properties"], schema["$defs"]
+    experiment = sections["Variant"]["properties"]
+
+    def table(properties, required=()):
+        return lambda: _keys(properties, required)
+
+    def kinds(union, leave_out=()):
+        return lambda: "\n\n".join(_kinds(union, sections, leave_out))
+
+    def one(name):
+        return table(sections[name]["properties"], sections[name].get("required", ()))
+
+    shared_claim, band = _statement()
+    figure_union = top["figures"]["items"]
+    shared_figure = _shared(figure_union, sections)
+    target = sections["Circle"]["properties"]["target"]
+    config = yaml.safe_load(
+        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
+    required = ("dataset", "model", "training", "widths")
+    return {
+        "keys of config.yaml": table(config["properties"]),
+        "keys of a study": table(
+            {k: v for k, v in top.items() if k not in experiment}, schema["required"]
+        ),
+        "keys of an experiment": table({k: top[k] for k in experiment}, required),
+        "kinds of data": kinds(top["dataset"]),
+        "kinds of target": kinds(target),
+        "keys of model": one("MLP"),
+        "keys of training": one("Training"),
+        "keys of measure": one("Measure"),
+        "keys of all claims": table(shared_claim, ("id", "says", "source")),
+        "keys of a band": table(band),
+        "kinds of claim": kinds(top["claims"]["items"], {*shared_claim, *band}),
+        "keys of a condition": one("Condition"),
+        "keys of all figures": table(shared_figure, ("name", "title", "caption")),
+        "keys of a panel": one("Panel"),
+        "keys of a metric": one("Metric"),
+        "kinds of figure": kinds(figure_union, shared_figure),
+    }
+
+
+def _statement() -> tuple[dict, dict]:
+    """The keys of all claims, and those of a claim with an accepted band."""
+
+    def properties(cls):
+        return pydantic.TypeAdapter(cls).json_schema()["properties"]
+
+    shared, both = properties(claims.Statement), properties(claims.Equivalence)
+    return shared, {name: both[name] for name in both if name not in shared}
+
+
+def _members(union: dict) -> Iterator[tuple[str, str]]:
+    """(kind, name of its definition)."""
+    for kind, reference in union["discriminator"]["mapping"].items():
+        yield kind, reference.rpartition("/")[2]
+
+
+def _shared(union: dict, sections: dict) -> dict:
+    """The keys that all kinds have."""
+    first, *others = [sections[name]["properties"] for _, name in _members(union)]
+    return {
+        key: about
+        for key, about in first.items()
+        if key != "kind" and all(key in other for other in others)
+    }
+
+
+def _kinds(union: dict, sections: dict, leave_out) -> Iterator[str]:
+    for kind, name in _members(union):
+        section = sections[name]
+        own = {
+            key: value
+            for key, value in section["properties"].items()
+            if key != "kind" and key not in leave_out
+        }
+        yield f"#### `kind: {kind}`"
+        yield section["description"].strip()
+        if own:
+            yield _keys(own, section.get("required", ()))
+
+
+def _keys(properties: dict, required) -> str:
+    rows = []
+    for key, about in properties.items():
+        if key in required:
+            default = "required"
+        else:
+            default = _default(about.get("default"))
+        what = " ".join(about.get("description", "").split())
+        rows.append((f"`{key}`", _values(about), default, what))
+    return _table(("key", "value", "default", "what it is"), rows)
+
+
+def _default(value) -> str:
+    if value is None or value in ({}, [], ""):
+        return "–"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{k}: {v}" for k, v in value.items())
+        return f"`{{{inner}}}`"
+    if isinstance(value, list):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{value}`"
+
+
+def _values(about: dict) -> str:
+    """What a key takes, in words, of its JSON schema."""
+    if "const" in about:
+        return f"`{about['const']}`"
+    if "enum" in about:
+        return ", ".join(f"`{value}`" for value in about["enum"])
+    if "discriminator" in about:
+        kinds = ", ".join(f"`{kind}`" for kind, _ in _members(about))
+        return f"`kind:` {kinds}"
+    if "$ref" in about:
+        name = about["$ref"].rpartition("/")[2].lower()
+        return f"[{name}](#{name})"
+    for choice in ("anyOf", "oneOf"):
+        if choice in about:
+            options = [o for o in about[choice] if o.get("type") != "null"]
+            return " or ".join(_values(option) for option in options)
+    kind = about.get("type")
+    if kind == "array":
+        items = about.get("prefixItems")
+        if items:
+            return f"[{', '.join(_values(item) for item in items)}]"
+        item = _values(about["items"])
+        return "list of " + re.sub(r"^(number|integer|list)\b", r"\1s", item)
+    if kind == "object":
+        inside = about.get("additionalProperties")
+        return f"mapping to {_values(inside)}" if inside else "mapping"
+    return {
+        "string": "text",
+        "boolean": "`true`, `false`",
+        "integer": _range("integer", about),
+        "number": _range("number", about),
+    }[kind]
+
+
+def _range(word: str, about: dict) -> str:
+    low, high = about.get("minimum"), about.get("maximum")
+    above, below = about.get("exclusiveMinimum"), about.get("exclusiveMaximum")
+    limits = [
+        f"{sign} {limit:,g}"
+        for sign, limit in (("≥", low), (">", above), ("≤", high), ("<", below))
+        if limit is not None and limit < FAR
+    ]
+    return " ".join([word, ", ".join(limits)]).strip()
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results")

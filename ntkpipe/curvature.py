@@ -1,0 +1,306 @@
+"""The norm of the Hessian of an output, and κ = ‖∇²f‖/‖∇f‖².
+
+Where κ → 0 with the width the network stays linear in its weights for as long as
+training takes (Chizat, Oyallon & Bach 2019; Liu, Zhu & Belkin 2020, 2010.01092: the
+norm of the Hessian is O(1/√n), that of the gradient O(1)).
+
+For a dense layer z = s·h W + t·β the gradient of f at one input is s·h δᵀ, so that
+∇²f in any direction is s·(ḣ δᵀ + h δ̇ᵀ): an element of {a δᵀ + h bᵀ}, n_in + n_out
+numbers instead of n_in·n_out. On h ⊥ a, with δ and h normalised, (a, b) ↦ W is an
+isometry E, and Eᵀ∇²f E has all eigenvalues of ∇²f but zeros. Lanczos runs on E's
+coordinates; a product with it is two products with each W and no n × n array is
+written. This asks of a network only that it is written in `models.dense`.
+
+Derivatives are those of the coordinates u = w/√η, in which gradient descent with the
+layers' relative learning rates η is plain gradient descent and Θ(x, x) = ‖∇_u f‖².
+They are those of the weights where all rates are 1.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from ntkpipe import empirical
+from ntkpipe.activations import ACTIVATIONS
+from ntkpipe.empirical import Apply, Signals
+from ntkpipe.models import MLP, Scale, dense
+
+Array = jax.Array
+
+
+class Curvature(NamedTuple):
+    """At each point, of each output; ‖·‖ of a Hessian is its largest |eigenvalue|."""
+
+    hessian_norm: Array  # (n k) ‖∇²f‖
+    gradient_norm: Array  # (n k) ‖∇f‖
+    kappa: Array  # (n k) ‖∇²f‖/‖∇f‖²
+    error: Array  # (n k) an eigenvalue of ∇²f is as near as this to the norm
+
+
+class Joint(NamedTuple):
+    """At each point, of all outputs at once: max over unit c of ‖∇²(c·f)‖."""
+
+    hessian_norm: Array  # (n,)
+    direction: Array  # (n k) the unit vector c
+    error: Array  # (n,)
+
+
+@partial(jax.jit, static_argnames=("apply", "iterations"))
+def curvature(
+    apply: Apply, params, x: Array, *, iterations: int = 32, key: Array | None = None
+) -> Curvature:
+    """‖∇²f_i(x)‖, ‖∇f_i(x)‖ and κ of every output i at every point, by `iterations`.
+
+    About 20 products give six digits; `error` says how many they gave.
+
+    Args:
+        apply: network `apply(params, x, site)` written in `models.dense`, all of whose
+            parameters are read by one dense layer each.
+        params: its parameters.
+        x: points (n d); all are worked on at once.
+        iterations: products with the Hessian, one Lanczos step each.
+        key: of the start vector; default key 0.
+
+    Raises:
+        ValueError: a parameter is not read by one dense layer.
+    """
+    k = jax.eval_shape(apply, params, x).shape[1]
+    units = jnp.eye(k, dtype=jnp.result_type(x))
+    key = jax.random.key(0) if key is None else key
+
+    def at(point, unit):
+        norm, error, _, gradient = _norm(apply, params, point, unit, iterations, key)
+        return norm, gradient, error
+
+    over_outputs = jax.vmap(at, (None, 0))
+    norm, gradient, error = jax.vmap(over_outputs, (0, None))(x, units)
+    return Curvature(norm, gradient, norm / gradient**2, error)
+
+
+@partial(jax.jit, static_argnames=("apply", "iterations", "rounds"))
+def joint(
+    apply: Apply,
+    params,
+    x: Array,
+    *,
+    iterations: int = 32,
+    rounds: int = 8,
+    key: Array | None = None,
+) -> Joint:
+    """The norm of the (P P k) array ∇²f(x): max ∇²f(u, u)·c over unit u and c.
+
+    Alternation: of ∇²(c·f) the eigenvector u with the largest |eigenvalue|, then
+    c ∝ (uᵀ∇²f_i u)_i; the value never falls. It begins at each output by itself and
+    the best end is kept, a lower bound where none of the ways leads to the maximum.
+
+    Args:
+        apply: network `apply(params, x, site)`, see `curvature`.
+        params: its parameters.
+        x: points (n d).
+        iterations: Lanczos steps in each round.
+        rounds: alternations.
+        key: of the start vector; default key 0.
+
+    Source: higher-order power method, De Lathauwer, De Moor & Vandewalle 2000.
+    """
+    k = jax.eval_shape(apply, params, x).shape[1]
+    units = jnp.eye(k, dtype=jnp.result_type(x))
+    key = jax.random.key(0) if key is None else key
+
+    def climb(point, unit):
+        def step(_, carry):
+            unit = carry[0]
+            norm, error, along, _ = _norm(apply, params, point, unit, iterations, key)
+            size = jnp.linalg.norm(along)
+            after = jnp.where(size > 0, along / jnp.where(size > 0, size, 1), unit)
+            return after, unit, norm, error
+
+        zero = jnp.zeros((), unit.dtype)
+        _, unit, norm, error = jax.lax.fori_loop(
+            0, rounds, step, (unit, unit, zero, zero)
+        )
+        return norm, unit, error
+
+    def at(point):
+        norm, unit, error = jax.vmap(climb, (None, 0))(point, units)
+        best = jnp.argmax(norm)
+        return Joint(norm[best], unit[best], error[best])
+
+    return jax.vmap(at)(x)
+
+
+class _Frame(NamedTuple):
+    """E of one layer: (a, b, c) ↦ weights (1 − ĥĥᵀ) a δ̂ᵀ + ĥ bᵀ and biases c."""
+
+    h: Array  # ĥ (p,)
+    delta: Array  # δ̂ (q,)
+    scale: Scale
+
+    def coordinates(self) -> dict[str, Array]:
+        names = {"a": self.h, "b": self.delta}
+        if self.scale.b:
+            names["c"] = self.delta
+        return jax.tree.map(jnp.zeros_like, names)
+
+    def shift(self, move: dict[str, Array], h: Array) -> Array:
+        """What the move adds to the pre-activations of inputs h (1 p)."""
+        a = move["a"] - self.h * (self.h @ move["a"])
+        z = (h @ a)[:, None] * self.delta + (h @ self.h)[:, None] * move["b"]
+        z = self.scale.w * math.sqrt(self.scale.lr_w) * z
+        if "c" in move:
+            z = z + self.scale.b * math.sqrt(self.scale.lr_b) * move["c"]
+        return z
+
+
+def _frame(site: Signals, unit: Array) -> _Frame:
+    return _Frame(_direction(site.h[0]), _direction(unit @ site.delta[0]), site.scale)
+
+
+def _direction(v: Array) -> Array:
+    """v/‖v‖, or 0."""
+    norm = jnp.linalg.norm(v)
+    return v / jnp.where(norm > 0, norm, 1)
+
+
+def _norm(apply, params, point, unit, iterations, key):
+    """‖∇²(c·f)‖, its error, (uᵀ∇²f_i u)_i along the eigenvector, and ‖∇(c·f)‖."""
+    x = point[None]
+    loose = empirical.hear(apply, params, x).loose
+    if loose:
+        raise ValueError(
+            f"the Hessian with respect to {', '.join(loose.values())} has no compact "
+            "form: every parameter must be read by one dense layer, and by one only"
+        )
+    _, sites = empirical.signals(apply, params, x)
+    frames = {name: _frame(s, unit) for name, s in sites.items()}
+    zeros, unravel = ravel_pytree(
+        {name: frame.coordinates() for name, frame in frames.items()}
+    )
+
+    def f(flat):
+        moves = unravel(flat)
+
+        def moved(name, h, layer, scale):
+            z = dense(name, h, layer, scale)
+            return z + frames[name].shift(moves[name], h)
+
+        return apply(params, x, moved)[0]
+
+    gradient, product = jax.linearize(jax.grad(lambda flat: f(flat) @ unit), zeros)
+    start = jax.random.normal(key, zeros.shape, zeros.dtype)
+    value, error, vector = _lanczos(product, start, iterations)
+
+    def slope(flat):
+        return jax.jvp(f, (flat,), (vector,))[1]
+
+    along = jax.jvp(slope, (zeros,), (vector,))[1]
+    return jnp.abs(value), error, along, jnp.linalg.norm(gradient)
+
+
+def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Array]:
+    """Eigenvalue of largest size, its residual norm, and its eigenvector.
+
+    Reorthogonalised in full, twice, which is enough (Kahan and Parlett). Where the
+    Krylov space ends, the rest of the basis is zero and adds eigenvalues of zero.
+    """
+    steps = min(iterations, start.size)
+    tiny = 100 * jnp.finfo(start.dtype).eps
+
+    def step(i, carry):
+        basis, alpha, beta, scale = carry
+        w = product(basis[i])
+        along = w @ basis[i]
+        scale = jnp.maximum(scale, jnp.linalg.norm(w))
+        for _ in range(2):
+            w = w - (basis @ w) @ basis
+        size = jnp.linalg.norm(w)
+        size = jnp.where(size > tiny * scale, size, 0)
+        after = jnp.where(size > 0, w / jnp.where(size > 0, size, 1), 0)
+        return (
+            basis.at[i + 1].set(after),
+            alpha.at[i].set(along),
+            beta.at[i].set(size),
+            scale,
+        )
+
+    zeros = jnp.zeros(steps, start.dtype)
+    basis = jnp.zeros((steps + 1, start.size), start.dtype)
+    basis = basis.at[0].set(start / jnp.linalg.norm(start))
+    carry = (basis, zeros, zeros, jnp.zeros((), start.dtype))
+    basis, alpha, beta, _ = jax.lax.fori_loop(0, steps, step, carry)
+    matrix = jnp.diag(alpha) + jnp.diag(beta[:-1], 1) + jnp.diag(beta[:-1], -1)
+    values, vectors = jnp.linalg.eigh(matrix)
+    best = jnp.argmax(jnp.abs(values))
+    error = jnp.abs(beta[-1] * vectors[-1, best])
+    return values[best], error, vectors[:, best] @ basis[:-1]
+
+
+# --- one hidden layer -----------------------------------------------------------------
+
+
+@partial(jax.jit, static_argnames="model")
+def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
+    """`curvature` of a network with one hidden layer, in closed form; any width.
+
+    f = s₂ Σ_j v_j φ(z_j) + …, and z_j depends on the unit's own weights only, along one
+    direction: the Hessian is one block [[s₂ v_j φ'' G, s₂ φ' √G], [s₂ φ' √G, 0]] for
+    every unit, G = ‖∇z_j‖² = s₁²‖x‖² + t₁² (times learning rates, with biases), with
+    the eigenvalue of largest size (|p| + √(p² + 4 q²))/2.
+
+    Args:
+        model: depth 1.
+        params: its parameters.
+        x: points (n d).
+
+    Returns:
+        Curvature, with no error.
+    """
+    copies = [_units(model, layers, x) for layers in params]
+    norm = jnp.stack([_largest(p, q[..., None]) for p, q, _ in copies]).max(0)
+    square = sum(gradient for _, _, gradient in copies)
+    if len(params) == 2:  # f = (f₁ − f₂)/√2
+        norm, square = norm / math.sqrt(2), square / 2
+    return Curvature(norm, jnp.sqrt(square), norm / square, jnp.zeros_like(norm))
+
+
+@partial(jax.jit, static_argnames="model")
+def one_hidden_layer_joint(model: MLP, params, x: Array) -> Array:
+    """Hessian norm of `joint`, (n,): the block of a unit is largest for c ∥ v_j."""
+    copies = [_units(model, layers, x) for layers in params]
+    norm = jnp.stack([_largest(jnp.linalg.norm(p, axis=-1), q) for p, q, _ in copies])
+    return norm.max(0) / math.sqrt(len(params))
+
+
+def _units(model: MLP, layers, x: Array) -> tuple[Array, Array, Array]:
+    """Block entries p (n m k) and q (n m) of m units, and ‖∇f‖² (n k)."""
+    if model.depth != 1:
+        raise ValueError(
+            f"one hidden layer is asked for, the model has {model.depth}: use "
+            "`curvature`"
+        )
+    hidden, last = layers
+    first, second = model.scale(0, hidden), model.scale(1, last)
+    z = dense("1.0", x, hidden, first)
+    phi = ACTIVATIONS[model.activation]
+    one = jnp.ones_like(z)
+
+    def slope(z):
+        return jax.jvp(phi, (z,), (one,))[1]
+
+    d1, d2 = jax.jvp(slope, (z,), (one,))
+    g = first.lr_w * first.w**2 * jnp.sum(x**2, 1) + first.lr_b * first.b**2
+    reach = second.w * math.sqrt(second.lr_w)
+    p = second.w * (g[:, None] * d2)[..., None] * last["w"]
+    q = reach * jnp.sqrt(g)[:, None] * d1
+    inner = g[:, None] * second.w**2 * (d1**2 @ last["w"] ** 2)
+    outer = reach**2 * jnp.sum(phi(z) ** 2, 1) + second.lr_b * second.b**2
+    return p, q, inner + outer[:, None]
+
+
+def _largest(p: Array, q: Array) -> Array:
+    """Largest |eigenvalue| of [[p, q], [q, 0]], over the second axis (units)."""
+    return (jnp.abs(p) + jnp.sqrt(p**2 + 4 * q**2)).max(1) / 2

@@ -1,0 +1,242 @@
+"""What the manuals say is so: their code runs, their tables are those of the code."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import ntkpipe
+from ntkpipe import __main__, claims, io, stages, study
+
+ROOT = Path(__file__).parents[1]
+MANUALS = [
+    path
+    for pattern in ("*.md", "config/*.md", "profiles/*.md", "results/*.md")
+    for path in sorted(ROOT.glob(pattern))
+]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEYS = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+HINT = "python docs/refresh.py"
+
+
+def module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+refresh = module(ROOT / "docs" / "refresh.py")
+
+
+def code(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def headings(text):
+    """Anchors of a Markdown text, as they are made on the usual sites."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {
+        re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
+        for title in titles
+    }
+
+
+# ------------------------------------------------- generated parts
+
+
+@pytest.mark.parametrize("block", refresh.keys())
+def test_tables_of_keys_are_those_of_the_sections(block):
+    assert refresh.body(KEYS, block) == refresh.keys()[block]().strip(), HINT
+
+
+def test_there_is_no_block_that_nobody_writes():
+    for name, blocks in refresh.files(ROOT / "results").items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"<!-- begin (.+?) -->", text)) == set(blocks)
+
+
+@pytest.mark.workflow
+def test_rule_graph_is_that_of_the_workflow():
+    assert refresh.body(README, "rule graph") == refresh.rule_graph(), HINT
+
+
+def test_claims_in_the_readme_are_those_of_the_study_files():
+    table = refresh.body(README, "claims")
+    heading = re.compile(r"^\*\*\[.+?\]\((config/studies/.+?)\)\*\*$", re.M)
+    parts = heading.split(table)[1:]
+    assert len(parts) >= 10
+    for path, rows in zip(parts[::2], parts[1::2], strict=True):
+        shown = re.findall(r"^\| (?!claim |---)(.+?)( \(control\))? \| ", rows, re.M)
+        stated = study.load(ROOT / path).claims
+        assert shown == [(c.id, " (control)" * c.control) for c in stated], HINT
+
+
+def test_a_table_of_claims_shows_what_was_measured(tmp_path):
+    path = ROOT / "config" / "studies" / "width.yaml"
+    one = study.load(path)
+    table = refresh.claims_table(tmp_path)
+    assert table.startswith("No claim was measured yet")
+    assert table.count(refresh.NOT_MEASURED) > len(one.claims)
+    verdicts = [
+        claim.evaluate(pd.DataFrame(columns=list(io.TABLES["measurements"])))
+        for claim in one.claims
+    ]
+    first = verdicts[0]._replace(
+        estimate=-0.93321,
+        ci_low=-0.9561,
+        ci_high=-0.91,
+        tolerance="[-1.15, -0.85]",
+        verdict="supported",
+        as_expected=True,
+    )
+    (tmp_path / "width").mkdir()
+    frame = claims.table([first, *verdicts[1:]]).assign(study="width")
+    job = stages.Job(study=one, variant="", width=0, inputs=(), outputs=())
+    io.save_table(tmp_path / "width/claims.csv", frame, stages.meta(job, "claims"))
+    table = refresh.claims_table(tmp_path)
+    assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.91] | ✓ supported |" in table
+    assert f"1 of {len(verdicts)} verdicts came out as expected" in table
+    assert "**– missing**" in table
+
+
+def test_blocks_are_replaced_and_nothing_else():
+    text = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n"
+    new = refresh.replaced(text, "x", "new\n")
+    assert new == "a\n<!-- begin x -->\n\nnew\n\n<!-- end x -->\nb\n"
+    assert refresh.body(new, "x") == "new"
+    with pytest.raises(ValueError, match="begin y"):
+        refresh.replaced(text, "y", "new")
+
+
+# ------------------------------------------------- what is written by hand
+
+
+def test_the_readme_names_what_a_reader_looks_for():
+    for words in (
+        "workflow",
+        "snakemake --cores 2",
+        "./run  ",
+        "./run test",
+        "pip install -r requirements.lock && pip install --no-deps -e .",
+        "```mermaid",
+        "CITATION.cff",
+    ):
+        assert words in README, words
+
+
+def test_python_of_the_readme_runs():
+    (text,) = code(README, "python")
+    names = {}
+    exec(text, names)
+    theta, limit = np.asarray(names["theta"]), np.asarray(names["infinite"])
+    assert theta.shape == (5, 2, 5, 2) and limit.shape == (5, 5)
+    expected = np.einsum("nm,ij->nimj", limit, np.eye(2))
+    assert np.linalg.norm(theta - expected) < 0.1 * np.linalg.norm(expected)
+    assert jax.config.jax_enable_x64
+
+
+def test_study_of_the_readme_is_a_study():
+    (text,) = code(README, "yaml")
+    one = study.parse(text, "depth.yaml")
+    assert len(list(one.jobs())) == 8
+    assert sum(e.seeds_at(w) for e in one.variants.values() for w in e.widths) == 160
+    assert len(one.claims) == len(one.figures) == 1
+    assert len(text.splitlines()) <= 35
+
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        linked = path.parent / file if file else path
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in headings(linked.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_exist_and_paths_are_of_the_repository(path):
+    text = path.read_text(encoding="utf-8")
+    for stage in re.findall(r"python -m ntkpipe ([a-z]+)", text):
+        assert stage in __main__.STAGES, stage
+    for script in re.findall(r"python (\S+\.py)", text):
+        assert (ROOT / script).exists(), script
+    # README's own example study is the reader's to write
+    for file in set(re.findall(r"\b(?:config|profiles|docs|workflow)/[\w./]+\w", text)):
+        made = {"config/studies/depth.yaml"}
+        assert (ROOT / file).exists() or file in made, file
+    assert not re.search(r"(?<![\w.])/(work|root|home|tmp|usr)/", text)
+
+
+def test_every_module_has_a_line_in_contributing():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+\.py)` \|", text, re.M))
+    modules = {path.name for path in (ROOT / "ntkpipe").glob("*.py")}
+    assert listed == modules, "each module has a line in the layout of CONTRIBUTING.md"
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    newest = re.findall(r"^## \[(.+?)\]", changes, re.M)[0]
+    assert newest == project["version"] == ntkpipe.__version__ == citation["version"]
+    assert citation["license"] == project["license"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    for reference in citation["references"]:
+        assert {"type", "title", "authors", "year"} <= set(reference)
+
+
+def test_pictures_of_the_readme_are_small():
+    for name in re.findall(r"!\[.+?\]\((.+?)\)", README):
+        assert (ROOT / name).stat().st_size <= 200_000, name
+
+
+STUDY = """
+title: A
+question: B?
+dataset: {kind: circle, points: 16, target: {kind: teacher, outputs: 2}, test: 3}
+model: {depth: 1, b_std: 0.1}
+training: {learning_rate: 0.1, steps: 8, record: 4, test_kernel: true}
+widths: [3]
+seeds: 2
+limit: steps
+measure: {modes: 1, limit_points: 2, kernel_at: [0, 1]}
+"""
+
+
+def test_metrics_of_the_manual_are_those_that_are_measured(tmp_path):
+    one = study.parse(STUDY, "x.yaml")
+    made = []
+    for stage, name, width in (
+        ("dataset", "dataset.npz", 0),
+        ("limit", "limit.npz", 0),
+        ("train", "network.npz", 3),
+        ("linearize", "linearized.npz", 3),
+        ("constancy", "constancy.csv", 3),
+    ):
+        output = str(tmp_path / name)
+        getattr(stages, stage)(stages.Job(one, "base", width, tuple(made), (output,)))
+        made.append(output)
+    output = str(tmp_path / "measurements.csv")
+    stages.measure(stages.Job(one, "", 0, tuple(made), (output,)))
+    measured = set(io.load(output).data["metric"].str.partition("/")[0])
+    part = KEYS.partition("\n## Metrics")[2].partition("\n## Claims")[0]
+    cells = re.findall(r"^\| (`.+?) \|", part, re.M)
+    listed = {
+        name.partition("/")[0] for name in re.findall(r"`(\w[\w/]*)`", " ".join(cells))
+    }
+    # of networks that reached a loss, and of hundreds of points on the circle
+    rare = {"stop_step", "limit_ntk_mode", "limit_nngp_mode"}
+    assert listed - measured <= rare
+    assert measured <= listed

@@ -1,0 +1,278 @@
+"""Large kernels: squares, files, sums and products against whole kernels."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkpipe import constancy, empirical, panels
+from ntkpipe.models import MLP, Scale, dense
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A model, two sets of parameters near each other, and 70 points."""
+    model = MLP(depth=2, activation="tanh", b_std=0.3, parameterization="mean_field")
+    key = jax.random.key(0)
+    before = model.init_params(key, 12, 3, 2)
+    noise = model.init_params(jax.random.key(1), 12, 3, 2)
+    after = jax.tree.map(lambda a, b: a + 0.05 * b, before, noise)
+    x = np.asarray(jax.random.normal(jax.random.fold_in(key, 99), (70, 3)))
+    whole = [np.asarray(empirical.ntk(model.apply, p, x)) for p in (before, after)]
+    return model.apply, before, after, x, whole
+
+
+def assemble(squares, shape):
+    kernel = np.full(shape, np.nan)
+    for square in squares:
+        empirical.write(kernel, square)
+    return kernel
+
+
+def test_squares_make_the_kernel(pair):
+    apply, params, _, x, (whole, _) = pair
+    squares = list(empirical.tiles(apply, params, x, tile=32))
+    assert [(s.rows.start, s.columns.start) for s in squares] == [
+        (0, 0),
+        (0, 32),
+        (32, 32),
+        (0, 64),
+        (32, 64),
+        (64, 64),
+    ]
+    kernel = assemble(squares, whole.shape)
+    np.testing.assert_allclose(kernel, whole, rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(kernel, kernel.transpose(2, 3, 0, 1))
+
+
+def test_little_memory_means_narrow_bands_and_the_same_kernel(pair):
+    apply, params, _, x, (whole, _) = pair
+    wide = empirical.plan(apply, params, x, tile=16)
+    narrow = empirical.plan(apply, params, x, tile=16, budget=0.9 * wide.bytes)
+    assert narrow.band < wide.band == 5
+    assert narrow.bytes <= 0.9 * wide.bytes
+    assert narrow.flop > wide.flop
+    options = {"tile": 16, "budget": narrow.bytes}
+    kernel = assemble(empirical.tiles(apply, params, x, **options), whole.shape)
+    np.testing.assert_allclose(kernel, whole, rtol=1e-12, atol=1e-13)
+    cross = empirical.tiles(apply, params, x[:40], x, **options)
+    kernel = assemble(cross, (40, 2, 70, 2))
+    np.testing.assert_allclose(kernel, whole[:40], rtol=1e-12, atol=1e-13)
+
+
+def test_no_memory_at_all_is_refused_before_the_work(pair):
+    apply, params, _, x, _ = pair
+    with pytest.raises(MemoryError, match="raise `budget`"):
+        empirical.plan(apply, params, x, budget=1e4)
+
+
+def test_60000_points_fit_into_bounded_memory():
+    model = MLP(depth=2, activation="relu")
+    shape = jax.eval_shape(
+        lambda: model.init_params(jax.random.key(0), 1024, 784, 1, jnp.float32)
+    )
+    x = jax.ShapeDtypeStruct((60_000, 784), jnp.float32)
+    options = {"tile": 512}
+    full = empirical.plan(model.apply, shape, x, budget=24e9, **options)
+    assert full.kernel_bytes == 60_000**2 * 4
+    assert full.band == 118  # every chunk's signals are held
+    assert full.bytes < 2e9
+    small = empirical.plan(model.apply, shape, x, budget=1e9, **options)
+    assert small.bytes <= 1e9
+    assert small.flop < 1.2 * full.flop
+    assert "60,000 × 60,000 points, 1 output:" in str(small)
+
+
+def test_kernel_on_disk(pair, tmp_path, caplog):
+    apply, params, _, x, (whole, _) = pair
+    with caplog.at_level("INFO", "ntkpipe"):
+        kernel = panels.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
+    assert isinstance(kernel, np.memmap)
+    np.testing.assert_allclose(kernel, whole, rtol=1e-12, atol=1e-13)
+    assert "GB of memory" in caplog.text
+
+
+def test_kernel_larger_than_the_disk_is_refused(pair, tmp_path, monkeypatch):
+    apply, params, _, x, _ = pair
+    usage = panels.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(panels.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(OSError, match="another disk"):
+        panels.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
+    assert not (tmp_path / "ntk.npy").exists()
+
+
+def test_reduced_on_the_fly(pair):
+    apply, before, after, x, (a, b) = pair
+
+    def product(rows, columns, first, second):
+        return {"dot": (first * second).sum(), "rows": len(x[rows])}
+
+    streams = [empirical.tiles(apply, p, x, tile=32) for p in (before, after)]
+    found = panels.reduce(product, *streams)
+    assert found["dot"] == pytest.approx((a * b).sum(), rel=1e-12)
+    assert found["rows"] == 3 * 70
+
+
+@pytest.mark.parametrize("outputs", ["full", "trace"])
+def test_comparison_is_that_of_whole_kernels(pair, outputs):
+    apply, before, after, x, whole = pair
+    y = np.sin(x[:, :2])
+    found = panels.compare(apply, before, after, x, y, outputs=outputs, tile=32)
+    traced = [constancy.traced(theta) for theta in whole]
+    a, b = traced if outputs == "trace" else map(empirical.matrix, whole)
+    expected = constancy.relative_change(a, b)
+    assert found.change == pytest.approx(expected, rel=1e-11)
+    expected = constancy.cosine_distance(a, b)
+    assert found.cosine_distance == pytest.approx(expected, rel=1e-9)
+    assert found.trace_ratio == pytest.approx(np.trace(b) / np.trace(a), rel=1e-12)
+    assert found.norms == pytest.approx([np.linalg.norm(a), np.linalg.norm(b)])
+    expected = [float(constancy.alignment(theta, y)) for theta in traced]
+    assert found.alignments == pytest.approx(expected, rel=1e-10)
+    h = np.eye(70) - 1 / 70
+    p, q = (h @ theta @ h for theta in traced)
+    expected = (p * q).sum() / np.linalg.norm(p) / np.linalg.norm(q)
+    assert found.centred_cosine == pytest.approx(expected, rel=1e-10)
+    assert max(found.errors) < 1e-12
+
+
+def test_small_cosine_distances_keep_their_digits(pair):
+    apply, before, _, x, (whole, _) = pair
+    near = jax.tree.map(lambda w: w + 1e-7 * jnp.cos(7 * w), before)
+    found = panels.compare(apply, before, near, x, tile=32)
+    after = empirical.matrix(np.asarray(empirical.ntk(apply, near, x)))
+    expected = constancy.cosine_distance(empirical.matrix(whole), after)
+    assert expected < 1e-13
+    assert found.cosine_distance == pytest.approx(expected, rel=1e-5)
+
+
+def test_float32_kernels_are_summed_in_double(pair):
+    apply, before, after, x, _ = pair
+    single = [jax.tree.map(lambda w: w.astype(jnp.float32), p) for p in (before, after)]
+    exact = panels.compare(apply, before, after, x, tile=32)
+    found = panels.compare(apply, *single, x.astype(np.float32), tile=32)
+    assert found.change == pytest.approx(exact.change, rel=1e-5)
+    assert found.cosine_distance == pytest.approx(exact.cosine_distance, rel=1e-4)
+    assert 1e-9 < max(found.errors) < 1e-5
+
+
+def test_kernel_without_targets_has_no_alignment(pair):
+    apply, before, after, x, _ = pair
+    found = panels.compare(apply, before, after, x, tile=32, check=False)
+    assert np.isnan(found.alignments).all()
+    assert np.isnan(found.errors).all()
+
+
+def test_products_in_chunks(pair):
+    apply, params, _, x, (whole, _) = pair
+    v = np.cos(np.arange(140.0)).reshape(70, 2)
+    found = panels.vector_product(apply, params, x, v, chunk=32)
+    expected = np.einsum("nimj,mj->ni", whole, v)
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_self_check_finds_a_weight_that_is_used_twice(pair):
+    apply, params, _, x, _ = pair
+    assert panels.self_check(apply, params, x[:8]) < 1e-12
+    assert panels.self_check(apply, params, x[:8], "trace") < 1e-12
+
+    def hidden(params, x, site=dense):
+        return site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0)) + x @ params["w"]
+
+    with pytest.raises(ArithmeticError, match="outside of its dense layer"):
+        panels.self_check(hidden, {"w": jnp.ones((3, 2))}, x[:8])
+
+
+def test_extreme_eigenvalues_without_the_kernel(pair):
+    apply, params, _, x, (whole, _) = pair
+    values = np.linalg.eigvalsh(empirical.matrix(whole)) / 70
+    found = panels.extreme_eigenvalues(apply, params, x, iterations=20)
+    assert found.high == pytest.approx(values[-1], rel=1e-9)
+    assert found.high_error < 1e-4 * found.high
+    assert found.low >= values[0] - 1e-12
+    assert abs(values - found.low).min() <= found.low_error + 1e-12
+
+
+def test_lanczos_ends_where_the_space_does():
+    a = np.diag([3.0, -2.0, 1.0, 1.0])
+    found = panels.lanczos(lambda v: a @ v, np.array([1.0, 2.0, 3.0, 4.0]), 50)
+    assert found.products == 3
+    assert (found.low, found.high) == pytest.approx((-2, 3))
+    assert found.high_error < 1e-12
+
+
+def test_estimated_norm_is_right_on_average():
+    rng = np.random.default_rng(0)
+    q, _ = np.linalg.qr(rng.normal(size=(200, 200)))
+    a = (q * 1 / np.arange(1, 201)) @ q.T
+    found = [
+        panels.frobenius(lambda v: a @ v, (200,), 32, jax.random.key(i))
+        for i in range(30)
+    ]
+    values, errors = np.array(found).T
+    norm = np.linalg.norm(a)
+    assert abs((values**2).mean() / norm**2 - 1) < 0.01
+    assert np.abs(values / norm - 1).max() < 0.05
+    assert 0.3 < np.abs(values - norm).mean() / errors.mean() < 3
+
+
+def test_change_is_exact_where_that_is_cheaper(pair):
+    apply, before, after, x, (a, b) = pair
+    expected = np.linalg.norm(a - b) / np.linalg.norm(a)
+    found = panels.change(apply, before, after, x, tile=32)
+    assert found.method == "exact"
+    assert found.value == pytest.approx(expected, rel=1e-11)
+    found = panels.change(apply, before, after, x, method="estimate", chunk=70)
+    assert abs(found.value - expected) < 5 * found.error + 0.02 * expected
+    with pytest.raises(ValueError, match="at least 8"):
+        panels.change(apply, before, after, x, method="estimate", probes=4)
+
+
+DEVICES = """
+import jax, numpy as np
+jax.config.update("jax_enable_x64", True)
+from ntkpipe import empirical, panels
+from ntkpipe.models import MLP
+model = MLP(depth=2, activation="tanh", b_std=0.3)
+params = model.init_params(jax.random.key(0), 12, 3, 2)
+after = jax.tree.map(lambda w: w + 0.05 * jax.numpy.cos(w), params)
+x = np.asarray(jax.random.normal(jax.random.key(9), (70, 3)))
+squares = list(empirical.tiles(model.apply, params, x, tile=20))
+used = {len(s.theta.sharding.device_set) for s in squares}
+assert used == {len(jax.local_devices())}, used
+kernel = np.zeros((70, 2, 70, 2))
+for square in squares:
+    empirical.write(kernel, square)
+c = panels.compare(model.apply, params, after, x, tile=20)
+keys = jax.random.split(jax.random.key(3), 8)
+seeds = jax.vmap(lambda key: model.init_params(key, 12, 3, 2))(keys)
+seeds = empirical.shared_over_devices(seeds)
+assert len(seeds[0][0]["w"].sharding.device_set) == len(jax.local_devices())
+kernels = jax.jit(jax.vmap(lambda p: empirical.ntk(model.apply, p, x[:6])))(seeds)
+np.savez("PATH", kernel=kernel, change=c.change, distance=c.cosine_distance,
+         seeds=kernels)
+"""
+
+
+def test_one_and_four_devices_give_the_same_numbers(tmp_path):
+    found = []
+    for count in (1, 4):
+        path = tmp_path / f"{count}.npz"
+        subprocess.run(
+            [sys.executable, "-c", DEVICES.replace("PATH", str(path))],
+            env=os.environ
+            | {
+                "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
+                "JAX_PLATFORMS": "cpu",
+            },
+            check=True,
+            timeout=120,
+        )
+        found.append(np.load(path))
+    for name in found[0].files:
+        np.testing.assert_allclose(
+            found[1][name], found[0][name], rtol=1e-12, atol=1e-14, err_msg=name
+        )

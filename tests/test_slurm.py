@@ -1,0 +1,230 @@
+"""The workflow on a real SLURM of one node, which tests/slurm/up.sh brings up.
+
+On machines of CI Debian's packages are installed where they are missing; elsewhere
+NTKPIPE_SLURM=1 says that they may be.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from test_workflow import ROOT, command, environment
+
+pytestmark = pytest.mark.workflow
+SLURM = ROOT / "tests" / "slurm"
+PROFILE = ["--profile", ROOT / "profiles" / "slurm", "--max-threads", "2"]
+# the first look at a job after 1 s, not 40 s
+SOON = ["--slurm-init-seconds-before-status-checks", "1"]
+SOON += ["--seconds-between-status-checks", "1"]
+
+
+def why_not():
+    """Why there can be no SLURM here, or nothing."""
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "no plugin: pip install 'ntkpipe[slurm]'"
+    search = os.environ["PATH"] + ":/usr/sbin"
+    missing = [
+        name
+        for name in ("sbatch", "slurmctld", "slurmd", "munged")
+        if shutil.which(name, path=search) is None
+    ]
+    if not missing:
+        return ""
+    allowed = "CI" in os.environ or "NTKPIPE_SLURM" in os.environ
+    if allowed and os.geteuid() == 0 and shutil.which("apt-get"):
+        return ""
+    return f"no {', '.join(missing)} (as root, NTKPIPE_SLURM=1 installs them)"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of one node and one GPU that is none; gives its environment."""
+    if reason := why_not():
+        pytest.skip(reason)
+    # a short path, for that of a socket has a limit
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder:
+        up = subprocess.run(
+            [SLURM / "up.sh", folder],
+            env={**os.environ, "INSTALL": "yes"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        try:
+            if up.returncode:
+                pytest.skip(f"SLURM did not come up: {up.stderr[-300:]}")
+            yield {
+                **environment(),
+                "SLURM_CONF": f"{folder}/slurm.conf",
+                "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            }
+        finally:
+            subprocess.run([SLURM / "down.sh", folder], check=True)
+            time.sleep(0.5)  # for the daemons' last files
+
+
+def run(folder, cluster, *arguments, **environment_):
+    done = subprocess.run(
+        command(folder, *PROFILE, *SOON, *arguments),
+        cwd=folder,
+        env=cluster | environment_,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
+
+
+def jobs(cluster, folder):
+    """What SLURM knows of the jobs of a folder."""
+    text = subprocess.run(
+        ["scontrol", "show", "job", "-o"],
+        env=cluster,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    rows = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines()]
+    return [row for row in rows if row.get("WorkDir") == str(folder)]
+
+
+def of_rule(rows, rule, *parts):
+    """Jobs of a rule, oldest first; the plugin writes the rule into the comment."""
+    found = [
+        row
+        for row in rows
+        if f"rule_{rule}" in row["Comment"] and all(p in row["Comment"] for p in parts)
+    ]
+    return sorted(found, key=lambda row: int(row["JobId"]))
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Path(shutil.copytree(ROOT / "tests" / "workflow", tmp_path / "tiny"))
+
+
+def test_the_study_is_the_same_to_the_byte(cluster, study, finished):
+    code, said = run(study, cluster, "--set-resources", "train:gpu=1")
+    assert code == 0, said
+    for path in sorted((finished / "results" / "tiny").rglob("*.*")):
+        own = study / path.relative_to(finished)
+        assert own.read_bytes() == path.read_bytes(), path
+
+    rows = jobs(cluster, study)
+    trained = of_rule(rows, "train")
+    assert len(trained) == 4
+    # one GPU: one after the other
+    spans = sorted(
+        tuple(datetime.fromisoformat(row[end]) for end in ("StartTime", "EndTime"))
+        for row in trained
+    )
+    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        assert end <= start
+    assert all("gpu" in row["TresPerJob"] for row in trained)
+    assert not any("gpu" in row.get("TresPerJob", "") for row in of_rule(rows, "limit"))
+
+
+def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
+    cluster, study, tmp_path
+):
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    for job in ("relu-16.memory", "tanh-16.hang", "tanh-32.fail"):
+        (faults / f"train-{job}").touch()
+    results = study / "results" / "tiny"
+    targets = [
+        results / variant / f"width{width}" / "network.npz"
+        for variant, width in (("relu", 16), ("tanh", 16), ("tanh", 32), ("tanh", 64))
+    ]
+    process = subprocess.Popen(
+        command(
+            study,
+            *PROFILE,
+            *SOON,
+            "--retries",
+            "1",
+            *[target.relative_to(study) for target in targets],
+        ),
+        cwd=study,
+        env=cluster | {"FAULTS": str(faults), "PYTHONPATH": f"{SLURM}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    hanging = faults / "train-tanh-16.done"
+    wait_for(hanging.exists, process)
+    # by hand, as a person or the cluster's owner might
+    [job] = [
+        row
+        for row in of_rule(jobs(cluster, study), "train", "tanh", "16")
+        if row["JobState"] == "RUNNING"
+    ]
+    subprocess.run(["scancel", job["JobId"]], env=cluster, check=True)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1, said
+    made = {(t.parts[-3], t.parts[-2]) for t in targets if t.exists()}
+    assert made == {("relu", "width16"), ("tanh", "width16"), ("tanh", "width64")}
+
+    rows = jobs(cluster, study)
+    states = {
+        (variant, width): [
+            row["JobState"] for row in of_rule(rows, "train", variant, width)
+        ]
+        for variant, width in (("relu", "16"), ("tanh", "16"), ("tanh", "32"))
+    }
+    assert states["tanh", "16"] == ["CANCELLED", "COMPLETED"]
+    assert states["relu", "16"][0] in ("FAILED", "OUT_OF_MEMORY", "CANCELLED")
+    assert states["relu", "16"][1:] == ["COMPLETED"]
+    assert states["tanh", "32"] == ["FAILED", "FAILED"]
+    first, second = of_rule(rows, "train", "relu", "16")
+    assert megabytes(second) == 2 * megabytes(first)
+    assert (first["TimeLimit"], second["TimeLimit"]) == ("00:10:00", "00:20:00")
+    # who failed for good is told by its files
+    last = said.rpartition("Finished jobid")[2] + said[-3000:]
+    assert "tanh/width32/network.npz" in last and "train" in last
+
+
+def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    (faults / "dataset-relu-None.hang").touch()
+    process = subprocess.Popen(
+        command(study, *PROFILE, *SOON, "results/tiny/relu/dataset.npz"),
+        cwd=study,
+        env=cluster | {"FAULTS": str(faults), "PYTHONPATH": f"{SLURM}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for((faults / "dataset-relu-None.done").exists, process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 1, said
+    states = {row["JobState"] for row in jobs(cluster, study)}
+    assert states <= {"CANCELLED", "COMPLETING"}, said
+    # and nothing stands in the way of another run
+    code, said = run(study, cluster, "results/tiny/relu/dataset.npz")
+    assert code == 0, said
+
+
+def megabytes(row):
+    number, unit = re.fullmatch(r"(\d+)([MG])", row["MinMemoryNode"]).groups()
+    return int(number) * {"M": 1, "G": 1024}[unit]
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            pytest.fail(process.communicate()[0])
+        time.sleep(0.2)
