@@ -243,6 +243,13 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
 
 
 @partial(jax.jit, static_argnames="model")
+def of_model(model: MLP, params, x: Array) -> Curvature:
+    """`curvature` of the package's networks by the cheapest way there is."""
+    if model.depth == 1:
+        return one_hidden_layer(model, params, x)
+    return curvature(model.apply, params, x)
+
+
 def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
     """`curvature` of a network with one hidden layer, in closed form; any width.
 

@@ -5,6 +5,7 @@ study, variant, width, the settings it was made with (`spec`) and the versions.
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -42,6 +43,8 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "ntk_test_train": "s 1 m q n q",
         "ntk_test": "s e m 1 m 1",
         "nngp": "s p n n",
+        "gradient_norm": "s c",
+        "hessian_norm": "s c",
         "feature_change": "s p h",
         "stop_step": "s",
         "converged": "s",
@@ -119,11 +122,11 @@ def save(path: str | Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None
 
 def save_table(path: str | Path, table: pd.DataFrame, meta: dict) -> None:
     """Write a product as `.csv`; its first line, a comment, is the meta data."""
-    body = table.to_csv(index=False, lineterminator="\n")
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    head = json.dumps({"format": FORMAT, **meta, "sha256": digest}, sort_keys=True)
+    body = table.to_csv(index=False, lineterminator="\n").encode()
+    meta = {"format": FORMAT, **meta}
+    head = json.dumps(meta | {"sha256": _digest(meta, body)}, sort_keys=True)
     with atomic(path) as file:
-        file.write(f"# {head}\n{body}".encode())
+        file.write(f"# {head}\n".encode() + body)
 
 
 def load(path: str | Path) -> Product:
@@ -226,9 +229,15 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = os.strerror(error.errno)
+            raise OSError(
+                f"{path} is not written: {reason}; make room and run again, "
+                "what is done is kept"
+            ) from error
         raise
 
 
@@ -251,13 +260,19 @@ def _load_table(path) -> Product:
     if not head.startswith(b"# {"):
         raise ValueError("no meta data in its first line")
     meta = json.loads(head[2:])
-    if hashlib.sha256(body).hexdigest() != meta.pop("sha256"):
+    if meta.pop("sha256") != _digest(meta, body):
         raise ValueError("its checksum is wrong")
     table = pd.read_csv(io.BytesIO(body))
     missing = set(TABLES[meta["product"]]) - set(table.columns)
     if missing:
         raise ValueError(f"no columns {sorted(missing)}")
     return Product(meta, table)
+
+
+def _digest(meta: dict, body: bytes) -> str:
+    """A checksum of a table and of what it says of itself."""
+    head = json.dumps(meta, sort_keys=True).encode()
+    return hashlib.sha256(head + b"\n" + body).hexdigest()
 
 
 def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> None:

@@ -14,6 +14,8 @@ from ntkpipe.empirical import matrix
 
 Arrays = Mapping[str, np.ndarray]
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
+# These have no value by rights, and another metric says why: `converged`, `singular`.
+EXPLAINED = ("stop_step", "ntk_condition")
 
 
 def kernels(
@@ -37,8 +39,11 @@ def kernels(
     trace = np.trace(theta, axis1=-2, axis2=-1)
     points = len(data["x_train"])
     ends = [0] if len(snapshot) == 1 else [0, -1]
-    low, high = constancy.extreme_eigenvalues(theta[:, ends] / points)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    low, high = constancy.extreme_eigenvalues(_finite(theta[:, ends]) / points)
+    # no number where only rounding keeps Θ from being singular
+    rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps
+    known = low > rounding * high
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         metrics = {
             "ntk_change": constancy.relative_change(start, theta),
             "ntk_cosine": constancy.cosine_distance(start, theta),
@@ -56,13 +61,17 @@ def kernels(
         at_ends = {
             "ntk_min": low,
             "ntk_max": high,
-            "ntk_condition": high / low,
+            "ntk_condition": np.where(known, high / low, np.nan),
             "learning_rate_relative": learning_rate * high / 2,
         }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
     for layer in range(network["feature_change"].shape[-1]):
         metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
+    if network["gradient_norm"].size:
+        metrics["gradient_norm"] = network["gradient_norm"]
+        metrics["hessian_norm"] = network["hessian_norm"]
+        metrics["kappa"] = network["hessian_norm"] / network["gradient_norm"] ** 2
     if limit is not None:
         infinite = limit["ntk_train_train"]
         metrics["ntk_limit_error"] = constancy.relative_change(
@@ -83,6 +92,45 @@ def pseudo_error(ntk: np.ndarray) -> np.ndarray:
     return constancy.relative_change(matrix(ntk), matrix(approximation))
 
 
+def faults(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What makes other numbers doubtful, 1 or 0 a network: metric → (steps, values).
+
+    `dead`: the last hidden layer is the same for all points (a ReLU that is off).
+    `singular`: λ_min of Θ is zero but for rounding, so that Θ has no inverse.
+    `unresolved`: the kernel moved by less than rounding does.
+    """
+    snapshot, nngp = network["snapshot"], network["nngp"]
+    ends = [0] if len(snapshot) == 1 else [0, -1]
+    theta = _finite(matrix(network["ntk"])[:, ends])
+    low, high = constancy.extreme_eigenvalues(theta)
+    precision = np.finfo(network["ntk"].dtype).eps
+    points = nngp.shape[-1]
+    alike = np.ptp(nngp[:, ends], axis=(-2, -1)) == 0 if points > 1 else False
+    off = np.abs(nngp[:, ends]).max((-2, -1)) == 0
+    found = {
+        "dead": (snapshot[ends], (alike | off).astype(float)),
+        "singular": (
+            snapshot[ends],
+            (low <= theta.shape[-1] * precision * high).astype(float),
+        ),
+    }
+    if len(ends) > 1:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            moved = constancy.relative_change(theta[:, 0], theta[:, 1])
+        found["unresolved"] = (
+            snapshot[-1:],
+            (moved < 4 * precision).astype(float)[:, None],
+        )
+    return found
+
+
+def _finite(a: np.ndarray) -> np.ndarray:
+    """Zero for what is not finite: diverged networks, whose rows are left out."""
+    return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
+
+
+# what is 0/0 has no row; `tidy` counts it
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def trajectories(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """How far the weights and the loss went: metric → (steps, values (s steps))."""
     step, last = network["step"], network["step"][-1:]
@@ -230,6 +278,7 @@ def modes(network: Arrays, data: Arrays, learning_rate: float, count: int):
     }
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def against_limit(
     network: Arrays, limit: Arrays, count: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -268,7 +317,11 @@ def tidy(
     variant: str,
     width: int,
 ) -> pd.DataFrame:
-    """Metrics as rows; those of diverged networks and undefined ones are left out."""
+    """Metrics as rows, less those of diverged networks and undefined ones.
+
+    `diverged` says of each network whether it did, `undefined/…` how many values of a
+    metric are not there.
+    """
     frames = []
     for metric, (steps, values) in metrics.items():
         steps, values = np.broadcast_arrays(np.asarray(steps), values)
@@ -284,6 +337,20 @@ def tidy(
         )
         kept = np.isfinite(frame["value"]) & ~np.repeat(diverged, steps.shape[1])
         frames.append(frame[kept])
+        lost = ~np.isfinite(values) & ~diverged[:, None]
+        if lost.any() and metric not in EXPLAINED:
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "variant": variant,
+                        "width": width,
+                        "seed": seeds,
+                        "step": steps.max(),
+                        "metric": f"undefined/{metric}",
+                        "value": lost.sum(1).astype(float),
+                    }
+                )
+            )
     fate = pd.DataFrame(
         {
             "variant": variant,

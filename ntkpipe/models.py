@@ -104,6 +104,10 @@ class MLP:
     """Standard deviation σ_w of weight × √fan_in (factor on U(−1, 1) for `torch`)."""
     b_std: Annotated[float, Field(ge=0)] = 0.0
     """Standard deviation σ_b of the biases; 0 leaves them out."""
+    input_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """The input weights' variance at initialisation is n^−p times as large."""
+    output_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """The output weights' variance at initialisation is n^−p times as large."""
     alpha: Annotated[float, Field(gt=0)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
     zero_output: Literal["none", "subtract", "double"] = "none"
@@ -159,10 +163,12 @@ class MLP:
 
     def infinite(self, x1, x2=None) -> infinite.Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
-        if self.parameterization != "ntk" or self.init != "normal":
+        decays = self.input_decay or self.output_decay
+        if self.parameterization != "ntk" or self.init != "normal" or decays:
             raise ValueError(
                 "the infinite-width kernels are those of `parameterization: ntk` with "
-                f"`init: normal`, not of {self.parameterization} with {self.init}"
+                f"`init: normal` and no decay, not of {self.parameterization} with "
+                f"{self.init}"
             )
         return infinite.kernels(
             x1,
@@ -218,7 +224,8 @@ class MLP:
     def _std(self, index: int, fan_in: int, width: int) -> tuple[float, float]:
         """Standard deviations of the raw weights and biases at initialisation."""
         weight, bias = self._exponents(index)
-        w_std, b_std = width**-weight.b, width**-bias.b
+        decay = {0: self.input_decay, self.depth: self.output_decay}.get(index, 0.0)
+        w_std, b_std = width ** -(weight.b + decay / 2), width**-bias.b
         if self.parameterization == "standard":
             fixed_w, fixed_b = self._fixed_std(index, fan_in)
             w_std, b_std = w_std * fixed_w, b_std * fixed_b

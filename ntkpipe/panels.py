@@ -170,16 +170,15 @@ def compare(
         strict=True,
     ):
         i, j, mirrored = a.rows, a.columns, a.mirrored
-        with jax.enable_x64(True):  # float32 sums would lose the cosine distance
-            sums, right, left = _sums(
-                a.theta, b.theta, known[i], known[j], v[i], v[j], not mirrored
-            )
-        scalars += (1 + mirrored) * np.asarray(sums)
+        sums, right, left = _sums(
+            a.theta, b.theta, known[i], known[j], v[i], v[j], mirrored
+        )
+        scalars += (1 + mirrored) * sums
         acted[:, i] += right[0]
-        products[:, i] += right[1]
+        products[:, i] += np.reshape(right[1], (2, -1, k))
         if mirrored:
             acted[:, j] += left[0]
-            products[:, j] += left[1]
+            products[:, j] += np.reshape(left[1], (2, -1, k))
     errors = (math.nan, math.nan)
     if check:
         errors = tuple(
@@ -189,26 +188,21 @@ def compare(
     return _comparison(scalars, acted, centred, errors)
 
 
-@jax.jit
-def _sums(a, b, known_i, known_j, v_i, v_j, diagonal):
-    a, b = a.astype(float), b.astype(float)
-    k = a.shape[1]
-    delta = b - a
-    ta, tb = (jnp.einsum("nimi->nm", t) / k for t in (a, b))
-    trace = [0.0 * jnp.sum(t) for t in (a, b)]
-    if a.shape[0] == a.shape[2]:
-        trace = [jnp.where(diagonal, jnp.einsum("nini->", t), 0.0) for t in (a, b)]
-    sums = [jnp.sum(p) for p in (a * a, b * b, delta * delta, delta * (a + b))]
-    traced = [jnp.sum(ta * ta), jnp.sum(tb * tb), jnp.sum(ta * tb)]
-    right = (
-        jnp.stack([t @ known_j for t in (ta, tb)]),
-        jnp.stack([jnp.einsum("nimj,mj->ni", t, v_j) for t in (a, b)]),
-    )
-    left = (
-        jnp.stack([t.T @ known_i for t in (ta, tb)]),
-        jnp.stack([jnp.einsum("nimj,ni->mj", t, v_i) for t in (a, b)]),
-    )
-    return jnp.stack([*sums, *traced, *trace]), right, left
+def _sums(a, b, known_i, known_j, v_i, v_j, mirrored):
+    """What one square of Θ₀ and of Θ₁ adds, float64: sums, products, their mirrors."""
+    pair = [np.asarray(theta, float) for theta in (a, b)]
+    k = pair[0].shape[1]
+    # in numpy: XLA takes longer for these sums than for the square itself
+    traced = [sum(t[:, i, :, i] for i in range(k)) / k for t in pair]
+    pair = [empirical.matrix(t) for t in pair]
+    delta, both = pair[1] - pair[0], pair[1] + pair[0]
+    factors = [(t, t) for t in (*pair, delta)] + [(delta, both)]
+    factors += [(t, t) for t in traced] + [traced]
+    sums = [np.vdot(p, q) for p, q in factors]
+    sums += [0.0 if mirrored else np.trace(t) for t in pair]
+    right = [t @ known_j for t in traced], [t @ v_j.ravel() for t in pair]
+    left = [t.T @ known_i for t in traced], [t.T @ v_i.ravel() for t in pair]
+    return np.array(sums), right, left
 
 
 def _comparison(scalars, acted, centred, errors) -> Comparison:
@@ -229,8 +223,8 @@ def _comparison(scalars, acted, centred, errors) -> Comparison:
         alignments = inner / (np.sqrt([caa, cbb]) * target)
     return Comparison(
         change=math.sqrt(delta2) / norm_a,
-        cosine_distance=max(0.5 * (delta2 - gap**2) / (norm_a * norm_b), 0.0),
-        trace_ratio=trace_b / trace_a,
+        cosine_distance=float(max((delta2 - gap**2) / (2 * norm_a * norm_b), 0)),
+        trace_ratio=float(trace_b / trace_a),
         norms=(norm_a, norm_b),
         centred_cosine=float(cab / math.sqrt(caa * cbb)),
         alignments=tuple(alignments.tolist()),

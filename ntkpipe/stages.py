@@ -83,6 +83,11 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
             )
         spec = study.spec(MAKER[kind], variant or "", width or 0)
         io.check(path, product, {"spec": spec})
+        if product.key in found:
+            raise ProductError(
+                f"{path} is the {kind} of {variant}, width {width}, which another "
+                "input is, too: delete it and run again"
+            )
         found[product.key] = product
     return found
 
@@ -251,6 +256,7 @@ def constancy(job: Job) -> None:
     infinite = job.read("limit") if e.limit != "none" else None
     found = measurements.kernels(network, data, infinite, rate)
     found |= measurements.trajectories(network)
+    found |= measurements.faults(network)
     if e.linearize != "none":
         linearized = job.read("linearized")
         found |= measurements.gaps(network, linearized, "linear")
@@ -278,6 +284,11 @@ def constancy(job: Job) -> None:
 def measure(job: Job) -> None:
     """All measurements of a study in one table: measurements.csv."""
     products = job.products
+    for variant, width in job.study.jobs():
+        if ("constancy", variant, width) not in products:
+            raise ProductError(
+                f"no constancy of {variant}, width {width} among the inputs"
+            )
     tables = [
         products["constancy", variant, width].data
         for variant, width in job.study.jobs()
@@ -454,12 +465,27 @@ def _study_page(study, products, files, folder, runs):
 
 def _warnings(study: Study, table: pd.DataFrame) -> list[str]:
     """What a reader must know before the numbers: divergence, instability."""
+    doubts = {
+        "dead": "are dead: the last hidden layer is the same for all points",
+        "singular": "have a singular kernel, by equal points or too few weights",
+        "unresolved": "moved their kernel by less than rounding does",
+    }
     notes = []
     for (variant, width), rows in table.groupby(["variant", "width"], sort=False):
         lost = rows.loc[rows["metric"] == "diverged", "value"]
         where = f"{variant}, width {width}"
         if lost.any():
             notes.append(f"{where}: {lost.sum():.0f} of {len(lost)} networks diverged")
+        for metric, says in doubts.items():
+            found = rows[rows["metric"] == metric]
+            doubtful = found.groupby("seed")["value"].max()
+            if doubtful.any():
+                count = f"{doubtful.sum():.0f} of {len(doubtful)} networks"
+                notes.append(f"{where}: {count} {says}")
+        undefined = rows.loc[rows["metric"].str.startswith("undefined/"), "metric"]
+        if len(undefined):
+            names = undefined.str.removeprefix("undefined/").unique()
+            notes.append(f"{where}: without a value (0/0) are {', '.join(names)}")
         rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
         past = int((rate["value"] > 1).sum())
         if past:
@@ -484,4 +510,7 @@ def _run_time(study: Study, runs: str | None) -> float | None:
     tables = sorted(Path(runs, study.name).rglob("*.tsv"))
     if not tables:
         return None
-    return float(sum(pd.read_csv(path, sep="\t")["s"].sum() for path in tables))
+    try:
+        return float(sum(pd.read_csv(path, sep="\t")["s"].sum() for path in tables))
+    except (ValueError, KeyError, TypeError):
+        return None  # a run that was killed leaves half a table

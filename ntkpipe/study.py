@@ -26,7 +26,9 @@ from ntkpipe.training import Training
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Width = Annotated[int, Field(ge=1, le=10**7)]
 Seeds = Annotated[int, Field(ge=1, le=10**6)]
-LARGEST_FILE = 2**20
+LARGEST_FILE = 2**18  # bytes; a second or two to read
+MOST_JOBS = 5000  # trainings; a second or two to plan
+MOST_FAULTS = 30  # told at once
 BASE = "base"
 
 
@@ -77,6 +79,8 @@ class Experiment:
 
     def __post_init__(self):
         """Refuse what can't go together."""
+        if len(self.widths) > MOST_JOBS:
+            raise ValueError(f"widths: {len(self.widths)} of them, at most {MOST_JOBS}")
         if isinstance(self.seeds, dict):
             missing = sorted(set(self.widths) - set(self.seeds))
             if missing:
@@ -95,6 +99,8 @@ class Experiment:
                 )
             if model.alpha != 1 or model.zero_output != "none":
                 raise ValueError("limit: needs alpha: 1 and zero_output: none")
+            if model.input_decay or model.output_decay:
+                raise ValueError("limit: needs no input_decay and no output_decay")
             if self.training.optimizer != "gd":
                 raise ValueError("limit: needs training.optimizer: gd")
         if self.linearize == "flow" and self.training.optimizer == "momentum":
@@ -128,6 +134,11 @@ class Study:
 
     def __post_init__(self):
         """Refuse names that are not there and names given twice."""
+        jobs = sum(len(e.widths) for e in self.variants.values())
+        if jobs > MOST_JOBS:
+            raise ValueError(
+                f"variants: {jobs} trainings, at most {MOST_JOBS} in a study"
+            )
         for what, items in (("claims", self.claims), ("figures", self.figures)):
             names = [item.id if what == "claims" else item.name for item in items]
             for name in sorted({n for n in names if names.count(n) > 1}):
@@ -192,7 +203,7 @@ def load(path: str | Path) -> Study:
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise StudyError([f"{path}: larger than 1 MB, which is no study file"])
+            raise StudyError([f"{path}: larger than 256 kB, which is no study file"])
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError([f"{path}: can't be read: {error}"]) from error
@@ -341,17 +352,17 @@ def _merge(base: Any, change: Any) -> Any:
 
 def _faults(error: pydantic.ValidationError, raw: dict, variants: dict) -> list[str]:
     """One line for each fault: where, what, and the nearest key that exists."""
-    lines = []
+    lines: dict[str, None] = {}  # a set that keeps its order
     for fault in error.errors(include_url=False):
         place = _place(fault["loc"], raw)
         if place[:1] == ["variants"] and len(place) > 2:
             change = variants.get(place[1]) or {}
             if place[2] not in change:
                 place = place[2:]  # a fault of what all variants share
-        line = f"{'.'.join(place) or 'study'}: {_message(fault, place)}"
-        if line not in lines:
-            lines.append(line)
-    return lines
+        lines[f"{'.'.join(place) or 'study'}: {_message(fault, place)}"] = None
+        if len(lines) > MOST_FAULTS:
+            return [*list(lines)[:-1], "… and more"]
+    return list(lines)
 
 
 def _place(location: tuple, raw: Any) -> list[str]:
@@ -401,28 +412,37 @@ _KEYS, _CHOICES = _keys_and_choices()
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars (1e-3 is a number, `no` a word), no aliases, no doubles."""
+    """YAML 1.2's scalars (1e-3 is a number, `no` a word); no aliases, tags, doubles."""
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012
 
     def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+        event = self.peek_event()
+        unwanted = ""
+        if isinstance(event, yaml.AliasEvent):
+            unwanted = "aliases (*name)"
+        elif event.tag is not None:
+            name = event.tag.replace("tag:yaml.org,2002:", "!!")
+            unwanted = f"tags ({name[:50]})"
+        if unwanted:
             raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not used here", event.start_mark
+                None, None, f"{unwanted} are not used here", event.start_mark
             )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if not isinstance(key, (str, int)) or keys.count(key) > 1:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            named = isinstance(key, (str, int)) and not isinstance(key, bool)
+            if not named or key in seen:
                 problem = f"the key {key!r} " + (
-                    "is given twice" if keys.count(key) > 1 else "is no name"
+                    "is given twice" if named else "is no name"
                 )
                 raise yaml.constructor.ConstructorError(
                     None, None, problem, key_node.start_mark
                 )
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 

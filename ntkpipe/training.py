@@ -16,10 +16,9 @@ from typing import Annotated, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from pydantic import Field
 
-from ntkpipe import empirical
+from ntkpipe import curvature, empirical
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP, dense
 from ntkpipe.section import section
@@ -53,6 +52,8 @@ class Training:
     """All k × k outputs of the kernel, or its trace over them divided by k."""
     test_kernel: bool = False
     """Keep the kernel among the test points too, before and after training."""
+    curvature: bool = False
+    """Measure ‖∇f‖ and ‖∇²f‖ of the first output at the first training point."""
 
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
@@ -70,8 +71,10 @@ class Training:
             return np.array([0])
         return np.unique(np.round(np.linspace(0, last, self.snapshots)).astype(int))
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self):
         """The optimiser as an optax gradient transformation."""
+        import optax  # 0.3 s, which only this stage has to pay
+
         if self.optimizer == "adam":
             return optax.adam(self.learning_rate)
         momentum = self.momentum if self.optimizer == "momentum" else None
@@ -93,6 +96,8 @@ class Trajectory(NamedTuple):
     ntk_test_train: np.ndarray  # (s 1 m k n k), at step 0
     ntk_test: np.ndarray  # (s e m 1 m 1), traced, at the ends; e = 0 if not kept
     nngp: np.ndarray  # (s p n n)
+    gradient_norm: np.ndarray  # (s c) ‖∇h‖ at snapshots; c = 0 if not measured
+    hessian_norm: np.ndarray  # (s c) ‖∇²h‖
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
     stop_step: np.ndarray  # (s,) steps done
     converged: np.ndarray  # (s,) the loss to stop at was reached
@@ -180,6 +185,8 @@ def _train_batch(run, params, training, progress) -> dict[str, np.ndarray]:
     axis = state.stopped.ndim  # of time: after the seeds, where there are several
     record = jax.tree.map(lambda *a: np.stack(a, axis), *observed)
     record |= jax.tree.map(lambda *a: np.stack(a, axis), *kernels)
+    for norm in ("gradient_norm", "hessian_norm"):  # (s p 1) → (s p), (s p 0) → (s 0)
+        record[norm] = record[norm].reshape(*record[norm].shape[:axis], -1)
     if training.test_kernel:
         test_kernels.append(_numpy(run.test_kernel(state.params)))
         ntk_test = np.stack(test_kernels, axis)
@@ -305,11 +312,17 @@ class _Run:
     def snapshot(self, params, start) -> dict:
         """Kernels and features, at each snapshot."""
         _, sites = empirical.signals(self.model.apply, params, self.x)
+        gradient_norm = hessian_norm = jnp.zeros(0)
+        if self.training.curvature:
+            found = curvature.of_model(self.model, params, self.x[:1])
+            gradient_norm, hessian_norm = found.gradient_norm[0], found.hessian_norm[0]
         before = _features(self.model.apply, start, self.x)
         after = _features(self.model.apply, params, self.x)
         return {
             "ntk": empirical.block(sites, sites, self.training.kernel),
             "nngp": empirical.last_layer(sites),
+            "gradient_norm": gradient_norm[:1],
+            "hessian_norm": hessian_norm[:1],
             "feature_change": jnp.stack(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)

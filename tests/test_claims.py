@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ntkpipe.claims import Claim, Verdict, table
+from ntkpipe.claims import Claim, Typical, Verdict, table
 
 ADAPTER = pydantic.TypeAdapter(Claim)
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -625,3 +625,35 @@ def test_table():
 def test_slips_in_a_study_file_are_told(kind, fields, words):
     with pytest.raises(pydantic.ValidationError, match=words):
         claim(kind, **fields)
+
+
+def slopes_table(seeds, sigma=0.1, slope=-1.0):
+    random = np.random.default_rng(3)
+    rows = [
+        ("s", "base", width, seed, 0, "kappa", width**slope * np.exp(sigma * noise))
+        for width in (8, 32, 128, 512)
+        for seed, noise in enumerate(random.normal(size=seeds))
+    ]
+    columns = ["study", "variant", "width", "seed", "step", "metric", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@pytest.mark.parametrize(
+    "published, seeds, verdict",
+    [
+        (-0.97, 400, "supported"),
+        (-1.35, 400, "contradicted"),
+        (-0.97, 20, "inconclusive"),
+    ],
+)
+def test_a_published_slope_is_typical_or_not(published, seeds, verdict):
+    claim = Typical(id="R-7", says="s", source="s", metric="kappa", published=published)
+    found = claim.evaluate(slopes_table(seeds))
+    assert found.verdict == verdict
+    if verdict != "inconclusive":
+        # slopes of four points at log-distance log 4 scatter by σ/√Σ(x − x̄)²
+        spread = 0.1 / np.sqrt(
+            np.sum((np.log(4) * np.array([-1.5, -0.5, 0.5, 1.5])) ** 2)
+        )
+        assert found.estimate == pytest.approx(-1, abs=0.01)
+        assert found.ci_high - found.ci_low == pytest.approx(2 * 2.58 * spread, rel=0.2)

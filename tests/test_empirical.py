@@ -123,6 +123,71 @@ def test_two_layers_of_one_name_are_refused():
         empirical.ntk(apply, {"w": jnp.eye(2)}, jnp.ones((2, 2)))
 
 
+def test_parameters_outside_dense_layers_enter_by_their_jacobian():
+    """A gain, a weight read twice and a weight that is computed from parameters."""
+
+    def apply(params, x, site=dense):
+        one = Scale(1.0, 1.0, 1.0, 1.0)
+        h = params["gain"] * jnp.tanh(site("1.0", x, params["first"], one))
+        h = jnp.tanh(site("2.0", h, params["twice"], one._replace(lr_w=0.5)))
+        h = jnp.tanh(site("3.0", h, params["twice"], one._replace(lr_w=0.5)))
+        normed = {"w": params["raw"] / jnp.linalg.norm(params["raw"])}
+        return site("4.0", site("5.0", h, normed, one), params["last"], one)
+
+    shapes = {
+        "first": {"w": (3, 4), "b": (4,)},
+        "twice": {"w": (4, 4)},
+        "last": {"w": (4, 2)},
+        "gain": (4,),
+        "raw": (4, 4),
+    }
+    leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda s: isinstance(s, tuple))
+    keys = jax.random.split(jax.random.key(0), len(leaves))
+    params = jax.tree.unflatten(
+        tree, [jax.random.normal(k, s) for k, s in zip(keys, leaves, strict=True)]
+    )
+    x = jax.random.normal(jax.random.key(5), (3, 3))
+    rates = empirical.learning_rates(apply, params, x)
+    assert rates == jax.tree.map(lambda _: 1.0, params) | {"twice": {"w": 0.5}}
+    jacobian = jax.jacrev(lambda p: apply(p, x))(params)
+    parts = jax.tree.map(
+        lambda j, rate: rate * jnp.tensordot(j, j, (tuple(range(2, j.ndim)),) * 2),
+        jacobian,
+        rates,
+    )
+    found = empirical.ntk(apply, params, x, layers="each")
+    assert list(found) == ["1.0", "4.0", "['gain']", "['raw']", "['twice']['w']"]
+    np.testing.assert_allclose(found["['gain']"], parts["gain"], rtol=1e-12)
+    np.testing.assert_allclose(
+        sum(found.values()), sum(jax.tree.leaves(parts)), rtol=1e-12, atol=1e-13
+    )
+
+    def deaf(params, x):
+        return apply(params, x)
+
+    rates_are_one = sum(jax.tree.leaves(parts)) + parts["twice"]["w"]
+    np.testing.assert_allclose(
+        empirical.ntk(deaf, params, x), rates_are_one, rtol=1e-12, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("outputs", ["full", "trace"])
+def test_many_points_are_worked_off_in_squares(outputs):
+    model, params, x = network(n=300, k=2)
+    theta = empirical.ntk(model.apply, params, x, outputs=outputs)
+    np.testing.assert_array_equal(theta, theta.transpose(2, 3, 0, 1))
+    whole = jax.jit(lambda p, x: empirical.ntk(model.apply, p, x, outputs=outputs))(
+        params, x
+    )
+    np.testing.assert_allclose(theta, whole, rtol=1e-12, atol=1e-13)
+    cross = empirical.ntk(model.apply, params, x, x[:7], outputs=outputs)
+    np.testing.assert_allclose(cross, whole[:, :, :7], rtol=1e-12, atol=1e-13)
+    if outputs == "full":
+        each = empirical.ntk(model.apply, params, x, layers="each")
+        assert list(each) == ["1.0", "2.0", "3.0"]
+        np.testing.assert_allclose(sum(each.values()), whole, rtol=1e-12, atol=1e-13)
+
+
 def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():
     model, params, x = network(depth=1, k=2)
     h = jnp.tanh(x @ params[0][0]["w"] / np.sqrt(3) + 0.3 * params[0][0]["b"])

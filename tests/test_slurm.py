@@ -5,6 +5,7 @@ NTKPIPE_SLURM=1 says that they may be.
 """
 
 import importlib.util
+import itertools
 import os
 import re
 import shutil
@@ -127,7 +128,7 @@ def test_the_study_is_the_same_to_the_byte(cluster, study, finished):
         tuple(datetime.fromisoformat(row[end]) for end in ("StartTime", "EndTime"))
         for row in trained
     )
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(spans):
         assert end <= start
     assert all("gpu" in row["TresPerJob"] for row in trained)
     assert not any("gpu" in row.get("TresPerJob", "") for row in of_rule(rows, "limit"))

@@ -4,6 +4,7 @@ A file `$FAULTS/STAGE-VARIANT-WIDTH.KIND` says what befalls a job: `memory` take
 than it asked for, once; `hang` waits, once; `fail` fails, each time.
 """
 
+import itertools
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 def fault(words):
-    value = dict(zip(words, words[1:], strict=False))
+    value = dict(itertools.pairwise(words))
     job = f"{value['ntkpipe']}-{value.get('--variant')}-{value.get('--width')}"
     for kind in ("memory", "hang", "fail"):
         order = Path(os.environ["FAULTS"], f"{job}.{kind}")

@@ -1,0 +1,319 @@
+"""Mutations of study files: each must give a valid study or faults that name a key.
+
+    python tests/fuzz/studies.py [COUNT] [SEED]
+
+A study that is taken for valid is also planned: its jobs, what each of them depends
+on, the steps that it records. Nothing may be written, hang, or end otherwise.
+"""
+
+import copy
+import math
+import random
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from ntkpipe import study
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = sorted((ROOT / "config" / "studies").glob("*.yaml"))
+FILES += sorted((ROOT / "tests" / "workflow" / "config" / "studies").glob("*.yaml"))
+SECONDS = 10  # for one file; the slowest honest one takes a fraction of one
+
+VALUES = [
+    *(None, True, False, "", "a", "true", "1", "1e-3", " ", "\n", "\x00", "\ud7ff"),
+    *(0, 1, -1, 2, 3.5, -0.0, 1e-320, 1e308, -1e308, 10**7, 10**9, 10**10, 10**17),
+    *(2**31, 2**32, 2**63, 10**30, 10**400, math.nan, math.inf, -math.inf, 1e-9),
+    *(
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a/../../b",
+        "..",
+        ".",
+        "~",
+        "$HOME",
+        "a\x00b",
+    ),
+    *(
+        "$(touch owned)",
+        "`touch owned`",
+        "; touch owned",
+        "{width}",
+        "{0}",
+        "%s",
+        "<results>",
+    ),
+    *("Ünïcödé", "ﬀ", "Ⅸ", "‮abc", "﻿", "😀" * 50, "a" * 5000, "é" * 64),
+    *([], {}, [[]], [{}], {"kind": None}, {"kind": "nothing"}, {"kind": ["mlp"]}),
+    *(
+        [1, 2, 3],
+        [1, 1],
+        [0],
+        [-5],
+        [10**7] * 3,
+        ["a"],
+        [None],
+        [[1.0, 2.0]],
+        [math.nan],
+    ),
+    *({"a": {"b": {"c": {}}}}, {"": 1}, {"a b": {}}, {"../x": {}}, {"A": None}),
+    *({"figures": {}}, {"name": "x"}, {"1": 2}, {"16": 4}, {"kind": "values", "y": []}),
+    list(range(1, 3000)),
+]
+WORDS = [
+    *("&a ", "*a", "<<: *a", "!!python/object/apply:os.system ['touch owned']"),
+    *(
+        "!!python/name:os.system",
+        "!!binary aGVsbG8=",
+        "!!set {a}",
+        "!!timestamp 2001-01-01",
+    ),
+    *(
+        "!include /etc/passwd",
+        "!",
+        "!!",
+        "? ",
+        "- ",
+        ": ",
+        "|",
+        ">",
+        "%YAML 1.1\n---\n",
+        "---\n",
+    ),
+    *(
+        "...\n",
+        "\t",
+        "\r\n",
+        "#",
+        "'",
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "@",
+        "`",
+        "\x00",
+        "\x07",
+    ),
+    *(
+        "\u2028",
+        "\ufeff",
+        "\x85",
+        "0x1F",
+        "0o17",
+        "017",
+        "1_000",
+        "12:30:45",
+        ".inf",
+        "-.INF",
+    ),
+    *(
+        ".nan",
+        "1e400",
+        "1e-400",
+        "9" * 40,
+        "yes",
+        "no",
+        "on",
+        "=",
+        "~",
+        "null",
+        "2001-01-01",
+    ),
+    *(
+        "[" * 2000,
+        "{a: " * 500,
+        "a: &x [1]\nb: *x\n",
+        "- - - - - ",
+        "\\" * 50,
+        '"\\ud800"',
+    ),
+]
+
+
+def bomb(rng):
+    """A document that grows without end when its aliases are followed."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    for i in range(1, rng.randint(5, 30)):
+        lines.append(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]")
+    return "\n".join(lines)
+
+
+def mutate_text(text, rng):
+    """A few edits of the characters and lines of a file."""
+    for _ in range(rng.choice([1, 1, 1, 2, 3, 10])):
+        lines = text.split("\n")
+        i, j = rng.randrange(len(lines)), rng.randrange(len(lines))
+        place = rng.randrange(len(text) + 1)
+        edit = rng.randrange(11)
+        if edit == 0:
+            text = text[:place] + text[place + rng.choice([1, 2, 20]) :]
+        elif edit == 1:
+            text = text[:place] + rng.choice(WORDS) + text[place:]
+        elif edit == 2:
+            text = text[:place] + chr(rng.randrange(0xD7FF)) + text[place + 1 :]
+        elif edit == 3:
+            lines[i], lines[j] = lines[j], lines[i]
+            text = "\n".join(lines)
+        elif edit == 4:
+            text = "\n".join(lines[:i] + lines[i + 1 :])
+        elif edit == 5:
+            text = "\n".join([*lines[: i + 1], *lines[i:]])
+        elif edit == 6:
+            lines[i] = " " * rng.randint(1, 3) + lines[i]
+            text = "\n".join(lines)
+        elif edit == 7:
+            text = text[:place]
+        elif edit == 8:
+            text = bomb(rng) + "\n" + text
+        else:  # a value, or part of one, for a word
+            lines[i] = re.sub(
+                r"(?<=: ).*", lambda _: rng.choice(WORDS), lines[i], count=1
+            )
+            text = "\n".join(lines)
+    return text
+
+
+def places(tree, path=()):
+    """All (path, value) within a tree of mappings and lists."""
+    yield path, tree
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from places(value, (*path, key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from places(value, (*path, index))
+
+
+def at(tree, path):
+    """What stands at a place."""
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def mutate_tree(tree, rng):
+    """A few edits of keys and values, written as a file again."""
+    tree = copy.deepcopy(tree)
+    for _ in range(rng.choice([1, 1, 1, 1, 2, 4])):
+        paths = [path for path, _ in places(tree) if path]
+        if not paths:
+            break
+        path = rng.choice(paths)
+        parent, key = at(tree, path[:-1]), path[-1]
+        edit = rng.randrange(7)
+        if edit == 0:
+            del parent[key]
+        elif edit == 1 and isinstance(parent, dict):
+            name = str(key)
+            slips = [name + "s", name[:-1], name.upper(), "", "é", "../" + name, "kind"]
+            parent[rng.choice([*slips, 3])] = parent.pop(key)
+        elif edit == 2:
+            parent[key] = copy.deepcopy(at(tree, rng.choice(paths)))
+        elif edit == 3 and isinstance(parent[key], (int, float)):
+            scale = rng.choice([0, -1, 0.5, 10, 1e3, 1e9, 1e20, 1e-20])
+            parent[key] = type(parent[key])(parent[key] * scale)
+        elif edit == 4 and isinstance(parent, list):
+            parent.extend([copy.deepcopy(parent[key])] * rng.choice([1, 2, 50]))
+        elif edit == 5 and isinstance(parent, dict):
+            parent[rng.choice(["x", "kind", "name", "text", "variants"])] = rng.choice(
+                VALUES
+            )
+        else:
+            parent[key] = rng.choice(VALUES)
+    return yaml.safe_dump(tree, allow_unicode=rng.random() < 0.5, sort_keys=False)
+
+
+def mutants(count, seed, files=FILES):
+    """So many mutated texts, the same for the same seed."""
+    rng = random.Random(seed)
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    trees = [yaml.safe_load(text) for text in texts]
+    # half as many by the large files, which take longest
+    weights = [1 / len(text) for text in texts]
+    for _ in range(count):
+        [which] = rng.choices(range(len(texts)), weights)
+        if rng.random() < 0.4:
+            yield mutate_text(texts[which], rng)
+        else:
+            yield mutate_tree(trees[which], rng)
+
+
+def plan(found):
+    """What Snakemake asks of a study before it runs a job."""
+    for variant, width in found.jobs():
+        e = found.variants[variant]
+        assert e.seeds_at(width) >= 1
+        for stage in ("dataset", "train", "linearize", "limit", "constancy"):
+            found.spec(stage, variant, width)
+    for e in found.variants.values():
+        assert len(e.training.recorded()) <= e.training.record + 2
+        e.training.snapshot_indices()
+    for figure in found.figures:
+        found.figure(figure.name)
+        assert re.fullmatch("[A-Za-z0-9_-]+", figure.name)
+    for variant in found.variants:
+        assert re.fullmatch("[a-z0-9_-]+", variant)
+    found.spec("claims")
+
+
+def outcome(text):
+    """`valid`, `refused`, or what is wrong with how it ended."""
+    try:
+        plan(study.parse(text, "fuzz.yaml"))
+    except study.StudyError as error:
+        bad = [f for f in error.faults if not re.match(r"fuzz\.yaml: \S", f)]
+        if bad or not error.faults:
+            return f"a fault that names nothing: {bad[:1]}"
+        if len("\n".join(error.faults)) > 100_000:
+            return "faults that nobody can read"
+        return "refused"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:300]}"
+    return "valid"
+
+
+def survey(count, seed, files=FILES):
+    """How many mutants came out how; those that came out wrong, with why."""
+    counts, wrong, slowest = {"valid": 0, "refused": 0}, [], 0.0
+
+    def too_long(signal_, frame):
+        raise TimeoutError(f"took more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    try:
+        for text in mutants(count, seed, files):
+            begin = time.perf_counter()
+            signal.alarm(SECONDS)
+            result = outcome(text)
+            signal.alarm(0)
+            slowest = max(slowest, time.perf_counter() - begin)
+            if result in counts:
+                counts[result] += 1
+            else:
+                wrong.append((result, text))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    return counts, wrong, slowest
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    begin = time.perf_counter()
+    counts, wrong, slowest = survey(count, seed)
+    for reason, text in wrong[:20]:
+        print(f"--- {reason}\n{text[:2000]}\n")
+    print(
+        f"{count} files: {counts['valid']} valid, {counts['refused']} refused, "
+        f"{len(wrong)} wrong; slowest {slowest:.2f} s, "
+        f"in all {time.perf_counter() - begin:.0f} s"
+    )
+    sys.exit(bool(wrong))
