@@ -861,7 +861,9 @@ class Typical(Statement):
     def _judge(self, measurements: pd.DataFrame) -> Finding:
         reading = self._read(measurements, self.metric, self.step)
         _one_metric(reading, self.metric)
-        values = reading.values.iloc[:, 0].unstack("width").dropna()
+        column = reading.values.iloc[:, 0].rename("value").reset_index()
+        values = column.pivot_table(index="seed", columns="width", values="value")
+        values = values.dropna()
         found = Finding(
             "inconclusive",
             variant=self.variant or "",

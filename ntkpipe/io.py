@@ -6,6 +6,8 @@ study, variant, width, the settings it was made with (`spec`) and the versions.
 
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -219,9 +221,12 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under its name whole, or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
     descriptor, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
     )
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -239,6 +244,14 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
                 "what is done is kept"
             ) from error
         raise
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove what killed writers of this file left: nobody holds the lock of it."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError), open(leftover, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def write(path: str | Path, write_to: Callable[[IO[bytes]], None]) -> None:
