@@ -335,7 +335,13 @@ class Scaling(_Figure):
         )
         frames = []
         for variant in variants:
-            reading = claims.read(measurements, metric, self.step, variant, 1, None)
+            try:
+                reading = claims.read(measurements, metric, self.step, variant, 1, None)
+            except claims.Missing as missing:
+                if not _all_diverged(measurements, variant):
+                    raise
+                lost = missing
+                continue
             rows = reading.values.iloc[:, 0].rename("value").reset_index()
             rows = rows[rows["width"].isin(self.widths or rows["width"])]
             rows = rows.assign(variant=variant, x=rows["width"])
@@ -343,6 +349,8 @@ class Scaling(_Figure):
                 named = [f"n = {width}" for width in rows["width"]]
                 rows = rows.assign(variant=named, x=along[variant])
             frames.append(rows[["variant", "x", "seed", "value"]])
+        if not frames:
+            raise lost
         return pd.concat(frames, ignore_index=True)
 
     def _fit(self, rows: pd.DataFrame, key: str) -> statistics.ScalingFit:
@@ -407,6 +415,11 @@ class Scaling(_Figure):
             self.statistic,
             self.min_width,
         )
+
+
+def _all_diverged(measurements: pd.DataFrame, variant: str) -> bool:
+    fate = measurements.query("variant == @variant and metric == 'diverged'")
+    return bool(len(fate)) and bool(fate["value"].all())
 
 
 def _through_centre(law: statistics.ScalingFit, slope: float) -> np.ndarray:

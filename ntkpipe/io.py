@@ -296,7 +296,7 @@ def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> Non
         )
     _axes(product, arrays)
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and product not in MAY_DIVERGE:
+        if array.dtype.kind == "f" and not _may_diverge(product, name):
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} of {path} holds NaN or infinity")
     if product == "network":
@@ -307,6 +307,12 @@ def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> Non
                     f"{name} of {path} holds NaN or infinity in a network that is "
                     "not marked as diverged"
                 )
+
+
+def _may_diverge(product: str, name: str) -> bool:
+    """Whether too large a learning rate may make these numbers infinite."""
+    ensemble = product == "limit" and name.startswith(("mean_", "sd_", "cov_"))
+    return product in MAY_DIVERGE or ensemble
 
 
 def _axes(product: str, arrays: dict[str, np.ndarray]) -> None:

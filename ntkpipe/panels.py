@@ -154,6 +154,7 @@ def compare(
     """
     budget = empirical.free_memory() / 2 if budget is None else budget
     options |= {"outputs": outputs, "budget": budget / 2}
+    log.info("two kernels side by side, each takes what follows")
     cut = _announce(apply, before, x, None, options)
     n, k = cut.shape[:2]
     y = np.zeros((n, 0)) if y is None else np.asarray(y, float).reshape(n, -1)
@@ -192,8 +193,11 @@ def _sums(a, b, known_i, known_j, v_i, v_j, mirrored):
     """What one square of Θ₀ and of Θ₁ adds, float64: sums, products, their mirrors."""
     pair = [np.asarray(theta, float) for theta in (a, b)]
     k = pair[0].shape[1]
-    # in numpy: XLA takes longer for these sums than for the square itself
-    traced = [sum(t[:, i, :, i] for i in range(k)) / k for t in pair]
+    # in numpy: float64 also where JAX has it switched off
+    traced = [
+        sum(t[:, i, :, i] for i in range(k)) / k if k > 1 else t[:, 0, :, 0]
+        for t in pair
+    ]
     pair = [empirical.matrix(t) for t in pair]
     delta, both = pair[1] - pair[0], pair[1] + pair[0]
     factors = [(t, t) for t in (*pair, delta)] + [(delta, both)]

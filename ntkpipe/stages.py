@@ -360,13 +360,23 @@ def figure(job: Job) -> None:
     products = job.products
     table_of = products.pop(("measurements", None, None))
     drawn = job.study.figure(job.figure)
-    table = drawn.table(table_of.data, Arrays(job.study, products))
+    try:
+        table = drawn.table(table_of.data, Arrays(job.study, products))
+        picture = drawn.draw(table)
+    except ValueError as error:
+        rows = table_of.data
+        if not rows.loc[rows["metric"] == "diverged", "value"].any():
+            raise
+        # the page is made all the same, and the picture says what is wrong
+        log.warning("figure %s: %s", job.figure, error)
+        table = pd.DataFrame({"note": [str(error)]})
+        picture = plotting.nothing(str(error))
     for output in job.outputs:
         if output.endswith(".csv"):
             body = table.to_csv(index=False, lineterminator="\n").encode()
             io.write(output, lambda file, body=body: file.write(body))
     pictures = [o for o in job.outputs if not o.endswith(".csv")]
-    plotting.save(drawn.draw(table), pictures)
+    plotting.save(picture, pictures)
 
 
 def momentum(e: Experiment) -> float:

@@ -112,7 +112,8 @@ def test_joint_norm_of_one_hidden_layer_has_a_closed_form():
     model, params, x = network(depth=1, k=3, parameterization="mup", n=1)
     found = curvature.one_hidden_layer_joint(model, params, x)
     climbed = curvature.joint(model.apply, params, x, iterations=64, rounds=30)
-    np.testing.assert_allclose(found, climbed.hessian_norm, rtol=1e-8)
+    np.testing.assert_allclose(found, climbed.hessian_norm, rtol=1e-6)
+    assert np.all(climbed.hessian_norm <= found * (1 + 1e-12))
 
 
 def test_closed_form_of_65536_units_agrees_with_the_compact_norm():

@@ -1,0 +1,652 @@
+"""What may go wrong on the way: damage, hostile input, bad numbers, a full disk, kills.
+
+docs/reliability.md says which promise each of these holds, and how to run more of it.
+"""
+
+import contextlib
+import copy
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fuzz import kills, studies
+from test_workflow import ROOT, environment, snakemake
+
+from ntkpipe import __main__ as command_line
+from ntkpipe import io, stages, study
+
+MICRO = {
+    "title": "Micro",
+    "question": "Does it hold?",
+    "dataset": {
+        "kind": "points",
+        "x": [[1.0, 0.5], [-0.5, 1.0], [0.2, -1.0]],
+        "y": [[1.0], [-1.0], [0.5]],
+        "test": 3,
+    },
+    "model": {"activation": "tanh"},
+    "training": {"learning_rate": 0.5, "steps": 5, "record": 4, "snapshots": 2},
+    "widths": [4, 8],
+    "seeds": 3,
+    "limit": "steps",
+    "claims": [
+        {
+            "id": "still",
+            "kind": "bound",
+            "says": "The kernel stands still",
+            "source": "nobody",
+            "metric": "ntk_change",
+            "statistic": "max",
+            "at_most": 10,
+        }
+    ],
+    "figures": [
+        {
+            "name": "loss",
+            "kind": "scaling",
+            "title": "Kernel",
+            "caption": "Change of the kernel.",
+            "metrics": [{"metric": "ntk_change"}],
+        }
+    ],
+}
+
+
+def micro(**change):
+    """The micro study with another experiment in it, as a study file says it."""
+    raw = copy.deepcopy(MICRO)
+    for key, value in change.items():
+        raw[key] = raw.get(key, {}) | value if isinstance(value, dict) else value
+    return study.parse(json.dumps(raw), "micro.yaml")
+
+
+def stage(name, one, folder, output, inputs, variant="", width=0, figure=""):
+    job = stages.Job(one, variant, width, tuple(inputs), (output,), figure)
+    getattr(stages, name)(job)
+    return output
+
+
+def run(one, folder):
+    """All stages of a study; the paths of its products by (product, variant, width)."""
+    made = {}
+
+    def do(name, product, variant="", width=0, *inputs):
+        ending = "csv" if product in io.TABLES else "npz"
+        path = folder / variant / f"width{width}" / f"{product}.{ending}"
+        made[product, variant, width] = stage(
+            name, one, folder, str(path), inputs, variant, width
+        )
+        return str(path)
+
+    tables, limits = [], []
+    for variant, e in one.variants.items():
+        data = do("dataset", "dataset", variant)
+        limit = [do("limit", "limit", variant, 0, data)] if e.limit != "none" else []
+        limits += limit
+        for width in e.widths:
+            network = do("train", "network", variant, width, data)
+            linear = do("linearize", "linearized", variant, width, data, network)
+            inputs = data, network, linear, *limit
+            tables.append(do("constancy", "constancy", variant, width, *inputs))
+    table = do("measure", "measurements", "", 0, *tables, *limits)
+    do("claims", "claims", "", 0, table)
+    return made
+
+
+def page(one, made, folder):
+    """The text of the page of a study, its figures drawn."""
+    table = made["measurements", "", 0]
+    drawn = []
+    for figure in one.figures:
+        outputs = [
+            str(folder / one.name / "figures" / f"{figure.name}.{ending}")
+            for ending in ("csv", "svg")
+        ]
+        job = stages.Job(one, "", 0, (table,), tuple(outputs), figure.name)
+        stages.figure(job)
+        drawn += outputs
+    output = folder / "index.html"
+    stages.report([one], [table, made["claims", "", 0], *drawn], str(output), None)
+    return output.read_text(encoding="utf-8")
+
+
+def values(made, metric):
+    """The rows of a metric in the table of all measurements."""
+    table = io.load(made["measurements", "", 0]).data
+    return table[table["metric"] == metric]
+
+
+# ------------------------------------------------- damage
+
+# who reads each product first: (stage, product it makes, variant, width)
+READER = {
+    "dataset": "train",
+    "network": "constancy",
+    "linearized": "constancy",
+    "limit": "constancy",
+    "constancy": "measure",
+    "measurements": "claims",
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The micro study, run."""
+    one = micro()
+    return one, run(one, tmp_path_factory.mktemp("micro"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A study with the same products, other numbers, and another name."""
+    raw = copy.deepcopy(MICRO) | {"seed": 5}
+    one = study.parse(json.dumps(raw), "other.yaml")
+    return run(one, tmp_path_factory.mktemp("other"))
+
+
+def read(one, made, product):
+    """Let the stage that reads a product read it, and return what it makes."""
+    variant, width = ("", 0) if product == "measurements" else ("base", 4)
+    name = READER[product]
+    if name == "measure":
+        inputs = [p for key, p in made.items() if key[0] in ("constancy", "limit")]
+        variant, width = "", 0
+    elif name == "claims":
+        inputs = [made["measurements", "", 0]]
+    else:
+        inputs = [
+            made[key]
+            for key in [
+                ("dataset", "base", 0),
+                ("network", "base", 4),
+                ("linearized", "base", 4),
+                ("limit", "base", 0),
+            ]
+            if name != "train" or key[0] == "dataset"
+        ]
+    ending = "npz" if name == "train" else "csv"
+    output = Path(made["measurements", "", 0]).parent / f"again.{ending}"
+    stage(name, one, None, str(output), inputs, variant, width)
+    return output.read_bytes()
+
+
+def damages(path, other_path):
+    """Ways to spoil a file: what it is called, and the bytes of it then."""
+    body = Path(path).read_bytes()
+    rng = random.Random(path)
+    yield "emptied", b""
+    yield "cut in half", body[: len(body) // 2]
+    yield "cut by a byte", body[:-1]
+    yield "zeros", bytes(len(body))
+    yield "of another study", Path(other_path).read_bytes()
+    yield "a pickle", b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x08"
+    yield "text", b"<html>404</html>"
+    for _ in range(12):
+        bit = rng.randrange(8 * len(body))
+        flipped = bytearray(body)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield f"bit {bit} flipped", bytes(flipped)
+
+
+@pytest.mark.parametrize("product", READER)
+def test_a_damaged_product_is_named_or_reads_as_before(whole, other, product, tmp_path):
+    one, made = whole
+    key = next(k for k in made if k[0] == product)
+    wanted = read(one, made, product)
+    found = {}
+    for kind, body in damages(made[key], other[key]):
+        path = tmp_path / Path(made[key]).name
+        path.write_bytes(body)
+        try:
+            result = read(one, made | {key: str(path)}, product)
+        except io.ProductError as error:
+            assert str(path) in str(error), kind
+            assert "delete it and run again" in str(error)
+            found[kind] = "refused"
+        else:  # a bit of the archive that no number depends on
+            assert result == wanted, kind
+            found[kind] = "as before"
+    assert all(v == "refused" for k, v in found.items() if not k.startswith("bit"))
+
+
+def test_a_product_of_another_width_is_refused(whole, tmp_path):
+    one, made = whole
+    swapped = made | {("constancy", "base", 8): made["constancy", "base", 4]}
+    with pytest.raises(io.ProductError, match="which another input is, too"):
+        read(one, swapped, "constancy")
+    swapped = made | {("network", "base", 4): made["network", "base", 8]}
+    with pytest.raises(io.ProductError, match="no network of micro, base"):
+        read(one, swapped, "network")
+
+
+def test_what_a_killed_writer_left_is_cleared_but_not_what_is_written(tmp_path):
+    left = tmp_path / ".a.csv.x1y2.tmp"
+    left.write_text("half")
+    with io.atomic(tmp_path / "a.csv") as first:
+        assert not left.exists()
+        first.write(b"first")
+        with io.atomic(tmp_path / "a.csv") as second:
+            second.write(b"second")
+    assert (tmp_path / "a.csv").read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.workflow
+def test_a_damaged_intermediate_is_made_anew_once_deleted(finished, tmp_path):
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    network = folder / "results" / "tiny" / "tanh" / "width16" / "network.npz"
+    whole = kills.contents(folder)
+    network.write_bytes(network.read_bytes()[:-100])
+    said = snakemake(folder, fails=1)
+    assert "tanh/width16/network.npz is damaged" in said and "Traceback" not in said
+    network.unlink()
+    snakemake(folder)
+    assert kills.contents(folder) == whole
+
+
+# ------------------------------------------------- hostile study files
+
+
+def test_mutated_studies_are_valid_or_refused_by_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = [path for path in studies.FILES if path.stat().st_size < 3000]
+    counts, wrong, slowest = studies.survey(2000, 20, small)
+    assert not wrong, wrong[0]
+    assert counts["valid"] > 50 and counts["refused"] > 1000
+    assert slowest < studies.SECONDS
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"a{i}: 1\n" for i in range(20_000)),
+        "dataset: {kind: points, x: [[" + "a, " * 60_000 + "]], y: [[1]]}",
+        "a: " + "[" * 100_000,
+        "a: " + "1" * 200_000,
+        "widths: [" + ", ".join(map(str, range(1, 40_000))) + "]",
+        "variants: {" + ", ".join(f"v{i}: " for i in range(20_000)) + "}",
+        "? " * 50_000,
+        "- " * 50_000,
+        "&a " * 10_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_large_files_are_refused_in_seconds(text, tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_text(text)
+    begin = time.process_time()
+    with pytest.raises(study.StudyError) as error:
+        study.load(path)
+    assert time.process_time() - begin < 5
+    assert len(str(error.value)) < 20_000
+
+
+def test_too_many_trainings_are_refused():
+    widths = list(range(1, study.MOST_JOBS + 2))
+    with pytest.raises(study.StudyError, match=r"widths: 5001 of them, at most 5000"):
+        micro(widths=widths)
+
+
+@pytest.mark.workflow
+def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
+    folder = tmp_path / "tiny"
+    shutil.copytree(ROOT / "tests" / "workflow", folder)
+    raw = json.loads(json.dumps(MICRO))
+    raw["dataset"] = {
+        "kind": "gaussian",
+        "points": 10**7,
+        "target": {"kind": "noise"},
+        "test": 10**7,
+    }
+    raw["training"] |= {"steps": 10**9, "record": 10_000, "snapshots": 1000}
+    raw |= {"widths": [10**7], "seeds": 10**6}
+    raw["variants"] = {
+        "absurd": {},
+        "toy": {"dataset": {"points": 4}, "widths": [16], "seeds": 1},
+        "wide": {
+            "dataset": {"points": 64},
+            "training": {"steps": 10**5},
+            "widths": [8192],
+        },
+    }
+    raw["claims"] = []
+    raw["figures"] = []
+    (folder / "config" / "studies" / "tiny.yaml").write_text(json.dumps(raw))
+    begin = time.monotonic()
+    said = snakemake(folder, "--dry-run", "--printshellcmds", "--quiet", "host")
+    assert time.monotonic() - begin < 60
+    asked = {}
+    for block in said.split("\n\n"):
+        job = re.search(r"training (\w+) at width", block)
+        if job:
+            resources = dict(re.findall(r"(mem_mb|runtime|gpu)=(\d+)", block))
+            asked[job[1]] = {k: int(v) for k, v in resources.items()}
+            asked[job[1]]["threads"] = int(re.search(r"--threads (\d+)", block)[1])
+    toy, wide, absurd = asked["toy"], asked["wide"], asked["absurd"]
+    # a toy has one core and no GPU; a wide network has what --cores allows, not more
+    assert (toy["threads"], toy["gpu"]) == (1, 0)
+    assert (wide["threads"], wide["gpu"]) == (2, 1)
+    assert toy["mem_mb"] < wide["mem_mb"] < absurd["mem_mb"]
+    assert toy["runtime"] < wide["runtime"] < absurd["runtime"]
+
+
+# ------------------------------------------------- numbers that go wrong
+
+
+# nothing is left to draw, which the picture says
+@pytest.mark.filterwarnings("ignore:Data has no positive values")
+def test_diverged_networks_are_told_and_stop_nobody(tmp_path):
+    one = micro(
+        variants={
+            "wild": {
+                "model": {"activation": "relu"},
+                "training": {"learning_rate": 1e6, "steps": 200},
+            },
+            "tame": {},
+        },
+        linearize="steps",
+        claims=[
+            MICRO["claims"][0] | {"id": variant, "variant": variant}
+            for variant in ("wild", "tame")
+        ],
+        figures=[MICRO["figures"][0] | {"variants": ["wild", "tame"]}],
+    )
+    made = run(one, tmp_path)
+    diverged = values(made, "diverged").groupby("variant")["value"].mean()
+    assert diverged["wild"] > 0 and diverged["tame"] == 0
+    table = io.load(made["measurements", "", 0]).data
+    assert np.isfinite(table["value"]).all()
+    claims = io.load(made["claims", "", 0]).data.set_index("claim")
+    assert claims.loc["tame", "verdict"] == "supported"
+    assert claims.loc["wild", "verdict"] == "missing" or "diverged" in str(
+        claims.loc["wild", "detail"]
+    )
+    assert re.search(
+        r"wild, width 8: \d of 3 networks diverged", page(one, made, tmp_path)
+    )
+
+
+def test_dead_networks_are_told(tmp_path):
+    one = micro(
+        dataset={"x": [[1.0], [2.0]], "y": [[1.0], [2.0]]},
+        model={"activation": "relu"},
+        training={"learning_rate": 0.05},
+        widths=[1],
+        seeds=10,
+        limit="none",
+    )
+    made = run(one, tmp_path)
+    table = values(made, "dead")
+    dead = table[table["step"] == 0].set_index("seed")["value"]
+    network = io.load(made["network", "base", 1]).data
+    assert dead.tolist() == [float(k.max() == 0) for k in network["nngp"][:, 0]]
+    assert 0 < dead.sum() < 10
+    # 0/0 has no row of its own, but one that counts it
+    change, undefined = values(made, "ntk_change"), values(made, "undefined/ntk_change")
+    assert len(change["seed"].unique()) == 10 - dead.sum()
+    assert (
+        undefined["seed"][undefined["value"] > 0].tolist()
+        == dead.index[dead == 1].tolist()
+    )
+    text = page(one, made, tmp_path)
+    # more of them have died in training
+    ever = table.groupby("seed")["value"].max().sum()
+    assert f"{ever:.0f} of 10 networks are dead" in text
+    assert "without a value (0/0) are" in text
+
+
+def test_duplicate_points_make_a_singular_kernel_that_is_told(tmp_path, caplog):
+    one = micro(dataset={"x": [[1.0, 0.5], [1.0, 0.5], [0.2, -1.0]]})
+    made = run(one, tmp_path)
+    assert "training points 0 and 1 are equal: H is singular" in caplog.text
+    assert (values(made, "singular")["value"] == 1).all()
+    assert values(made, "ntk_condition").empty
+    assert not values(made, "linear_gap").empty
+    assert "3 of 3 networks have a singular kernel" in page(one, made, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_change_below_rounding_is_told(tmp_path, dtype):
+    one = micro(
+        model={"alpha": 1e5, "zero_output": "subtract"},
+        training={"learning_rate": 0.01},
+        dtype=dtype,
+        widths=[512],
+        limit="none",
+    )
+    made = run(one, tmp_path)
+    change = values(made, "ntk_change")["value"]
+    lost = dtype == "float32"
+    assert (values(made, "unresolved")["value"] == lost).all()
+    text = page(one, made, tmp_path)
+    assert ("moved their kernel by less than rounding" in text) == lost
+    if not lost:
+        final = change[change > 0]
+        assert len(final) == 3 and final.max() < 1e-5
+
+
+def test_no_products_have_a_nan_where_none_is_told(whole):
+    _, made = whole
+    for key, path in made.items():
+        data = io.load(path).data
+        if isinstance(data, pd.DataFrame):
+            if key[0] != "claims":
+                assert np.isfinite(data["value"]).all()
+        else:
+            for array in data.values():
+                assert array.dtype.kind != "f" or np.isfinite(array).all()
+    assert (values(made, "diverged")["value"] == 0).all()
+    assert (values(made, "dead")["value"] == 0).all()
+    assert (values(made, "singular")["value"] == 0).all()
+    assert (values(made, "unresolved")["value"] == 0).all()
+
+
+# ------------------------------------------------- cores and GPUs
+
+BUSY = """\
+import sys, time
+from ntkpipe import __main__ as command_line
+command_line._limit_threads(int(sys.argv[1]))
+import jax, numpy as np
+jax.config.update("jax_enable_x64", True)
+a = jax.random.normal(jax.random.key(0), (700, 700))
+multiply = jax.jit(lambda a: (a @ a.T / 700).clip(-1, 1) + jax.numpy.sin(a))
+solve = jax.jit(lambda a: jax.numpy.linalg.eigh(a @ a.T)[1])
+wall, cpu = time.monotonic(), time.process_time()
+while time.monotonic() < wall + 1.5:
+    a = multiply(a).block_until_ready()
+    solve(a).block_until_ready()
+    np.linalg.eigvalsh(np.asarray(a @ a.T))
+print((time.process_time() - cpu) / (time.monotonic() - wall))
+"""
+
+
+def test_one_thread_is_one_core():
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY, "1"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) < 1.1
+
+
+def test_one_core_or_two_make_no_difference_that_counts(tmp_path):
+    """A wide network, whose products XLA divides among the cores."""
+    raw = copy.deepcopy(MICRO) | {"widths": [1024], "seeds": 1, "claims": []}
+    raw["model"]["depth"] = 2
+    raw["training"] |= {"steps": 20}
+    raw["figures"] = []
+    raw["dataset"] = {
+        "kind": "sphere",
+        "points": 64,
+        "dimension": 8,
+        "target": {"kind": "noise"},
+    }
+    path = tmp_path / "wide.yaml"
+    path.write_text(json.dumps(raw))
+    common = ["--variant", "base", "--threads"]
+
+    def ntkpipe(*words):
+        done = [sys.executable, "-m", "ntkpipe", *map(str, words)]
+        subprocess.run(done, env=environment(), check=True, capture_output=True)
+
+    data = tmp_path / "dataset.npz"
+    ntkpipe("dataset", path, "--output", data, *common, 1)
+    arrays = []
+    for threads in (1, 2):
+        output = tmp_path / f"network{threads}.npz"
+        where = ["--input", data, "--output", output, "--width", 1024]
+        ntkpipe("train", path, *where, *common, threads)
+        arrays.append(io.load(output).data)
+    for name, array in arrays[0].items():
+        if array.dtype.kind == "f":
+            scale = max(np.abs(array).max(), 1e-300) if array.size else 1
+            assert np.abs(array - arrays[1][name]).max(initial=0) < 1e-9 * scale, name
+
+
+SLOT = """\
+import os, time
+from ntkpipe import __main__ as command_line
+lock = command_line._choose_device(1)
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+time.sleep(60)
+"""
+
+
+def test_each_gpu_has_one_job_and_is_free_again_after_kill_9(tmp_path):
+    def job():
+        return subprocess.Popen(
+            [sys.executable, "-c", SLOT],
+            cwd=tmp_path,
+            env={**environment(), "NTKPIPE_GPUS": "0,1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    running = [job(), job()]
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: [process.kill() for process in running])
+        mine = [process.stdout.readline().strip() for process in running]
+        assert sorted(mine) == ["0", "1"]
+        running.append(job())
+        time.sleep(0.5)
+        os.set_blocking(running[2].stdout.fileno(), False)
+        assert not running[2].stdout.readline()
+        running[1].send_signal(signal.SIGKILL)
+        running[1].wait()
+        os.set_blocking(running[2].stdout.fileno(), True)
+        assert running[2].stdout.readline().strip() == mine[1]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "given", "wanted"),
+    [
+        (0, {"NTKPIPE_GPUS": "0"}, {"JAX_PLATFORMS": "cpu"}),
+        (1, {}, {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
+        (1, {"NTKPIPE_GPUS": "3"}, {"CUDA_VISIBLE_DEVICES": "3"}),
+        # SLURM has chosen already
+        (1, {"NTKPIPE_GPUS": "3", "SLURM_JOB_ID": "1"}, {"CUDA_VISIBLE_DEVICES": None}),
+    ],
+)
+def test_devices_are_chosen_by_the_environment(
+    monkeypatch, tmp_path, gpus, given, wanted
+):
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        *("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_PREALLOCATE"),
+        *("NTKPIPE_GPUS", "SLURM_JOB_ID"),
+    ):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    lock = command_line._choose_device(gpus)
+    assert {name: os.environ.get(name) for name in wanted} == wanted
+    if lock:
+        lock.close()
+
+
+@pytest.mark.workflow
+def test_gpus_are_divided_among_the_jobs_of_a_run(tmp_path):
+    """Two GPUs that are none: who trains has one of them, who does not has none."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(ROOT / "tests" / "workflow", folder)
+    widths = ["results/tiny/tanh/width16", "results/tiny/tanh/width32"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--cores", "2"),
+            *("--snakefile", ROOT / "Snakefile", "--directory", folder),
+            *("--profile", ROOT / "profiles" / "gpu", "--resources", "gpu=2"),
+            *("--set-resources", "train:gpu=1", "--"),
+            *[f"{width}/network.npz" for width in widths],
+        ],
+        env=environment() | {"NTKPIPE_GPUS": "0,1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    logs = folder / "logs" / "tiny" / "tanh"
+    used = {
+        re.search(r"ntkpipe: GPU (\d)", (logs / w / "train.log").read_text())[1]
+        for w in ("width16", "width32")
+    }
+    assert used == {"0", "1"}
+    assert "GPU" not in (logs / "dataset.log").read_text()
+
+
+# ------------------------------------------------- kills and full disks
+
+
+@pytest.mark.workflow
+def test_kills_at_random_moments_lose_nothing(finished, tmp_path):
+    _, wrong = kills.survey(finished, tmp_path, count=3, seed=1, seconds=8)
+    assert not wrong, wrong[0]
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of so many bytes in a folder; None where nobody may mount one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "ntkpipe-test", folder]
+    if shutil.which("mount") is None or subprocess.run(mount).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        yield lambda size: subprocess.run(
+            ["mount", "-o", f"remount,size={size}", folder], check=True
+        )
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.workflow
+def test_a_full_disk_is_told_in_a_sentence_and_loses_nothing(finished, tmp_path):
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    whole = kills.contents(folder)
+    relu = folder / "results" / "tiny" / "relu"
+    shutil.rmtree(relu)
+    kills.undo_the_end(folder)
+    with small_disk(relu, "16k") as grow:
+        said = snakemake(folder, fails=1)
+        assert re.search(
+            r"ntkpipe: results/tiny/relu/\S+ is not written: No space left on device; "
+            "make room and run again, what is done is kept",
+            said,
+        )
+        assert "Traceback" not in said
+        assert not list(relu.rglob("*.tmp"))
+        grow("10m")
+        snakemake(folder)
+        assert kills.contents(folder) == whole
