@@ -98,6 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     jax.config.update("jax_enable_x64", True)
     # on a GPU the default is TF32, as coarse as the kernel change of a wide network
     jax.config.update("jax_default_matmul_precision", "highest")
+    _keep_compiled(jax)
 
     from ntkpipe import io, study
 
@@ -167,6 +168,24 @@ def _limit_threads(threads: int | None) -> None:
         return
     for name in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
+
+
+def _keep_compiled(jax) -> None:
+    """Keep what is compiled in NTKPIPE_CACHE, or in JAX_COMPILATION_CACHE_DIR, if set.
+
+    In a folder for each jaxlib, which must not read what another has compiled. Its own
+    thresholds would leave out the small programs that a short job is made of.
+    """
+    own = os.environ.get("NTKPIPE_CACHE")
+    folder = own or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not folder:
+        return
+    from jaxlib.version import __version__
+
+    folder = os.path.join(os.path.abspath(folder), f"jaxlib-{__version__}")
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _choose_device(gpus: int) -> IO | None:

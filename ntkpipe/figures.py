@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ntkpipe import claims, statistics
 from ntkpipe.section import section
@@ -141,6 +141,19 @@ class _Figure:
     def _named(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with variants called by their labels, for drawing."""
         return table.assign(variant=table["variant"].replace(self.labels))
+
+
+@section
+class _Moving(_Figure):
+    """What the kinds of figure have that can be animated.
+
+    `frames` draws the same table as `draw`, one figure after the other.
+    """
+
+    animated: bool = Field(
+        False,
+        description="An animation (gif) with a still picture (png), no svg and pdf.",
+    )
 
 
 # ------------------------------------------------------------------ trajectories
@@ -675,6 +688,73 @@ class FunctionBand(_Figure):
 
 
 @section
+class Functions(_Moving):
+    """Networks as functions of the input, one line each, while they learn.
+
+    The table has a column for each network (f1, f2, …) and a row for each step and x.
+    """
+
+    kind: Literal["functions"] = "functions"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
+    axis: Axis = "x"
+    """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
+    output: Annotated[int, Field(ge=0)] = 0
+    """Which output."""
+    seeds: Annotated[int, Field(ge=1)] = 100
+    """How many networks are drawn."""
+    steps: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    """Steps of the still picture, side by side: those recorded nearest to these."""
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """f(x, t) of each network, to four decimals, and the training points."""
+        del measurements
+        frames, seen = [], set()
+        for variant, width in self._runs(arrays):
+            data = arrays("dataset", variant)
+            network = arrays("network", variant, width)
+            x = _coordinate(data["x_test"], self.axis)
+            order = np.argsort(x, kind="stable")
+            kept = _seeds(network, None)[: self.seeds]
+            f = network["f_test"][kept][..., order, self.output].round(4)
+            shown = range(len(network["step"]))
+            if not self.animated:
+                shown = sorted({_nearest(network["step"], s) for s in self.steps})
+            for index in shown if len(kept) else ():
+                columns = {"variant": variant, "width": width, "part": "network"}
+                columns |= {"step": network["step"][index], "x": x[order]}
+                columns |= {f"f{seed + 1}": f[i, index] for i, seed in enumerate(kept)}
+                frames.append(pd.DataFrame(columns))
+            if variant not in seen:
+                seen.add(variant)
+                points = {"variant": variant, "width": 0, "part": "data"}
+                points |= {
+                    "x": _coordinate(data["x_train"], self.axis),
+                    "y": data["y_train"][:, self.output],
+                }
+                frames.append(pd.DataFrame(points))
+        columns = ["variant", "width", "part", "step", "x", "y"]
+        lines = dict.fromkeys(name for f in frames for name in f if name[0] == "f")
+        return _table(frames, [*columns, *lines])
+
+    def draw(self, table: pd.DataFrame):
+        """Rows are runs, columns are steps."""
+        from ntkpipe import plotting
+
+        return plotting.functions(self._named(table), self.axis, self.steps)
+
+    def frames(self, table: pd.DataFrame):
+        """A panel for each run, a frame for each recorded step."""
+        from ntkpipe import plotting
+
+        return plotting.functions_frames(self._named(table), self.axis)
+
+
+def _nearest(steps, step: int) -> int:
+    """Index of the recorded step nearest to a step."""
+    return int(np.abs(steps - step).argmin())
+
+
+@section
 class KernelSlice(_Figure):
     """Θ(x₀, x) against x for each network, before and after training, and the limit."""
 
@@ -724,13 +804,9 @@ class KernelSlice(_Figure):
         return _table(frames, [*columns, "seed", "x0", "x", "value"])
 
     def _kernels(self, network) -> np.ndarray:
-        kernel = network["ntk" if self.points == "train" else "ntk_test"]
-        if kernel.shape[1] == 0:
-            raise ValueError(
-                f"figure {self.name}: kernels among test points were not kept: say "
-                "training.test_kernel: true, or points: train"
-            )
-        return kernel
+        if self.points == "train":
+            return network["ntk"]
+        return _among_test_points(self.name, network)
 
     def _check_anchor(self, points: int) -> None:
         if self.anchor >= points:
@@ -744,6 +820,16 @@ class KernelSlice(_Figure):
         from ntkpipe import plotting
 
         return plotting.kernel_slice(self._named(table), self.axis)
+
+
+def _among_test_points(figure: str, network) -> np.ndarray:
+    """Kernels among the test points (s 2 m 1 m 1), where they were kept."""
+    if network["ntk_test"].shape[1] == 0:
+        raise ValueError(
+            f"figure {figure}: kernels among test points were not kept: say "
+            "training.test_kernel: true, or points: train"
+        )
+    return network["ntk_test"]
 
 
 def _coordinate(x, axis: Axis):
@@ -770,13 +856,24 @@ class Heatmap(_Figure):
 
     kind: Literal["heatmap"] = "heatmap"
     kernel: Literal["ntk", "nngp"] = "ntk"
-    """The tangent kernel, or the last layer's (NNGP)."""
+    """The tangent kernel, or the last layer's (NNGP, of training points only)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Which network."""
     limit: bool = True
     """Whether the limit kernel is shown."""
+    points: Literal["train", "test"] = "train"
+    """Among which points; the test points' need training.test_kernel, and have to be
+    equally spaced along `axis`."""
+    axis: Axis = "x"
+    """Coordinate of the test points: the angle γ, or x (its first coordinate)."""
     order: Literal["given", "angle"] = "given"
     """Order of the training points."""
+
+    @model_validator(mode="after")
+    def _kernels_kept(self):
+        if (self.points, self.kernel) == ("test", "nngp"):
+            raise ValueError("kernel: nngp is kept among training points only")
+        return self
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -784,7 +881,11 @@ class Heatmap(_Figure):
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
-        """Entries of each kernel, traced over outputs; rows and columns from 1."""
+        """Entries of each kernel, traced over outputs.
+
+        Rows and columns are numbers of training points, from 1, or coordinates of
+        test points.
+        """
         del measurements
         frames = []
         for variant, width in self._runs(arrays):
@@ -792,25 +893,19 @@ class Heatmap(_Figure):
             seeds = _seeds(network, self.seed)
             if not len(seeds):
                 continue
-            before, after = (
-                _kernel(network, self.kernel, seeds[0], when) for when in (0, -1)
-            )
+            before, after = (self._kernel(network, seeds[0], when) for when in (0, -1))
             matrices = {"before": before, "after": after, "change": after - before}
             if self.limit:
-                limit = arrays("limit", variant)[f"{self.kernel}_train_train"]
-                matrices["limit"] = limit
-            x = arrays("dataset", variant)["x_train"]
-            order = np.arange(len(x))
-            if self.order == "angle":
-                order = np.argsort(_coordinate(x, "angle"), kind="stable")
-            row, column = np.indices(before.shape) + 1
+                name = f"{self.kernel}_{self.points}_{self.points}"
+                matrices["limit"] = arrays("limit", variant)[name]
+            order, at = self._places(arrays("dataset", variant)[f"x_{self.points}"])
             for part, matrix in matrices.items():
                 frame = {
                     "variant": variant,
                     "width": width,
                     "part": part,
-                    "row": row.ravel(),
-                    "column": column.ravel(),
+                    "row": np.repeat(at, len(at)),
+                    "column": np.tile(at, len(at)),
                     "value": matrix[np.ix_(order, order)].ravel(),
                 }
                 frames.append(pd.DataFrame(frame))
@@ -821,7 +916,30 @@ class Heatmap(_Figure):
         """Rows are runs, columns are kernels."""
         from ntkpipe import plotting
 
-        return plotting.heatmap(self._named(table), self.kernel)
+        axis = self.axis if self.points == "test" else None
+        return plotting.heatmap(self._named(table), self.kernel, axis)
+
+    def _kernel(self, network, seed: int, when: int) -> np.ndarray:
+        """One kernel (n n): of a network, before (0) or after training (−1)."""
+        if self.points == "train":
+            return _kernel(network, self.kernel, seed, when)
+        return _scalar(_among_test_points(self.name, network)[seed, when])
+
+    def _places(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """Order of points (n d), and where each is in the picture."""
+        if self.points == "train":
+            by_angle = self.order == "angle"
+            by = _coordinate(x, "angle") if by_angle else np.arange(len(x))
+            return np.argsort(by, kind="stable"), np.arange(len(x)) + 1
+        at = _coordinate(x, self.axis)
+        order = np.argsort(at, kind="stable")
+        gaps = np.diff(at[order])
+        if not np.allclose(gaps, gaps.mean(), rtol=1e-6, atol=0):
+            raise ValueError(
+                f"figure {self.name}: the test points are not equally spaced along "
+                f"{self.axis}: say points: train, or take data with a grid or a circle"
+            )
+        return order, at[order]
 
 
 @section
@@ -890,15 +1008,146 @@ def _eigenvalues(kernels) -> pd.DataFrame:
     return frame[frame["low"] > rounding]
 
 
+@section
+class Ellipses(_Moving):
+    """The kernel of two outputs as an ellipse that the outputs carry along.
+
+    {u : uᵀHu = c}, H = Θ/N, has semi-axes √(c/λ_i) along the eigenvectors v_i of H:
+    descent is fast where it is thin. The outputs are f at two training points, or two
+    outputs at one. Drawn, too, is f(t) = y + Σ_i v_i e^{−λ_i t} v_i·(f(0) − y) of a
+    constant kernel.
+    """
+
+    kind: Literal["ellipses"] = "ellipses"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Which network."""
+    ellipses: Annotated[int, Field(ge=2, le=50)] = 6
+    """How many ellipses the still picture has along each trajectory."""
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """f(t), targets, f of the constant kernel, H and its change at each snapshot.
+
+        `angle` is the direction, in degrees, of the eigenvector of λ1, the larger.
+        """
+        del measurements
+        frames = []
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            y = arrays("dataset", variant)["y_train"].ravel()
+            for seed in _seeds(network, self.seed):
+                frame = {"variant": variant, "width": width}
+                frames.append(pd.DataFrame(frame | self._paths(network, seed, y)))
+        columns = ["variant", "width", "step", "time", "f1", "f2", "y1", "y2"]
+        columns += ["constant1", "constant2", "lambda1", "lambda2", "angle", "change"]
+        return _table(frames, columns)
+
+    def _paths(self, network, seed, y) -> dict[str, np.ndarray]:
+        snapshot = network["snapshot"]
+        ntk = network["ntk"][seed]  # (p n k n k)
+        rows = ntk.shape[1] * ntk.shape[2]
+        if rows != 2 or len(y) != 2:
+            raise ValueError(
+                f"figure {self.name}: an ellipse needs two outputs in all, at two "
+                f"points or at one; there are {len(y)}"
+            )
+        theta = ntk.reshape(-1, rows, rows) / ntk.shape[1]
+        values, vectors = np.linalg.eigh(theta)  # ascending; v_i is a column
+        at = np.searchsorted(network["step"], snapshot)
+        f = network["f_train"][seed, at].reshape(-1, rows)
+        time = snapshot * _rate(network)
+        along = (f[0] - y) @ vectors[0] * np.exp(-values[0] * time[:, None])
+        constant = y + along @ vectors[0].T
+        large = vectors[:, :, 1]
+        change = np.linalg.norm(theta - theta[0], axis=(1, 2))
+        paths = {"step": snapshot, "time": time, "lambda1": values[:, 1]}
+        paths |= {"lambda2": values[:, 0], "y1": y[0], "y2": y[1]}
+        paths |= {"f1": f[:, 0], "f2": f[:, 1]}
+        paths |= {"constant1": constant[:, 0], "constant2": constant[:, 1]}
+        paths["angle"] = np.degrees(np.arctan2(large[:, 1], large[:, 0])) % 180
+        return paths | {"change": change / np.linalg.norm(theta[0])}
+
+    def draw(self, table: pd.DataFrame):
+        """A panel for each run, ellipses along each trajectory."""
+        from ntkpipe import plotting
+
+        return plotting.ellipses(self._named(table), self.ellipses)
+
+    def frames(self, table: pd.DataFrame):
+        """A panel for each run, one ellipse that moves; a frame for each snapshot."""
+        from ntkpipe import plotting
+
+        return plotting.ellipses_frames(self._named(table))
+
+
+# ------------------------------------------------------------------ weights
+
+
+@section
+class Matrices(_Moving):
+    """A corner of a weight matrix while the first network learns, and what it changed.
+
+    Entries are in units of their root mean square at initialisation. The table has a
+    row for each row of the corner at each step, and a column for each of its columns.
+    Needs training.keep_matrix.
+    """
+
+    kind: Literal["matrices"] = "matrices"
+    reads: ClassVar[tuple[str, ...]] = ("network",)
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """W(t) to four decimals, and ‖W(t) − W(0)‖/‖W(0)‖ of the corner."""
+        del measurements
+        frames = []
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            matrix, steps = network["matrix"], network["step"]
+            if not matrix.size:
+                raise ValueError(
+                    f"figure {self.name}: no matrix of variant {variant} was kept: say "
+                    "training.keep_matrix: {layer: 2}"
+                )
+            if network["diverged"][0]:
+                continue
+            matrix = matrix / np.sqrt((matrix[0] ** 2).mean())
+            start = np.linalg.norm(matrix[0])
+            shown = range(len(steps)) if self.animated else (0, len(steps) - 1)
+            for index in shown:
+                change = np.linalg.norm(matrix[index] - matrix[0]) / start
+                columns = {"variant": variant, "width": width, "step": steps[index]}
+                columns |= {"change": change, "row": np.arange(len(matrix[0])) + 1}
+                entries = matrix[index].round(4).T
+                columns |= {f"w{k + 1}": column for k, column in enumerate(entries)}
+                frames.append(pd.DataFrame(columns))
+        widest = max((len(frame.columns) for frame in frames), default=5) - 5
+        columns = ["variant", "width", "step", "change", "row"]
+        return _table(frames, columns + [f"w{k + 1}" for k in range(widest)])
+
+    def draw(self, table: pd.DataFrame):
+        """Before, after and change of each run."""
+        from ntkpipe import plotting
+
+        return plotting.matrices(self._named(table))
+
+    def frames(self, table: pd.DataFrame):
+        """A column for each run: the matrix above its change; a frame for each step."""
+        from ntkpipe import plotting
+
+        return plotting.matrices_frames(self._named(table))
+
+
 Figure = Annotated[
     Trajectories
     | Scaling
     | Dynamics
     | Modes
     | FunctionBand
+    | Functions
     | KernelSlice
     | Heatmap
-    | Spectrum,
+    | Spectrum
+    | Ellipses
+    | Matrices,
     Field(discriminator="kind"),
 ]
 

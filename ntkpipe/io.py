@@ -48,6 +48,7 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "gradient_norm": "s c",
         "hessian_norm": "s c",
         "feature_change": "s p h",
+        "matrix": "u i j",
         "stop_step": "s",
         "converged": "s",
         "diverged": "s",

@@ -17,19 +17,35 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import CenteredNorm, LinearSegmentedColormap, Normalize, to_hex
+from matplotlib.collections import LineCollection
+from matplotlib.colors import (
+    CenteredNorm,
+    LinearSegmentedColormap,
+    Normalize,
+    to_hex,
+    to_rgb,
+    to_rgba,
+)
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
+from matplotlib.patches import Ellipse, Patch
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    MultipleLocator,
+    NullLocator,
+)
 from matplotlib.transforms import ScaledTranslation
+from PIL import Image
 
 from ntkpipe import io
 
 PAGE = 8.0  # inches: the width of a page
-INK, GREY = "#262626", "#767676"
+INK, GREY, TARGET = "#262626", "#767676", "#d55e00"
 
 STYLE: dict[str, Any] = {
     **sns.axes_style("ticks"),
@@ -94,6 +110,14 @@ METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+# of animations: few pixels and colours, as every frame is sent
+GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_HOLD_S = 84, 44, 10, 2
+# small areas, whose colours a palette by frequency would not have
+GIF_FIXED = [
+    round(255 * part)
+    for color in ("#ffffff", INK, GREY, TARGET)
+    for part in to_rgb(color)
+]
 
 
 def encode(figure: Figure, kind: str) -> bytes:
@@ -102,18 +126,67 @@ def encode(figure: Figure, kind: str) -> bytes:
         raise ValueError(f"figures are png, svg or pdf, not {kind}")
     stream = BytesIO()
     with style():
-        if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-            # laid out once: each drawing would move the panels a little further
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+        _lay_out(figure)
         figure.savefig(stream, format=kind, metadata=METADATA[kind])
     return stream.getvalue()
 
 
-def save(figure: Figure, paths: Iterable[str | PathLike[str]]) -> None:
-    """Write a figure to all paths, whose endings say how, each whole or not at all."""
+def animate(frames: Iterable[Figure]) -> bytes:
+    """The bytes of an animation (gif) that goes round, with a rest at its end.
+
+    All frames have one palette: with one for each the background would flicker.
+    """
+    images = []
+    with style():
+        for figure in frames:
+            figure.set_dpi(GIF_DPI)
+            canvas = FigureCanvasAgg(figure)
+            _lay_out(figure)
+            canvas.draw()
+            images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
+    # what colours there are, at the beginning, in the middle and at the end
+    chosen = [images[k] for k in sorted({0, len(images) // 2, len(images) - 1})]
+    sample = Image.fromarray(np.concatenate([np.asarray(image) for image in chosen]))
+    found = sample.quantize(GIF_COLORS, Image.Quantize.MEDIANCUT).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*found[: 3 * GIF_COLORS], *GIF_FIXED])
+    first, *others = [
+        image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
+    ]
+    times = [1000 // GIF_PER_SECOND] * len(others) + [1000 * GIF_HOLD_S]
+    stream = BytesIO()
+    first.save(
+        stream,
+        "GIF",
+        save_all=True,
+        append_images=others,
+        duration=times,
+        loop=0,
+        optimize=False,
+    )
+    return stream.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the panels once: each drawing would move them a little further."""
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def save(
+    figure: Figure,
+    paths: Iterable[str | PathLike[str]],
+    frames: Iterable[Figure] | None = None,
+) -> None:
+    """Write a figure to all paths, whose endings say how, each whole or not at all.
+
+    A path that ends in .gif gets the animation of `frames`.
+    """
     for path in paths:
-        body = encode(figure, Path(path).suffix.removeprefix("."))
+        kind = Path(path).suffix.removeprefix(".")
+        moving = kind == "gif" and frames is not None
+        body = animate(frames) if moving else encode(figure, kind)
         io.write(path, lambda file, body=body: file.write(body))
 
 
@@ -553,8 +626,11 @@ def kernel_slice(table: pd.DataFrame, axis: str) -> Figure:
     return figure
 
 
-def heatmap(table: pd.DataFrame, kernel: str) -> Figure:
-    """Matrices side by side: kernels of a row on one scale, the change on its own."""
+def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure:
+    """Matrices side by side: kernels of a row on one scale, the change on its own.
+
+    Rows and columns are points by number, or coordinates along `axis`.
+    """
     if table.empty:
         return nothing("the network of this figure diverged")
     runs = list(dict.fromkeys(zip(table["variant"], table["width"], strict=True)))
@@ -584,13 +660,12 @@ def heatmap(table: pd.DataFrame, kernel: str) -> Figure:
                     matrix,
                     cmap="vlag" if change else "mako",
                     norm=CenteredNorm() if change else norm,
-                    extent=(0.5, len(matrix) + 0.5, len(matrix) + 0.5, 0.5),
+                    extent=_edges(matrix.index),
                     interpolation="nearest",
                 )
                 ax.grid(False)
                 ax.set_title(names[part] if row == 0 else "")
-                ax.set(xlabel="point j", ylabel="point i")
-                _index_ticks(ax, len(matrix))
+                _matrix_axes(ax, axis, len(matrix))
                 if change:
                     _bar(figure, image, ax)
             same = [
@@ -599,12 +674,34 @@ def heatmap(table: pd.DataFrame, kernel: str) -> Figure:
             _bar(figure, ScalarMappable(norm, "mako"), same[-1])
             several = len({v for v, _ in runs}) > 1
             lead = f"{variant}\n" if several else ""
-            axes[row, 0].set_ylabel(f"{lead}n = {width}\npoint i")
+            label = axes[row, 0].get_ylabel()
+            axes[row, 0].set_ylabel(f"{lead}n = {width}\n{label}")
         for ax in axes[:, 1:].flat:
             ax.set_ylabel("")
         for ax in axes[:-1].flat:
             ax.set_xlabel("")
     return figure
+
+
+def _edges(index) -> tuple[float, float, float, float]:
+    """Where a matrix whose rows lie at these places begins and ends, y down."""
+    half = (index[-1] - index[0]) / max(len(index) - 1, 1) / 2 or 0.5
+    low, high = index[0] - half, index[-1] + half
+    return low, high, high, low
+
+
+def _matrix_axes(ax: Axes, axis: str | None, count: int) -> None:
+    """Labels and ticks of a kernel matrix."""
+    if axis is None:
+        ax.set(xlabel="point j", ylabel="point i")
+        _index_ticks(ax, count)
+        return
+    name = {"x": "x", "angle": "γ"}[axis]
+    ax.set(xlabel=f"{name}′", ylabel=name)
+    for line in (ax.xaxis, ax.yaxis):
+        _angle_ticks(line) if axis == "angle" else line.set_major_locator(
+            MaxNLocator(4)
+        )
 
 
 def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figure:
@@ -676,6 +773,381 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
             handles.append(_range_handle())
         _legend(figure, handles)
     return figure
+
+
+# ------------------------------------------------------------------ the moving kinds
+
+
+def functions(table: pd.DataFrame, axis: str, steps: Sequence[int]) -> Figure:
+    """Networks as thin lines: rows are runs, columns are steps."""
+    runs = _runs(table)
+    if not runs:
+        return nothing("all networks of this figure diverged")
+    known = np.array(sorted(set(table["step"].dropna())))
+    shown = sorted({known[np.abs(known - step).argmin()] for step in steps})
+    with style():
+        figure, axes = _grid(
+            len(runs), len(shown), height=2.9, sharex=True, sharey=True
+        )
+        if shown == [0]:  # they know nothing of targets
+            table = table[table["part"] != "data"]
+        for row, (variant, width) in enumerate(runs):
+            part = _where(table, variant=variant, width=width)
+            data = _where(table, variant=variant, part="data")
+            for ax, step in zip(axes[row], shown, strict=True):
+                _many_lines(ax, part[part["step"] == step], data, axis)
+        _same_y(axes, _inside(table))
+        _titles(
+            axes,
+            _run_names(runs),
+            ["" if shown == [0] else f"step {step:,.0f}" for step in shown],
+        )
+        _outer(axes)
+    return figure
+
+
+def functions_frames(table: pd.DataFrame, axis: str) -> Iterator[Figure]:
+    """The same, a panel for each run and a frame for each step."""
+    runs = _runs(table)
+    if not runs:
+        yield nothing("all networks of this figure diverged")
+        return
+    steps = sorted(set(table["step"].dropna()))
+    with style():
+        figure, axes = _grid(1, len(runs), height=3.2, sharex=True, sharey=True)
+        lines, by_step = [], []
+        for ax, (variant, width) in zip(axes.flat, runs, strict=True):
+            part = _where(table, variant=variant, width=width)
+            data = _where(table, variant=variant, part="data")
+            groups = dict(list(part.groupby("step")))
+            by_step.append(groups)
+            lines.append(_many_lines(ax, groups[min(groups)], data, axis))
+        _same_y(axes, _inside(table))
+        _titles(axes, [""], _run_names(runs))
+        _outer(axes)
+        clock = _clock(figure)
+    for step in steps:
+        clock.set_text(_time(step))
+        for collection, groups in zip(lines, by_step, strict=True):
+            collection.set_segments(_segments(groups[_last(groups, step)]))
+        yield figure
+
+
+def _many_lines(ax: Axes, rows: pd.DataFrame, data: pd.DataFrame, axis: str):
+    """All networks of one step and the training points; the collection of lines."""
+    segments = _segments(rows)
+    lines = LineCollection(
+        segments, colors=_by_order(len(segments)), linewidths=0.7, alpha=0.65
+    )
+    ax.add_collection(lines)
+    ax.plot("x", "y", "o", data=data, color=TARGET, mec="white", ms=7, zorder=5)
+    _coordinate_axis(ax, axis)
+    ax.set_ylabel("output f(x)")
+    ax.set_xlim(rows["x"].min(), rows["x"].max())
+    return lines
+
+
+def _segments(rows: pd.DataFrame) -> list[np.ndarray]:
+    """A line (m 2) for each column f1, f2, … that has numbers."""
+    x = rows["x"].to_numpy(float)
+    columns = [name for name in rows if name[0] == "f" and rows[name].notna().any()]
+    return [np.stack([x, rows[name].to_numpy(float)], -1) for name in columns]
+
+
+def _by_order(count: int) -> list[Any]:
+    """Few colours that alternate, so that neighbours are told apart."""
+    colors = [_sequence(6)[k] for k in (0, 3, 5, 1, 4, 2)]
+    return [colors[k % 6] for k in range(count)]
+
+
+def _inside(table: pd.DataFrame) -> tuple[float, float]:
+    """Range of all targets and of 99 % of the functions' values, with some room."""
+    values = table[[name for name in table if name[0] == "f"]].to_numpy(float)
+    low, high = np.nanquantile(values, [0.005, 0.995])
+    y = table["y"].dropna()
+    low, high = min([low, *y]), max([high, *y])
+    return low - 0.06 * (high - low), high + 0.06 * (high - low)
+
+
+def _same_y(axes, limits: tuple[float, float]) -> None:
+    for ax in axes.flat:
+        ax.set_ylim(*limits)
+
+
+def ellipses(table: pd.DataFrame, count: int) -> Figure:
+    """Trajectories of two outputs with ellipses of the kernel, a panel for each run."""
+    runs = _runs(table)
+    if not runs:
+        return nothing("all networks of this figure diverged")
+    colors = _sequence(count)
+    with style():
+        figure, axes = _planes(table, runs)
+        for ax, path in zip(axes, _paths(table, runs), strict=False):
+            _landmarks(ax, path)
+            ax.plot("f1", "f2", data=path, color=INK, lw=1.1, zorder=3)
+            for color, index in zip(colors, _along(path, count), strict=True):
+                ax.add_patch(_ellipse(table, path.iloc[index], color))
+                at = path.loc[[index]]
+                ax.plot("f1", "f2", ".", data=at, color=color, ms=5, zorder=5)
+            _change_text(ax, path.iloc[-1])
+        first, last = (
+            Patch(fc=to_rgba(color, 0.2), ec=color, label=f"kernel at the {name}")
+            for color, name in ((colors[0], "beginning"), (colors[-1], "end"))
+        )
+        _legend(figure, [first, last, *_ellipse_handles()])
+    return figure
+
+
+def ellipses_frames(table: pd.DataFrame) -> Iterator[Figure]:
+    """The same with one ellipse that moves; panels have their own recorded steps."""
+    runs = _runs(table)
+    if not runs:
+        yield nothing("all networks of this figure diverged")
+        return
+    color = _sequence(6)[3]
+    with style():
+        figure, axes = _planes(table, runs)
+        parts = []
+        for ax, path in zip(axes, _paths(table, runs), strict=False):
+            _landmarks(ax, path)
+            ax.add_patch(_ellipse(table, path.iloc[0], GREY, filled=False))
+            (line,) = ax.plot([], [], color=INK, lw=1.1, zorder=3)
+            (point,) = ax.plot([], [], "o", color=color, mec="white", ms=4.5, zorder=5)
+            patch = ax.add_patch(_ellipse(table, path.iloc[0], color))
+            parts.append((path, line, point, patch, _change_text(ax, path.iloc[0])))
+        now = Patch(fc=to_rgba(color, 0.2), ec=color, label="kernel")
+        then = Patch(fc="none", ec=GREY, ls=LIMIT, label="kernel at the beginning")
+        _legend(figure, [now, then, *_ellipse_handles()])
+        clock = _clock(figure)
+    for step in sorted(set(table["step"])):
+        clock.set_text(_time(step))
+        for path, line, point, patch, text in parts:
+            so_far = path[path["step"] <= step]
+            row = so_far.iloc[-1]
+            line.set_data(so_far["f1"], so_far["f2"])
+            point.set_data([row["f1"]], [row["f2"]])
+            patch.set(center=(row["f1"], row["f2"]), **_axes_of(table, row))
+            text.set_text(_changed(row))
+        yield figure
+
+
+def _paths(table: pd.DataFrame, runs) -> list[pd.DataFrame]:
+    return [
+        _where(table, variant=variant, width=width).reset_index(drop=True)
+        for variant, width in runs
+    ]
+
+
+def _planes(table: pd.DataFrame, runs) -> tuple[Figure, list[Axes]]:
+    """Panels of the plane of two outputs, four in a row, on one scale."""
+    columns = min(4, len(runs))
+    rows = -(-len(runs) // columns)
+    low, high = _plane(table)
+    width = {1: 5.2, 2: PAGE}.get(columns, 9.6)
+    shape = (high[1] - low[1]) / (high[0] - low[0])
+    height = (width / columns - 0.3) * shape + 0.5
+    share = {"sharex": True, "sharey": True}
+    figure, axes = _grid(rows, columns, height=height, width=width, **share)
+    for ax, name in zip(axes.flat, _run_names(runs), strict=False):
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        ax.set(xlabel="f(x₁)", ylabel="f(x₂)", title=name)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for ax in axes.flat[len(runs) :]:
+        ax.set_visible(False)
+    _outer(axes)
+    for ax in axes.flat[max(len(runs) - columns, 0) : len(runs)]:
+        ax.set_xlabel("f(x₁)")
+        ax.xaxis.set_tick_params(labelbottom=True)
+    return figure, list(axes.flat)
+
+
+def _plane(table: pd.DataFrame):
+    """Lower left and upper right corner of what is seen: where the targets are."""
+    first = table.iloc[0]
+    ends = np.array([[first["f1"], first["f2"]], [first["y1"], first["y2"]]])
+    room = 0.5 * np.linalg.norm(ends[1] - ends[0])
+    return ends.min(0) - room * np.array([0.85, 0.75]), ends.max(0) + room * 0.6
+
+
+def _landmarks(ax: Axes, path: pd.DataFrame) -> None:
+    """The target, and the way that a constant kernel takes to it."""
+    ax.plot("constant1", "constant2", data=path, color=GREY, lw=1.1, ls=LINEARIZED)
+    end = path.iloc[[0]]
+    ax.plot("y1", "y2", "D", data=end, color=TARGET, mec="white", ms=6, zorder=6)
+
+
+def _ellipse(table: pd.DataFrame, row: pd.Series, color, filled=True) -> Ellipse:
+    shape = _axes_of(table, row)
+    look = {"facecolor": to_rgba(color, 0.2), "edgecolor": color, "lw": 1.1}
+    if not filled:
+        look = {"facecolor": "none", "edgecolor": color, "lw": 1, "linestyle": LIMIT}
+    return Ellipse((row["f1"], row["f2"]), **shape, **look, zorder=2.5)
+
+
+def _axes_of(table: pd.DataFrame, row: pd.Series) -> dict[str, float]:
+    """Axes of {u : uᵀHu = c}: 2√(c/λ_i); of the table's first H the longer is 1.2."""
+    scale = 1.2 * np.sqrt(table["lambda2"].iloc[0])
+    thin, long = scale / np.sqrt([row["lambda1"], row["lambda2"]])
+    return {"width": thin, "height": long, "angle": row["angle"]}
+
+
+def _along(path: pd.DataFrame, count: int) -> list[int]:
+    """Rows at equal distances along the way."""
+    way = np.hypot(path["f1"].diff(), path["f2"].diff()).fillna(0).cumsum()
+    return [
+        int((way - way.iloc[-1] * share).abs().idxmin())
+        for share in np.linspace(0, 1, count)
+    ]
+
+
+def _change_text(ax: Axes, row: pd.Series):
+    place = {"transform": ax.transAxes, "va": "bottom", "fontsize": 8}
+    return ax.text(0.03, 0.03, _changed(row), **place)
+
+
+def _changed(row: pd.Series) -> str:
+    change = row["change"]
+    digits = f"{change:.0f}" if change >= 10 else f"{change:.2g}"
+    return f"‖ΔΘ‖/‖Θ₀‖ = {digits}"
+
+
+def _clock(figure: Figure):
+    """The text that tells the step, above the panels."""
+    return figure.suptitle(_time(0), ha="left", x=0.02, fontsize=10)
+
+
+def _time(step: float) -> str:
+    return f"step {step:,.0f}"
+
+
+def _ellipse_handles() -> list[Line2D]:
+    return [
+        Line2D([], [], color=INK, lw=1.1, label="outputs f(t)"),
+        Line2D(
+            [],
+            [],
+            color=GREY,
+            lw=1.1,
+            ls=LINEARIZED,
+            label="those of a constant kernel",
+        ),
+        Line2D(
+            [],
+            [],
+            ls="",
+            marker="D",
+            color=TARGET,
+            mec="white",
+            ms=6,
+            label="targets y",
+        ),
+    ]
+
+
+def matrices(table: pd.DataFrame) -> Figure:
+    """Rows are runs; columns are the matrix before, after, and its change."""
+    runs = _runs(table)
+    if not runs:
+        return nothing("the network of this figure diverged")
+    names = ("W before training", "W after training", "change")
+    with style():
+        figure, axes = _grid(len(runs), 3, height=2.65, width=PAGE)
+        for row, (name, (variant, width)) in enumerate(
+            zip(_run_names(runs), runs, strict=True)
+        ):
+            run = _where(table, variant=variant, width=width)
+            first, last = run["step"].min(), run["step"].max()
+            before, after = (_entries(run[run["step"] == s]) for s in (first, last))
+            for ax, title, matrix in zip(
+                axes[row], names, (before, after, after - before), strict=True
+            ):
+                image = _show_matrix(ax, matrix)
+                ax.set_title(title if row == 0 else "")
+            change = run.loc[run["step"] == last, "change"].iloc[0]
+            axes[row, 2].set_xlabel(f"‖ΔW‖/‖W₀‖ = {change:.2g}")
+            axes[row, 0].set_ylabel(name)
+        _matrix_bar(figure, image, axes)
+    return figure
+
+
+def matrices_frames(table: pd.DataFrame) -> Iterator[Figure]:
+    """Columns are runs: the matrix above what has changed of it, on one scale."""
+    runs = _runs(table)
+    if not runs:
+        yield nothing("the network of this figure diverged")
+        return
+    with style():
+        figure, axes = _grid(2, len(runs), height=2.45, width=PAGE)
+        parts = []
+        for column, (name, (variant, width)) in enumerate(
+            zip(_run_names(runs), runs, strict=True)
+        ):
+            run = _where(table, variant=variant, width=width)
+            states = {
+                step: (_entries(rows), rows["change"].iloc[0])
+                for step, rows in run.groupby("step")
+            }
+            start = states[min(states)][0]
+            upper, lower = axes[:, column]
+            images = _show_matrix(upper, start), _show_matrix(lower, start * 0)
+            upper.set_title(name)
+            text = lower.set_xlabel("‖ΔW‖/‖W₀‖ = 0.000")
+            parts.append((states, start, images, text))
+        axes[0, 0].set_ylabel("W(t)")
+        axes[1, 0].set_ylabel("W(t) − W(0)")
+        _matrix_bar(figure, images[0], axes)
+        clock = _clock(figure)
+    for step in sorted(set(table["step"])):
+        clock.set_text(_time(step))
+        for states, start, (upper, lower), text in parts:
+            matrix, change = states[_last(states, step)]
+            upper.set_data(matrix)
+            lower.set_data(matrix - start)
+            text.set_text(f"‖ΔW‖/‖W₀‖ = {change:.3f}")
+        yield figure
+
+
+def _entries(rows: pd.DataFrame) -> np.ndarray:
+    """The matrix whose rows and columns w1, w2, … these are."""
+    columns = [name for name in rows if name[0] == "w" and name != "width"]
+    return rows[columns].dropna(axis=1).to_numpy(float)
+
+
+def _show_matrix(ax: Axes, matrix: np.ndarray):
+    ax.grid(False)
+    ax.set(xticks=[], yticks=[])
+    return ax.imshow(matrix, cmap="vlag", vmin=-2, vmax=2, interpolation="nearest")
+
+
+def _matrix_bar(figure: Figure, image, axes) -> None:
+    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=24, pad=0.02)
+    bar.set_label("entry / root mean square of W(0)")
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=7)
+
+
+def _runs(table: pd.DataFrame) -> list[tuple[str, int]]:
+    """(variant, width) of all runs, in the order of the table."""
+    rows = table[table["width"] > 0]
+    return list(dict.fromkeys(zip(rows["variant"], rows["width"], strict=True)))
+
+
+def _run_names(runs: Sequence[tuple[str, int]]) -> list[str]:
+    """What tells runs apart: variants, widths, or both."""
+    variants, widths = ({run[k] for run in runs} for k in (0, 1))
+    return [
+        ", ".join(
+            [variant] * (len(variants) > 1)
+            + [f"n = {width}"] * (len(widths) > 1 or len(variants) == 1)
+        )
+        for variant, width in runs
+    ]
+
+
+def _last(steps, step: float) -> float:
+    """The last of these steps that is not after `step`."""
+    return max(s for s in steps if s <= step)
 
 
 def nothing(reason: str) -> Figure:
@@ -895,12 +1367,16 @@ def _coordinate_axis(ax: Axes, axis: str) -> None:
         ax.set_xlabel("input x")
         return
     ax.set_xlim(-np.pi, np.pi)
-    ax.xaxis.set_major_locator(MultipleLocator(np.pi / 2))
+    _angle_ticks(ax.xaxis)
+    ax.set_xlabel("angle γ")
+
+
+def _angle_ticks(axis) -> None:
+    axis.set_major_locator(MultipleLocator(np.pi / 2))
     names = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
-    ax.xaxis.set_major_formatter(
+    axis.set_major_formatter(
         FuncFormatter(lambda v, _: names.get(round(v / (np.pi / 2)), ""))
     )
-    ax.set_xlabel("angle γ")
 
 
 def _lines(ax: Axes, curves: pd.DataFrame, color, alpha: float, ls="-") -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
+LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 
 TITLE = "The neural tangent kernel, regenerated"
 ABOUT = (
@@ -78,6 +79,7 @@ class FigurePage:
     after: str = ""
     svg: bytes = b""
     png: bytes = b""
+    gif: bytes = b""  # an animation; the png is then its still
     files: Mapping[str, str] = field(default_factory=dict)  # ending → relative address
 
 
@@ -338,16 +340,30 @@ def _figure(study: StudyPage, figure: FigurePage) -> str:
 
 
 def _picture(figure: FigurePage) -> str:
-    """The svg, or the png where that is smaller to send, as a data URI."""
+    """The svg, or the png where that is smaller to send; or the animation with a still.
+
+    The still is what is printed, and shown to those who want no motion.
+    """
     if figure.svg and (len(figure.svg) < LARGEST_SVG or not figure.png):
-        kind, data = "image/svg+xml", figure.svg
-    elif figure.png:
-        kind, data = "image/png", figure.png
-    else:
+        return _image(figure, "svg+xml", figure.svg)
+    if not figure.png:
         return f"<p class=warning>No picture of {_text(figure.name)} was made.</p>"
+    if not figure.gif:
+        return _image(figure, "png", figure.png)
+    if len(figure.gif) > LARGEST_GIF:
+        size = f"animation, {len(figure.gif) / 1e6:.1f} MB"
+        link = _link(figure.files.get("gif", f"{figure.name}.gif"), size)
+        return f"{_image(figure, 'png', figure.png)}<p class=run>{link}</p>"
+    moving = _image(figure, "gif", figure.gif, "moving")
+    return moving + _image(figure, "png", figure.png, "still")
+
+
+def _image(figure: FigurePage, kind: str, data: bytes, role: str = "") -> str:
+    """A picture as a data URI."""
     encoded = base64.b64encode(data).decode("ascii")
     alt = _text(f"{figure.title}: {figure.caption}")
-    return f'<img alt="{alt}" src="data:{kind};base64,{encoded}">'
+    role = f" class={role}" if role else ""
+    return f'<img{role} alt="{alt}" src="data:image/{kind};base64,{encoded}">'
 
 
 def _conventions() -> str:
@@ -488,6 +504,7 @@ tr:target { outline: 2px solid var(--link); outline-offset: -2px; }
 figure { margin: 2rem 0 2.75rem; } figure h3 { margin-bottom: .6rem; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff;
   padding: .6rem; border: 1px solid var(--line); border-radius: 4px; }
+figure img.still { display: none; }
 figcaption { margin-top: .6rem; max-width: 46rem; font-size: .93rem; }
 .files { white-space: nowrap; } .files a { margin-left: .35rem; font-size: .85rem; }
 details { margin: .4rem 0; } summary { cursor: pointer; color: var(--link); }
@@ -495,6 +512,10 @@ td details { font-size: .85rem; } td details p { margin: .2rem 0; }
 pre { overflow-x: auto; padding: 1rem; background: var(--panel); font-size: .82rem;
   line-height: 1.45; border-radius: 4px; }
 dt { font-weight: 600; margin-top: .8rem; } dd { margin-left: 0; }
+@media print, (prefers-reduced-motion: reduce) {
+  figure img.moving { display: none; } figure img.still { display: block; }
+  html { scroll-behavior: auto; }
+}
 @media print {
   :root { --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --panel: #f4f4f4;
     --link: #000; --good: #00694e; --bad: #a3380a; --open: #6b4f9e; }

@@ -363,6 +363,8 @@ def figure(job: Job) -> None:
     try:
         table = drawn.table(table_of.data, Arrays(job.study, products))
         picture = drawn.draw(table)
+        moving = getattr(drawn, "animated", False)
+        frames = drawn.frames(table) if moving else None
     except ValueError as error:
         rows = table_of.data
         if not rows.loc[rows["metric"] == "diverged", "value"].any():
@@ -371,12 +373,13 @@ def figure(job: Job) -> None:
         log.warning("figure %s: %s", job.figure, error)
         table = pd.DataFrame({"note": [str(error)]})
         picture = plotting.nothing(str(error))
+        frames = [picture]
     for output in job.outputs:
         if output.endswith(".csv"):
             body = table.to_csv(index=False, lineterminator="\n").encode()
             io.write(output, lambda file, body=body: file.write(body))
     pictures = [o for o in job.outputs if not o.endswith(".csv")]
-    plotting.save(picture, pictures)
+    plotting.save(picture, pictures, frames)
 
 
 def momentum(e: Experiment) -> float:
@@ -451,6 +454,7 @@ def _study_page(study, products, files, folder, runs):
                 after=figure_.after,
                 svg=found["svg"].read_bytes() if "svg" in found else b"",
                 png=found["png"].read_bytes() if "png" in found else b"",
+                gif=found["gif"].read_bytes() if "gif" in found else b"",
                 files={e: os.path.relpath(p, folder) for e, p in found.items()},
             )
         )

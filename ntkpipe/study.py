@@ -92,6 +92,12 @@ class Experiment:
         if self.linearize != "none" and self.training.optimizer == "adam":
             raise ValueError("linearize: adam has no closed form; say linearize: none")
         model = self.model
+        kept = self.training.keep_matrix
+        if kept is not None and kept.layer > model.depth + 1:
+            raise ValueError(
+                f"training.keep_matrix: no layer {kept.layer}: there are "
+                f"{model.depth + 1}, hidden ones and the last"
+            )
         if self.limit != "none":
             if model.parameterization != "ntk" or model.init != "normal":
                 raise ValueError(

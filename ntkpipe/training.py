@@ -20,12 +20,34 @@ from pydantic import Field
 
 from ntkpipe import curvature, empirical
 from ntkpipe.datasets import Data
-from ntkpipe.models import MLP, dense
+from ntkpipe.models import MLP
 from ntkpipe.section import section
 
-# Up to so many weights a network, seeds are trained side by side (vmap): the batched
-# products of wider networks are slower than one network after the other.
+# Up to so many weights a network, the seeds of a width are one array: a call at each
+# record for all of them. Measured, two hidden layers, 20 points, float64, one core, µs
+# for a step of one network, seeds by vmap / lax.map / a Python loop: width 64 24/23/24,
+# 128 109/74/75, 256 406/296/272, 300 581/520/437, 512 1979/1890/1803; on two cores,
+# busy, width 10 5/10/12, 32 15/20/24, 1024 14,670/6,376/6,019. The loop has 0.5 ms for
+# every record of every seed besides. Hence vmap up to STEPPED_TOGETHER weights, then
+# lax.map, and the loop where memory is the limit.
+STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
+# The compiler's optimisation level. Of a short job compilation is most: at level 1 it
+# takes 10 to 30 % less time than at the default, and the loop is as fast (40 networks
+# of width 10, 128 and 300, tanh and relu, float64: 0.96 to 1.04 times the time). What
+# runs once goes at level 0, half the time again, unless it draws so many weights.
+LEVEL = 1
+FEW_WEIGHTS = 2_000_000
+
+
+@section
+class KeepMatrix:
+    """The corner of a weight matrix that is kept at each recorded step."""
+
+    layer: Annotated[int, Field(ge=1)] = 2
+    """Which matrix: 1 reads the input, 2 the first hidden layer, …"""
+    size: Annotated[int, Field(ge=1, le=100)] = 50
+    """How many of its rows and columns."""
 
 
 @section
@@ -52,6 +74,8 @@ class Training:
     """All k × k outputs of the kernel, or its trace over them divided by k."""
     test_kernel: bool = False
     """Keep the kernel among the test points too, before and after training."""
+    keep_matrix: KeepMatrix | None = None
+    """Keep the corner of a weight matrix of the first network at recorded steps."""
     curvature: bool = False
     """Measure ‖∇f‖ and ‖∇²f‖ of the first output at the first training point."""
 
@@ -73,12 +97,32 @@ class Training:
 
     def transformation(self):
         """The optimiser as an optax gradient transformation."""
-        import optax  # 0.3 s, which only this stage has to pay
-
         if self.optimizer == "adam":
+            import optax  # 0.3 s, as long as many a training
+
             return optax.adam(self.learning_rate)
         momentum = self.momentum if self.optimizer == "momentum" else None
-        return optax.sgd(self.learning_rate, momentum)
+        return _Descent(self.learning_rate, momentum)
+
+
+class _Descent(NamedTuple):
+    """optax.sgd: v ← βv + g, w ← w − ηv; without momentum v is g."""
+
+    learning_rate: float
+    momentum: float | None
+
+    def init(self, params):
+        return () if self.momentum is None else jax.tree.map(jnp.zeros_like, params)
+
+    def update(self, gradient, velocity, params):
+        del params
+        if self.momentum is None:
+            return self._scaled(gradient), ()
+        velocity = jax.tree.map(lambda g, v: g + self.momentum * v, gradient, velocity)
+        return self._scaled(velocity), velocity
+
+    def _scaled(self, direction):
+        return jax.tree.map(lambda v: -self.learning_rate * v, direction)
 
 
 class Trajectory(NamedTuple):
@@ -98,6 +142,7 @@ class Trajectory(NamedTuple):
     nngp: np.ndarray  # (s p n n)
     gradient_norm: np.ndarray  # (s c) ‖∇h‖ at snapshots; c = 0 if not measured
     hessian_norm: np.ndarray  # (s c) ‖∇²h‖
+    matrix: np.ndarray  # (t i j) a corner of the first network's, or (t 0 0)
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
     stop_step: np.ndarray  # (s,) steps done
     converged: np.ndarray  # (s,) the loss to stop at was reached
@@ -110,6 +155,16 @@ class _State(NamedTuple):
     optimizer: tuple
     steps_done: jax.Array
     stopped: jax.Array
+
+
+class _Start(NamedTuple):
+    """What a network is before the first step."""
+
+    params: tuple
+    f0: jax.Array  # (n+m k) h₀ at training and test points, or (1 1) zero
+    features: list  # (n p) activations of each hidden layer
+    weight_norm: jax.Array  # (l,)
+    ntk_test_train: jax.Array  # (m k n k)
 
 
 Progress = Callable[[str, int, int], None]
@@ -139,46 +194,45 @@ def train(
         dtype: float32 or float64, of weights and outputs.
         progress: called with (what, steps done, steps in all).
     """
-    x, y, x_test, _ = (jnp.asarray(a, dtype) for a in data)
+    # arguments and no constants of what is compiled, which is then the same program for
+    # other data and keys
+    x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
+    points = _Points(x, y, x_test)
     key = jax.random.fold_in(key, width)
-
-    def init(replicate):
-        key_r = jax.random.fold_in(key, replicate)
-        return model.init_params(key_r, width, x.shape[1], y.shape[1], dtype)
-
-    size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(init, 0)))
+    run = _Run(model, training, width)
+    shapes = jax.eval_shape(run.init, points, key, 0)
+    size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     together = size <= SIDE_BY_SIDE
-    run = _Run(model, training, x, y, x_test).compiled(together)
-    init_all = jax.jit(jax.vmap(init) if together else init)
+    compiled = run.compiled(points, key, seeds if together else 0, size)
     records = []
     for batch in [range(seeds)] if together else [[r] for r in range(seeds)]:
-        params = init_all(jnp.asarray(batch) if together else batch[0])
         label = f"width {width}, seed {batch[0]}" + f"–{batch[-1]}" * together
-        record = _train_batch(run, params, training, partial(progress, label))
+        replicates = np.array(batch) if together else batch[0]
+        record = _train_batch(compiled, replicates, training, partial(progress, label))
         records.append(record if together else {k: v[None] for k, v in record.items()})
     whole = {name: np.concatenate([r[name] for r in records]) for name in records[0]}
+    whole["matrix"] = whole["matrix"][0]
     return Trajectory(
         step=training.recorded(),
         snapshot=training.recorded()[training.snapshot_indices()],
-        layer=np.array(_layer_names(jax.eval_shape(init, 0))),
+        layer=np.array(_layer_names(shapes)),
         seed=np.arange(seeds),
         **whole,
     )
 
 
-def _train_batch(run, params, training, progress) -> dict[str, np.ndarray]:
+def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     """Advance one network, or many side by side, from record to record."""
-    first = run.first(params)
-    start = jax.tree.map(jnp.copy, params)  # `advance` takes the buffers of `params`
-    state = run.start(params)
+    state, start = run.begin(replicates)
     steps = training.recorded()
     snapshots = set(training.snapshot_indices().tolist())
-    observed, kernels = [], []
-    test_kernels = [_numpy(run.test_kernel(params))] if training.test_kernel else []
+    observed, kernels, test_kernels = [], [], []
+    if training.test_kernel:
+        test_kernels.append(_numpy(run.test_kernel(state.params)))
     for index, step in enumerate(steps):
         if index:
-            state = run.advance(state, first["f0"], int(step - steps[index - 1]))
-        observed.append(_numpy(run.observe(state, start, first["f0"])))
+            state = run.advance(state, start.f0, int(step - steps[index - 1]))
+        observed.append(_numpy(run.observe(state.params, start)))
         if index in snapshots:
             kernels.append(_numpy(run.snapshot(state.params, start)))
         progress(int(step), int(steps[-1]))
@@ -197,8 +251,8 @@ def _train_batch(run, params, training, progress) -> dict[str, np.ndarray]:
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
     return record | {
-        "weight_norm": np.asarray(first["weight_norm"]),
-        "ntk_test_train": np.expand_dims(np.asarray(first["ntk_test_train"]), axis),
+        "weight_norm": np.asarray(start.weight_norm),
+        "ntk_test_train": np.expand_dims(np.asarray(start.ntk_test_train), axis),
         "ntk_test": ntk_test,
         "stop_step": done,
         "converged": ~diverged & (final_loss < (training.stop_at_loss or -np.inf)),
@@ -206,9 +260,17 @@ def _train_batch(run, params, training, progress) -> dict[str, np.ndarray]:
     }
 
 
+class _Points(NamedTuple):
+    x: jax.Array
+    y: jax.Array
+    x_test: jax.Array
+
+    def all(self) -> jax.Array:
+        return jnp.concatenate([self.x, self.x_test])
+
+
 class _Compiled(NamedTuple):
-    start: Callable
-    first: Callable
+    begin: Callable
     advance: Callable
     observe: Callable
     snapshot: Callable
@@ -216,70 +278,98 @@ class _Compiled(NamedTuple):
 
 
 class _Run:
-    """The functions of one network that `train` compiles."""
+    """The functions of one network that `train` compiles: few, as each takes time."""
 
-    def __init__(self, model: MLP, training: Training, x, y, x_test):
-        self.model, self.training = model, training
-        self.x, self.y, self.x_test = x, y, x_test
+    def __init__(self, model: MLP, training: Training, width: int):
+        self.model, self.training, self.width = model, training, width
         self.optimizer = training.transformation()
 
-    def compiled(self, side_by_side: bool) -> "_Compiled":
-        """The functions compiled, for one network or for many at once."""
+    def compiled(self, points: _Points, key, seeds: int, size: int) -> _Compiled:
+        """The functions compiled, for `seeds` networks of `size` weights, or for one.
 
-        def over(f, in_axes=0):
-            return jax.vmap(f, in_axes) if side_by_side else f
+        For one, without an axis of seeds, `seeds` is 0.
+        """
+        on_cpu = jax.default_backend() == "cpu"
 
+        def jit(f, *axes, donate=(), level=LEVEL):
+            return jax.jit(
+                jax.vmap(f, axes) if seeds and axes else f,
+                donate_argnums=donate,
+                compiler_options=(
+                    {"xla_backend_optimization_level": level} if on_cpu else None
+                ),
+            )
+
+        def one_by_one(points, states, f0, steps):
+            step = partial(self.advance, points, steps=steps)
+            return jax.lax.map(lambda network: step(*network), (states, f0))
+
+        few = size * max(seeds, 1) <= FEW_WEIGHTS
+        begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
+        if on_cpu and seeds and size > STEPPED_TOGETHER:
+            advance = jit(one_by_one, donate=1)
+        else:
+            advance = jit(self.advance, None, 0, 0, None, donate=1)
         return _Compiled(
-            start=jax.jit(over(self.start)),
-            first=jax.jit(over(self.first)),
-            advance=jax.jit(over(self.advance, (0, 0, None)), donate_argnums=0),
-            observe=jax.jit(over(self.observe)),
-            snapshot=jax.jit(over(self.snapshot)),
-            test_kernel=jax.jit(over(self.test_kernel)),
+            begin=partial(begin, points, key),
+            advance=partial(advance, points),
+            observe=partial(jit(self.observe, None, 0, 0), points),
+            snapshot=partial(jit(self.snapshot, None, 0, 0), points),
+            test_kernel=partial(jit(self.test_kernel, None, 0), points),
         )
 
-    def start(self, params) -> _State:
-        zero = jnp.zeros((), jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
-        return _State(params, self.optimizer.init(params), zero, jnp.array(False))
+    def init(self, points: _Points, key, replicate):
+        """Raw parameters of replicate r."""
+        key = jax.random.fold_in(key, replicate)
+        d, k = points.x.shape[1], points.y.shape[1]
+        return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
-    def first(self, params) -> dict:
-        """What is known before the first step."""
-        apply, subtract = self.model.apply, self.model.zero_output == "subtract"
-        zero = jnp.zeros((), self.x.dtype)
-        return {
-            "f0": (
-                apply(params, self.x) if subtract else zero,
-                apply(params, self.x_test) if subtract else zero,
-            ),
-            "weight_norm": _layer_norms(params),
-            "ntk_test_train": empirical.ntk(
-                apply, params, self.x_test, self.x, outputs=self.training.kernel
-            ),
-        }
+    def begin(self, points: _Points, key, replicate) -> tuple[_State, _Start]:
+        """A network and what is known of it before the first step."""
+        params = self.init(points, key, replicate)
+        zero = jnp.zeros((), jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
+        state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
+        y, sites = empirical.signals(self.model.apply, params, points.all())
+        subtract, n = self.model.zero_output == "subtract", len(points.x)
+        train, test = (
+            {
+                name: s._replace(h=s.h[rows], delta=s.delta[rows])
+                for name, s in sites.items()
+            }
+            for rows in (slice(n), slice(n, None))
+        )
+        return state, _Start(
+            params=params,
+            f0=y if subtract else jnp.zeros((1, 1), y.dtype),
+            features=_features(train),
+            weight_norm=_layer_norms(params),
+            ntk_test_train=empirical.block(test, train, self.training.kernel),
+        )
 
     def outputs(self, params, x, f0):
         return self.model.alpha * (self.model.apply(params, x) - f0)
 
-    def loss(self, params, f0):
-        residual = self.outputs(params, self.x, f0) - self.y
-        return jnp.sum(residual**2) / (2 * len(self.x) * self.model.alpha**2)
-
-    def advance(self, state: _State, f0, steps) -> _State:
+    def advance(self, points: _Points, state: _State, f0, steps) -> _State:
         """Do `steps` steps of training, or fewer where the loss is small enough."""
+        x, y, _ = points
         target = self.training.stop_at_loss
         # in units of y: the α² of the loss is undone
         target = None if target is None else target / self.model.alpha**2
         rates = self.model.learning_rates(state.params)
 
+        def loss_of(params):
+            residual = self.outputs(params, x, f0[: len(x)]) - y
+            return jnp.sum(residual**2) / (2 * len(x) * self.model.alpha**2)
+
         def step(state: _State) -> _State:
-            loss, gradient = jax.value_and_grad(self.loss)(state.params, f0[0])
+            loss, gradient = jax.value_and_grad(loss_of)(state.params)
             stop = jnp.array(False)
             if target is not None:
                 stop = (loss < target) | ~jnp.isfinite(loss)
             updates, optimizer = self.optimizer.update(
                 gradient, state.optimizer, state.params
             )
-            go = jnp.where(stop, 0.0, 1.0).astype(self.x.dtype)
+            go = jnp.where(stop, 0.0, 1.0).astype(x.dtype)
             params = jax.tree.map(
                 lambda w, u, rate: w + (go * rate) * u, state.params, updates, rates
             )
@@ -298,26 +388,34 @@ class _Run:
 
         return jax.lax.while_loop(running, body, (0, state))[1]
 
-    def observe(self, state: _State, start, f0) -> dict:
+    def observe(self, points: _Points, params, start: _Start) -> dict:
         """Outputs, loss and weight change, at each recorded step."""
-        f_train = self.outputs(state.params, self.x, f0[0])
-        change = jax.tree.map(jnp.subtract, state.params, start)
+        n = len(points.x)
+        f = self.outputs(params, points.all(), start.f0)
         return {
-            "loss": jnp.sum((f_train - self.y) ** 2) / (2 * len(self.x)),
-            "f_train": f_train,
-            "f_test": self.outputs(state.params, self.x_test, f0[1]),
-            "weight_change": _layer_norms(change),
+            "loss": jnp.sum((f[:n] - points.y) ** 2) / (2 * n),
+            "f_train": f[:n],
+            "f_test": f[n:],
+            "weight_change": _layer_norms(
+                jax.tree.map(jnp.subtract, params, start.params)
+            ),
+            "matrix": self.corner(params),
         }
 
-    def snapshot(self, params, start) -> dict:
+    def corner(self, params) -> jax.Array:
+        """Top left of the matrix that is kept, of a paired network's first copy."""
+        kept = self.training.keep_matrix
+        if kept is None:
+            return jnp.zeros((0, 0))
+        return params[0][kept.layer - 1]["w"][: kept.size, : kept.size]
+
+    def snapshot(self, points: _Points, params, start: _Start) -> dict:
         """Kernels and features, at each snapshot."""
-        _, sites = empirical.signals(self.model.apply, params, self.x)
+        _, sites = empirical.signals(self.model.apply, params, points.x)
         gradient_norm = hessian_norm = jnp.zeros(0)
         if self.training.curvature:
-            found = curvature.of_model(self.model, params, self.x[:1])
+            found = curvature.of_model(self.model, params, points.x[:1])
             gradient_norm, hessian_norm = found.gradient_norm[0], found.hessian_norm[0]
-        before = _features(self.model.apply, start, self.x)
-        after = _features(self.model.apply, params, self.x)
         return {
             "ntk": empirical.block(sites, sites, self.training.kernel),
             "nngp": empirical.last_layer(sites),
@@ -326,26 +424,19 @@ class _Run:
             "feature_change": jnp.stack(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)
-                    for a, b in zip(before, after, strict=True)
+                    for a, b in zip(start.features, _features(sites), strict=True)
                 ]
             ),
         }
 
-    def test_kernel(self, params) -> jax.Array:
+    def test_kernel(self, points: _Points, params) -> jax.Array:
         """Θ among the test points, traced, (m 1 m 1)."""
-        return empirical.ntk(self.model.apply, params, self.x_test, outputs="trace")
+        return empirical.ntk(self.model.apply, params, points.x_test, outputs="trace")
 
 
-def _features(apply, params, x) -> list[jax.Array]:
+def _features(sites) -> list[jax.Array]:
     """Activations of the hidden layers: what all dense layers but the first read."""
-    inputs = []
-
-    def listen(name, h, layer, scale):
-        inputs.append(h)
-        return dense(name, h, layer, scale)
-
-    apply(params, x, listen)
-    return [h for h in inputs if h is not x]
+    return [s.h for name, s in sites.items() if not name.startswith("1.")]
 
 
 def _layer_names(params) -> list[str]:

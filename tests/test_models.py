@@ -111,8 +111,9 @@ def test_zero_output_starts_at_zero(zero_output):
         KEY,
         2,
     )
-    assert np.abs(run.f_train[:, 0]).max() == 0
-    assert np.abs(run.f_test[:, 0]).max() == 0
+    # to rounding: h and h₀ are compiled apart
+    assert np.abs(run.f_train[:, 0]).max() < 1e-14
+    assert np.abs(run.f_test[:, 0]).max() < 1e-14
     assert np.abs(run.f_train[:, -1]).max() > 1e-3
 
 

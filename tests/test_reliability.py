@@ -23,7 +23,7 @@ from fuzz import kills, studies
 from test_workflow import ROOT, environment, snakemake
 
 from ntkpipe import __main__ as command_line
-from ntkpipe import io, stages, study
+from ntkpipe import io, provenance, stages, study
 
 MICRO = {
     "title": "Micro",
@@ -298,6 +298,28 @@ def test_too_many_trainings_are_refused():
         micro(widths=widths)
 
 
+PLAN = """\
+import json, pathlib, sys
+from snakemake.api import SnakemakeApi
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import OutputSettings, ResourceSettings
+with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    flow = api.workflow(
+        resource_settings=ResourceSettings(cores=2),
+        snakefile=pathlib.Path(sys.argv[1]),
+        workdir=pathlib.Path.cwd(),
+    )
+    flow.dag().execute_workflow(executor="dryrun")
+    print(json.dumps({
+        job.wildcards.variant: {
+            "threads": job.threads,
+            **{n: job.resources.get(n) for n in ("gpu", "mem_mb", "runtime")},
+        }
+        for job in flow._workflow.dag.jobs if job.rule.name == "train"
+    }))
+"""
+
+
 @pytest.mark.workflow
 def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
     folder = tmp_path / "tiny"
@@ -324,15 +346,16 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
     raw["figures"] = []
     (folder / "config" / "studies" / "tiny.yaml").write_text(json.dumps(raw))
     begin = time.monotonic()
-    said = snakemake(folder, "--dry-run", "--printshellcmds", "--quiet", "host")
+    done = subprocess.run(
+        [sys.executable, "-c", PLAN, ROOT / "Snakefile"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert time.monotonic() - begin < 60
-    asked = {}
-    for block in said.split("\n\n"):
-        job = re.search(r"training (\w+) at width", block)
-        if job:
-            resources = dict(re.findall(r"(mem_mb|runtime|gpu)=(\d+)", block))
-            asked[job[1]] = {k: int(v) for k, v in resources.items()}
-            asked[job[1]]["threads"] = int(re.search(r"--threads (\d+)", block)[1])
+    asked = json.loads(done.stdout.splitlines()[-1])
     toy, wide, absurd = asked["toy"], asked["wide"], asked["absurd"]
     # a toy has one core and no GPU; a wide network has what --cores allows, not more
     assert (toy["threads"], toy["gpu"]) == (1, 0)
@@ -355,7 +378,7 @@ def test_diverged_networks_are_told_and_stop_nobody(tmp_path):
             },
             "tame": {},
         },
-        linearize="steps",
+        widths=[8],
         claims=[
             MICRO["claims"][0] | {"id": variant, "variant": variant}
             for variant in ("wild", "tame")
@@ -407,7 +430,8 @@ def test_dead_networks_are_told(tmp_path):
 
 
 def test_duplicate_points_make_a_singular_kernel_that_is_told(tmp_path, caplog):
-    one = micro(dataset={"x": [[1.0, 0.5], [1.0, 0.5], [0.2, -1.0]]})
+    points = [[1.0, 0.5], [1.0, 0.5], [0.2, -1.0]]
+    one = micro(dataset={"x": points}, widths=[4])
     made = run(one, tmp_path)
     assert "training points 0 and 1 are equal: H is singular" in caplog.text
     assert (values(made, "singular")["value"] == 1).all()
@@ -450,6 +474,21 @@ def test_no_products_have_a_nan_where_none_is_told(whole):
     assert (values(made, "dead")["value"] == 0).all()
     assert (values(made, "singular")["value"] == 0).all()
     assert (values(made, "unresolved")["value"] == 0).all()
+
+
+def test_the_page_says_what_made_it(whole, tmp_path):
+    one, made = whole
+    text = page(one, made, tmp_path)
+    versions = provenance.versions()
+    assert f"{versions['jax']}" in text and f"{versions['python']}" in text
+    assert "cpu" in text and "seeds" in text
+
+
+def test_the_same_commands_give_the_same_bytes(whole, tmp_path):
+    one, made = whole
+    again = run(one, tmp_path)
+    for key, path in made.items():
+        assert Path(path).read_bytes() == Path(again[key]).read_bytes(), key
 
 
 # ------------------------------------------------- cores and GPUs

@@ -185,6 +185,24 @@ def all_limits(wildcards):
     ]
 
 
+def all_products(wildcards):
+    """The arrays of all jobs of all studies."""
+    paths = {}  # a set that keeps its order
+    for study in STUDIES.values():
+        for variant, width in study.jobs():
+            experiment = study.variants[variant]
+            parts = [("dataset", None), ("network", width)]
+            if experiment.linearize != "none":
+                parts.append(("linearized", width))
+            if experiment.limit != "none":
+                parts.append(("limit", None))
+            for name, part in parts:
+                paths[
+                    product(f"{name}.npz", variant, part).format(study=study.name)
+                ] = 1
+    return list(paths)
+
+
 def products_shown(wildcards):
     """Just the products that a figure reads."""
     study, figure = study_of(wildcards), figure_of(wildcards)

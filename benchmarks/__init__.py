@@ -1,0 +1,1 @@
+"""Speed and memory of ntkpipe, measured against what else there is."""

@@ -1,0 +1,55 @@
+"""Measure every row of the table: `python -m benchmarks` from the repository's root."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import jax
+
+from benchmarks import results, scaling
+from benchmarks.rivals import Rivals
+from benchmarks.rows import ROWS
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    top = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    top.add_argument("--rows", help="only rows whose name begins so, with commas")
+    top.add_argument("--toy", action="store_true", help="tiny sizes, to see it run")
+    top.add_argument("--rounds", type=int, help="rounds of each row, at most")
+    top.add_argument("--no-rivals", action="store_true", help="install nothing")
+    top.add_argument("--environments", help="keep the rivals here (default: thrown)")
+    top.add_argument("--output", type=Path, default=results.FOLDER)
+    top.add_argument("--scaling", action="store_true", help="the figure, no rows")
+    top.add_argument("--large", type=int, metavar="N", help="compare at N, no rows")
+    top.add_argument("--table", action="store_true", help="README from the csv alone")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print rows as they are measured, then write the files."""
+    options = parser().parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    options.output.mkdir(parents=True, exist_ok=True)
+    everything = not (options.scaling or options.large or options.table)
+    if everything:
+        with Rivals(options.environments, not options.no_rivals) as rivals:
+            wanted = tuple((options.rows or "").split(","))
+            for row in ROWS:
+                if row.name.startswith(wanted):
+                    found = results.measure(row, rivals, options.toy, options.rounds)
+                    print(results.line(found), flush=True)
+                    results.keep(found, options.output)
+    if options.scaling or (everything and not options.rows):
+        scaling.measure(options.output, options.toy)
+        scaling.draw(options.output)
+    if options.large or (everything and not options.rows):
+        scaling.large(options.output, 600 if options.toy else options.large or 12_288)
+    if options.output == results.FOLDER:
+        results.write_readme()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Time of Θ against points, width and outputs, with the cost model; and large N."""
+
+import math
+import os
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from benchmarks.rows import clock, gemm_rate, network
+from ntkpipe import empirical, panels
+
+AXES = {
+    "points N": [128, 256, 512, 1024, 2048, 4096],
+    "width n": [64, 128, 256, 512, 1024, 2048, 4096],
+    "outputs k": [1, 2, 4, 8, 16],
+}
+FIXED = {
+    "points N": {"width": 1024, "k": 1},
+    "width n": {"points": 1024, "k": 1},
+    "outputs k": {"points": 256, "width": 1024},
+}
+NAMES = {"points N": "points", "width n": "width", "outputs k": "k"}
+LARGEST = 60_000
+
+
+def measure(folder: Path, toy: bool) -> None:
+    """scaling.csv: best of three, float32, and the time that FLOPs alone would take."""
+    records = []
+    reference = gemm_rate()
+    for axis, values in AXES.items():
+        for value in values[:2] if toy else values:
+            sizes = FIXED[axis] | {NAMES[axis]: value}
+            if toy:
+                sizes = {"points": 16, "width": 16, "k": 1, NAMES[axis]: value // 8 + 1}
+            model, params, x = network(**sizes)
+            run = clock(lambda m=model, p=params, x=x: empirical.ntk(m.apply, p, x))
+            pairs = [(run(), reference()) for _ in range(3)]
+            seconds, flop_seconds = (min(side) for side in zip(*pairs, strict=True))
+            flop = empirical.plan(model.apply, params, x).flop
+            records.append(
+                {
+                    "axis": axis,
+                    **{name: sizes[name] for name in ("points", "width", "k")},
+                    "seconds": seconds,
+                    "flop": flop,
+                    "model_seconds": flop * flop_seconds,
+                    "load": os.getloadavg()[0],
+                }
+            )
+    pd.DataFrame(records).to_csv(
+        folder / "scaling.csv", index=False, float_format="%.4g"
+    )
+
+
+def draw(folder: Path) -> None:
+    """scaling.svg and scaling.png from scaling.csv."""
+    found = pd.read_csv(folder / "scaling.csv")
+    figure, plots = plt.subplots(
+        1, 3, figsize=(9, 3.2), sharey=True, layout="constrained"
+    )
+    for plot, (axis, name) in zip(plots, NAMES.items(), strict=True):
+        part = found[found["axis"] == axis]
+        plot.loglog(part[name], part["seconds"], "o", label="measured")
+        plot.loglog(
+            part[name], part["model_seconds"], "-", label="FLOPs at the GEMM rate"
+        )
+        x, y = np.log(part[name]), np.log(part["model_seconds"])
+        slope = (y.iloc[-1] - y.iloc[-2]) / (x.iloc[-1] - x.iloc[-2])
+        fixed = ", ".join(
+            f"{'Nnk'[list(NAMES.values()).index(other)]} = {value:,}"
+            for other, value in FIXED[axis].items()
+        )
+        plot.set_title(f"{fixed}; slope of the model {slope:.1f}", fontsize=9)
+        plot.set_xlabel(axis)
+        plot.spines[["top", "right"]].set_visible(False)
+    plots[0].set_ylabel("time of Θ (s)")
+    plots[0].legend(frameon=False)
+    figure.savefig(
+        folder / "scaling.svg",
+        metadata={"Date": None, "Title": "Time of Θ against its cost model"},
+    )
+    figure.savefig(folder / "scaling.png", dpi=150)
+    plt.close(figure)
+
+
+def large(folder: Path, points: int, width: int = 1024) -> None:
+    """large.csv: `panels.compare` at N points, and what it says of 60,000."""
+    model, before, x = network(points, width if points > 1000 else 16, d=10)
+    after = jax.tree.map(lambda w: w + 0.01 * jnp.sign(w), before)
+    begin = time.perf_counter()
+    panels.compare(model.apply, before, after, x)
+    seconds = time.perf_counter() - begin
+    cut = empirical.plan(model.apply, before, x)
+    big = jax.ShapeDtypeStruct((LARGEST, x.shape[1]), x.dtype)
+    all_points = empirical.plan(model.apply, before, np.zeros(big.shape, big.dtype))
+    records = [
+        {"points": points, "kind": "measured", "seconds": seconds, "plan": cut},
+        {
+            "points": LARGEST,
+            "kind": "predicted",
+            "seconds": seconds * all_points.flop / cut.flop,
+            "plan": all_points,
+        },
+    ]
+    for record in records:
+        plan = record.pop("plan")
+        record |= {
+            "width": width,
+            "flop": 2 * plan.flop,
+            "gigabytes": 2 * plan.bytes / 1e9,
+            "kernel_gigabytes": plan.kernel_bytes / 1e9,
+            "load": os.getloadavg()[0] if math.isfinite(record["seconds"]) else 0.0,
+        }
+        print(
+            f"panels.compare, N = {record['points']:,}, width {width}, "
+            f"{record['kind']}: {record['seconds']:.1f} s, {record['gigabytes']:.1f} GB"
+        )
+    pd.DataFrame(records).to_csv(folder / "large.csv", index=False, float_format="%.4g")

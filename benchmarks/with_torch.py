@@ -1,0 +1,69 @@
+"""What PyTorch is timed at; runs in its own environment, float32."""
+
+import torch
+from torch.func import functional_call, jacrev, vmap
+
+
+def _network(width, depth, d):
+    layers = [torch.nn.Linear(d, width), torch.nn.ReLU()]
+    for _ in range(depth - 1):
+        layers += [torch.nn.Linear(width, width), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers, torch.nn.Linear(width, 1))
+
+
+def tutorial(points, width, depth, d, threads):
+    """Θ by vmap of jacrev and one einsum a parameter: the torch.func tutorial."""
+    torch.set_num_threads(threads)
+    network, x = _network(width, depth, d), torch.randn(points, d)
+    params = {name: p.detach() for name, p in network.named_parameters()}
+
+    def f(params, x):
+        return functional_call(network, params, (x[None],))[0]
+
+    def run():
+        jacobians = vmap(jacrev(f), (None, 0))(params, x)
+        flat = [j.flatten(2) for j in jacobians.values()]
+        return sum(torch.einsum("Naf,Mbf->NMab", j, j) for j in flat)
+
+    return run
+
+
+def blog(points, width, depth, d, threads):
+    """Θ by a backward pass a point, in a Python loop, as blog posts have it."""
+    torch.set_num_threads(threads)
+    network, x = _network(width, depth, d), torch.randn(points, d)
+    size = sum(p.numel() for p in network.parameters())
+
+    def run():
+        y = network(x)
+        features = torch.zeros(points, size)
+        for i in range(points):
+            network.zero_grad()
+            y[i].backward(retain_graph=True)
+            gradient = torch.tensor([])
+            for p in network.parameters():
+                gradient = torch.cat((gradient, p.grad.reshape(-1)))
+            features[i] = gradient
+        return features @ features.T
+
+    return run
+
+
+def descent(points, width, depth, d, steps):
+    """Full-batch gradient descent as it is usually written, one thread."""
+    torch.set_num_threads(1)
+    network, x = _network(width, depth, d), torch.randn(points, d)
+    y = torch.sin(x[:, :1])
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+
+    def run():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = torch.sum((network(x) - y) ** 2) / (2 * points)
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+CASES = {"tutorial": tutorial, "blog": blog, "descent": descent}

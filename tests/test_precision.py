@@ -1,0 +1,79 @@
+"""Matrix products at full precision on every device; what is compiled can be kept."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ntkpipe import empirical
+from ntkpipe.models import MLP
+from ntkpipe.training import Training, _Points, _Run
+
+MODEL = MLP(depth=2, b_std=0.1)
+X = jnp.ones((4, 3), jnp.float32)
+PARAMS = MODEL.init_params(jax.random.key(0), 8, 3, 2, jnp.float32)
+
+
+def precisions(lowered) -> list[str]:
+    """What is asked of each matrix product that has two factors to round."""
+    lines = [line for line in lowered.as_text().splitlines() if "dot_general" in line]
+    return [re.search(r"precision = \[(\w+), (\w+)\]", line)[0] for line in lines]
+
+
+def test_kernels_ask_for_full_precision_by_themselves():
+    sites = empirical.signals(MODEL.apply, PARAMS, X)[1]
+    for outputs in ("full", "trace"):
+        found = precisions(empirical._square.lower(sites, sites, outputs, "sum"))
+        assert len(found) == 6
+        assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
+
+
+@pytest.mark.parametrize("seeds", [0, 3])
+def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
+    points = _Points(X, X[:, :2], X)
+    with jax.default_matmul_precision("highest"):
+        run = _Run(MODEL, Training(learning_rate=0.1, steps=3), 8)
+        compiled = run.compiled(points, jax.random.key(0), seeds, 100)
+        state, start = compiled.begin(jnp.arange(seeds) if seeds else 0)
+        advance, observe = compiled.advance, compiled.observe
+        lowered = [
+            advance.func.lower(*advance.args, state, start.f0, 3),
+            observe.func.lower(*observe.args, state.params, start),
+        ]
+    for one in lowered:
+        found = precisions(one)
+        assert len(found) >= 3
+        assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
+
+
+COMPILE = """
+import os, jax
+from ntkpipe.__main__ import _keep_compiled
+_keep_compiled(jax)
+jax.jit(lambda x: x + 1)(1.0)
+"""
+
+
+@pytest.mark.parametrize("name", ["NTKPIPE_CACHE", "JAX_COMPILATION_CACHE_DIR", None])
+def test_compilations_are_kept_where_the_environment_says(name, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
+    if name:
+        environment[name] = str(tmp_path / "cache")
+    root = str(Path(__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        env=environment | {"PYTHONPATH": root},
+        cwd=tmp_path,
+        check=True,
+    )
+    kept = [path.parent.name for path in tmp_path.rglob("*-cache")]
+    if name:
+        assert kept
+        assert all(folder == f"jaxlib-{jax.lib.__version__}" for folder in kept)
+    else:
+        assert not list(tmp_path.iterdir())
