@@ -220,6 +220,7 @@ def keys() -> dict[str, Callable[[], str]]:
         "kinds of target": kinds(target),
         "keys of model": one("MLP"),
         "keys of training": one("Training"),
+        "keys of keep_matrix": one("KeepMatrix"),
         "keys of measure": one("Measure"),
         "keys of all claims": table(shared_claim, ("id", "says", "source")),
         "keys of a band": table(band),

@@ -308,6 +308,8 @@ class Scaling(_Figure):
     {alpha10: 10, alpha30: 30}; widths are then told apart as variants are."""
     along_label: str = "width n"
     """Text of the abscissa."""
+    value_label: str = "value"
+    """Text of the vertical axis where several metrics share a panel."""
     step: claims.Step = "final"
     """Of metrics at several steps, which is taken."""
     statistic: claims.Statistic = "geometric_mean"
@@ -427,6 +429,7 @@ class Scaling(_Figure):
             self.along_label,
             self.statistic,
             self.min_width,
+            self.value_label,
         )
 
 

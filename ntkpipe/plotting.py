@@ -271,6 +271,7 @@ def scaling(
     along: str,
     statistic: str,
     min_width: float | None,
+    several: str = "value",
 ) -> Figure:
     """Seeds, statistic, fit and prediction; panels by `facet`, colours by the rest."""
     pairs = table[["variant", "metric"]].drop_duplicates()
@@ -303,7 +304,7 @@ def scaling(
                 handles.append(_power_law(ax, part, color, said, columns > 2))
             metrics = set(inside["metric"])
             ax.set_ylabel(
-                _wrap(labels[metrics.pop()]) if len(metrics) == 1 else "value"
+                _wrap(labels[metrics.pop()]) if len(metrics) == 1 else several
             )
             shown = sorted(set(_where(table, part="statistic")["x"]))
             _width_axis(ax, shown, along)
@@ -861,11 +862,10 @@ def _by_order(count: int) -> list[Any]:
 
 
 def _inside(table: pd.DataFrame) -> tuple[float, float]:
-    """Range of all targets and of 99 % of the functions' values, with some room."""
+    """Range of all functions and targets, with some room."""
     values = table[[name for name in table if name[0] == "f"]].to_numpy(float)
-    low, high = np.nanquantile(values, [0.005, 0.995])
-    y = table["y"].dropna()
-    low, high = min([low, *y]), max([high, *y])
+    values = [np.nanmin(values), np.nanmax(values), *table["y"].dropna()]
+    low, high = min(values), max(values)
     return low - 0.06 * (high - low), high + 0.06 * (high - low)
 
 
@@ -945,20 +945,21 @@ def _planes(table: pd.DataFrame, runs) -> tuple[Figure, list[Axes]]:
     low, high = _plane(table)
     width = {1: 5.2, 2: PAGE}.get(columns, 9.6)
     shape = (high[1] - low[1]) / (high[0] - low[0])
-    height = (width / columns - 0.3) * shape + 0.5
-    share = {"sharex": True, "sharey": True}
-    figure, axes = _grid(rows, columns, height=height, width=width, **share)
+    # so low that width is left over: constrained layout does not see missing height
+    height = (width / columns - 0.6) * shape + 0.5
+    figure, axes = _grid(rows, columns, height=height, width=width)
     for ax, name in zip(axes.flat, _run_names(runs), strict=False):
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        ax.set_aspect("equal", anchor="W")
         ax.set(xlabel="f(x₁)", ylabel="f(x₂)", title=name)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     for ax in axes.flat[len(runs) :]:
         ax.set_visible(False)
-    _outer(axes)
-    for ax in axes.flat[max(len(runs) - columns, 0) : len(runs)]:
-        ax.set_xlabel("f(x₁)")
-        ax.xaxis.set_tick_params(labelbottom=True)
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    for ax in axes.flat[: max(len(runs) - columns, 0)]:
+        ax.set_xlabel("")
     return figure, list(axes.flat)
 
 

@@ -23,19 +23,23 @@ from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
 from ntkpipe.section import section
 
-# Up to so many weights a network, the seeds of a width are one array: a call at each
-# record for all of them. Measured, two hidden layers, 20 points, float64, one core, µs
-# for a step of one network, seeds by vmap / lax.map / a Python loop: width 64 24/23/24,
-# 128 109/74/75, 256 406/296/272, 300 581/520/437, 512 1979/1890/1803; on two cores,
-# busy, width 10 5/10/12, 32 15/20/24, 1024 14,670/6,376/6,019. The loop has 0.5 ms for
-# every record of every seed besides. Hence vmap up to STEPPED_TOGETHER weights, then
-# lax.map, and the loop where memory is the limit.
+# Up to SIDE_BY_SIDE weights a network, the seeds of a width are one array, and a call
+# at each record is for all of them; wider networks train one after the other. Steps go
+# by vmap up to STEPPED_TOGETHER weights, then by lax.map. Measured on a shared
+# machine, two hidden layers, 20 points, float64, µs for a step of one network, seeds by
+# vmap / lax.map / a Python loop. One core, which is what a job of this size has, CPU
+# time: width 64 24/23/24, 128 109/74/75, 256 406/296/272, 300 581/520/437. Two cores,
+# busy, wall time: 10 5/10/12, 32 15/20/24, 64 26/39/49, 128 116/90/128, 256
+# 475/545/359, 300 675/734/581, 512 2107/2195/1503, 1024 14,670/6,376/6,019: there
+# vmap and lax.map change places up to 512, and only for 1024 it matters.
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
-# The compiler's optimisation level. Of a short job compilation is most: at level 1 it
-# takes 10 to 30 % less time than at the default, and the loop is as fast (40 networks
-# of width 10, 128 and 300, tanh and relu, float64: 0.96 to 1.04 times the time). What
-# runs once goes at level 0, half the time again, unless it draws so many weights.
+# The compiler's optimisation level. Of a short job compilation is most: at level 1 the
+# loop takes 9 to 19 % less CPU time to compile than at the default and the draw of the
+# weights 25 to 32 %, other functions about as long; the loop then runs 0.97 to 1.06
+# times as long (40 networks of width 10, 128 and 300, tanh and relu, float64, on a
+# shared machine). What runs once goes at level 0, which compiles in 0.6 times the time
+# of level 1, unless it draws so many weights that it runs longer than that saves.
 LEVEL = 1
 FEW_WEIGHTS = 2_000_000
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pydantic
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from ntkpipe import figures, plotting
 
@@ -112,6 +113,7 @@ class FakeArrays:
                 * self.seeds
             )[:, :, :, None, :, None],
             "nngp": kernels / 2,
+            "matrix": np.cumsum(random_matrices(width, len(self.step)), axis=0),
             "feature_change": np.ones((self.seeds, 2, 1)) / np.sqrt(width),
             "stop_step": np.where(
                 np.arange(self.seeds) < 4, self.step[20], self.step[-1]
@@ -147,6 +149,35 @@ class FakeArrays:
             "mean_test": f_test[..., None],
             "sd_train": 0.5 * np.exp(-self.step / 20)[:, None] * np.ones(POINTS),
             "sd_test": 0.1 + 0.2 * np.ones((len(self.step), TESTS)),
+        }
+
+
+def random_matrices(width, steps):
+    """A matrix and small changes of it."""
+    matrices = np.random.default_rng(width).normal(size=(steps, 7, 7))
+    matrices[1:] /= width
+    return matrices
+
+
+class TwoPoints(FakeArrays):
+    """The first two of the points, where H has the eigenvectors (4, 3) and (3, −4)."""
+
+    H0, SLOW, FAST = np.array([[2.28, 0.96], [0.96, 1.72]]), 1.0, 3.0
+
+    def dataset(self, variant, width):
+        data = super().dataset(variant, width)
+        return data | {"x_train": self.x[:2], "y_train": np.array([[3.0], [-1.0]])}
+
+    def network(self, variant, width):
+        network = super().network(variant, width)
+        shares = (np.array([[0.8, 0.6], [0.6, -0.8]]) @ [3, -1])[:, None]
+        decay = np.exp(-np.outer([self.FAST, self.SLOW], ETA * self.step))
+        f = (np.array([[0.8, 0.6], [0.6, -0.8]]) @ (shares * (1 - decay))).T
+        kernels = 2 * self.H0 * np.array([1, 4])[:, None, None]
+        ones = np.ones((self.seeds, 1, 1, 1))
+        return network | {
+            "f_train": ones * f[:, :, None],
+            "ntk": (ones * kernels)[:, :, :, None, :, None],
         }
 
 
@@ -196,14 +227,21 @@ KINDS = {
     "dynamics": {"test": [3]},
     "modes": {},
     "function_band": {},
+    "functions": {"axis": "angle", "steps": [0, 200]},
+    "matrices": {"variants": ["ntk"]},
+    "ellipses": {},
     "kernel_slice": {},
     "heatmap": {"widths": [16]},
     "spectrum": {"predicted": -2},
 }
 
 
+def arrays_of(kind, **options):
+    return (TwoPoints if kind == "ellipses" else FakeArrays)(**options)
+
+
 def draw(**fields):
-    arrays = FakeArrays()
+    arrays = arrays_of(fields["kind"])
     figure = make(**fields)
     table = figure.table(fake_measurements(arrays), arrays)
     return figure, table, figure.draw(table)
@@ -261,7 +299,7 @@ def legend(figure):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_read_are_those_declared(kind):
-    arrays = FakeArrays()
+    arrays = arrays_of(kind)
     figure = make(kind=kind, **KINDS[kind])
     figure.table(fake_measurements(arrays), arrays)
     assert arrays.asked == set(figure.reads)
@@ -280,7 +318,7 @@ def test_no_text_lies_on_another_or_outside(drawn, kind):
 def test_panels_fill_the_page(drawn, kind):
     figure = drawn[kind][2]
     assert 5 <= figure.get_figwidth() <= 10
-    if kind != "heatmap":
+    if kind not in ("heatmap", "ellipses"):  # of fixed aspect
         assert sum(ax.get_position().width for ax in first_row(figure)) > 0.75
 
 
@@ -565,6 +603,27 @@ def test_heatmap_by_angle():
     np.testing.assert_allclose(limit, arrays.kernels()[0][::-1, ::-1])
 
 
+def test_heatmap_of_test_points():
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    figure = make(kind="heatmap", points="test", axis="angle")
+    table = figure.table(None, arrays)
+    before = table[table["part"] == "before"]
+    at = before.pivot_table(index="row", columns="column", values="value")
+    kernel = arrays("network", "ntk", 16)["ntk_test"][0, 0, :, 0, :, 0]
+    np.testing.assert_allclose(at, kernel)
+    np.testing.assert_allclose(at.index, np.linspace(-np.pi, np.pi, TESTS))
+    ax = figure.draw(table).axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("γ′", "n = 16\nγ")
+    half = np.pi / (TESTS - 1)
+    np.testing.assert_allclose(
+        ax.images[0].get_extent()[:2], [-np.pi - half, np.pi + half]
+    )
+    with pytest.raises(ValueError, match="not equally spaced along x"):
+        make(kind="heatmap", points="test").table(None, arrays)
+    with pytest.raises(pydantic.ValidationError, match="training points only"):
+        make(kind="heatmap", points="test", kernel="nngp")
+
+
 def test_spectrum(drawn):
     _, table, figure = drawn["spectrum"]
     limit = table.query("width == 0 and variant == 'ntk'")
@@ -579,15 +638,116 @@ def test_spectrum_leaves_out_rounding():
     assert list(figures._eigenvalues(rank_one)["index"]) == [1]
 
 
+MOVING = ("functions", "matrices", "ellipses")
+
+
 @pytest.mark.parametrize(
-    "kind", ["trajectories", "dynamics", "modes", "function_band", "heatmap"]
+    "kind", ["trajectories", "dynamics", "modes", "function_band", "heatmap", *MOVING]
 )
 def test_a_figure_of_diverged_networks_says_so(kind):
-    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    arrays = arrays_of(kind, variants=("ntk",), widths=(16,))
     arrays.diverged = {("ntk", 16): range(6)}
     figure = make(kind=kind, **KINDS[kind])
-    picture = figure.draw(figure.table(fake_measurements(arrays), arrays))
-    assert "diverged" in picture.texts[0].get_text()
+    table = figure.table(fake_measurements(arrays), arrays)
+    frames = figure.frames(table) if kind in MOVING else []
+    for picture in (figure.draw(table), *frames):
+        assert "diverged" in picture.texts[0].get_text()
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_animations_are_the_same_bytes_and_move(kind, tmp_path):
+    arrays = arrays_of(kind, variants=("ntk",))
+    figure = make(**KINDS[kind] | {"kind": kind, "animated": True})
+    table = figure.table(fake_measurements(arrays), arrays)
+    back = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    paths = [tmp_path / name for name in ("a.gif", "b.gif", "still.png")]
+    plotting.save(figure.draw(table), paths[::2], figure.frames(table))
+    plotting.save(figure.draw(back), paths[1:2], figure.frames(back))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert paths[2].read_bytes()[:4] == b"\x89PNG"
+    with Image.open(paths[0]) as gif:
+        steps = arrays("network", "ntk", 16)[
+            "snapshot" if kind == "ellipses" else "step"
+        ]
+        assert gif.n_frames == len(steps)
+        assert gif.info["loop"] == 0
+        first = np.asarray(gif.convert("RGB"), int)
+        gif.seek(gif.n_frames - 1)
+        assert np.abs(np.asarray(gif.convert("RGB"), int) - first).max() > 50
+        # what is small has its own colour all the same
+        target = kind != "matrices"
+        near = np.abs(first - [0xD5, 0x5E, 0x00]).sum(-1) < 30
+        assert near.any() or not target
+
+
+def test_a_still_figure_is_no_gif(drawn, tmp_path):
+    with pytest.raises(ValueError, match="png, svg or pdf, not gif"):
+        plotting.save(drawn["modes"][2], [tmp_path / "f.gif"])
+
+
+def test_functions(drawn):
+    _, table, picture = drawn["functions"]
+    arrays = FakeArrays()
+    end = table.query("variant == 'ntk' and width == 64 and step == 200")
+    expected = arrays("network", "ntk", 64)["f_test"][2, -1, :, 0]
+    np.testing.assert_allclose(end["f3"], expected, atol=5.1e-5)
+    assert set(table["step"].dropna()) == {0, 200}
+    assert len(picture.axes) == 8  # four runs at two steps
+    assert len(picture.axes[0].collections[0].get_segments()) == 6
+    points = table.query("variant == 'ntk' and part == 'data'")
+    np.testing.assert_allclose(points["y"], arrays.y[:, 0])
+    moving = make(kind="functions", axis="angle", animated=True)
+    steps = set(moving.table(None, arrays)["step"].dropna())
+    assert steps == set(arrays.step)
+    assert len(next(moving.frames(moving.table(None, arrays))).axes) == 4
+
+
+def test_random_functions_know_no_targets():
+    *_, picture = draw(kind="functions", axis="angle")
+    assert all(len(line.get_xdata()) == 0 for ax in picture.axes for line in ax.lines)
+
+
+def test_matrices():
+    arrays = FakeArrays(variants=("ntk",))
+    figure = make(kind="matrices", animated=True)
+    table = figure.table(None, arrays)
+    matrix = arrays("network", "ntk", 16)["matrix"]
+    rows = table.query("width == 16 and step == 200")
+    rms = np.sqrt((matrix[0] ** 2).mean())
+    entries = rows[[f"w{k}" for k in range(1, 8)]]
+    np.testing.assert_allclose(entries, matrix[-1] / rms, atol=5.1e-5)
+    moved = np.linalg.norm(matrix[-1] - matrix[0]) / np.linalg.norm(matrix[0])
+    np.testing.assert_allclose(rows["change"], moved)
+    *_, last = figure.frames(table)
+    shown = [ax.images[0].get_array() for ax in last.axes if ax.images]
+    np.testing.assert_allclose(shown[0] - shown[2], matrix[0] / rms, atol=2e-4)
+    with pytest.raises(ValueError, match=r"say training.keep_matrix: \{layer: 2\}"):
+        arrays.network = lambda *_: {"matrix": np.zeros((3, 0, 0)), "step": [0, 1, 2]}
+        figure.table(None, arrays)
+
+
+def test_ellipses_have_axes_of_one_over_root_lambda(drawn):
+    _, table, picture = drawn["ellipses"]
+    first = table.iloc[0]
+    assert first["lambda1"] == pytest.approx(3) and first["lambda2"] == pytest.approx(1)
+    # the larger eigenvalue's vector is (4, 3)/5
+    assert first["angle"] == pytest.approx(np.degrees(np.arctan2(3, 4)))
+    ellipse = picture.axes[0].patches[0]
+    assert ellipse.angle == pytest.approx(first["angle"])
+    assert ellipse.height / ellipse.width == pytest.approx(np.sqrt(3))
+    last = table[table["step"] == STEPS].iloc[0]
+    assert last["change"] == pytest.approx(3)  # four times the kernel
+    end = picture.axes[0].patches[-1]
+    assert ellipse.height / end.height == pytest.approx(2)
+    # these networks are those of a constant kernel
+    np.testing.assert_allclose(table["constant1"], table["f1"], atol=1e-12)
+    np.testing.assert_allclose(table["constant2"], table["f2"], atol=1e-12)
+    assert "‖ΔΘ‖/‖Θ₀‖ = 3" in [text.get_text() for text in picture.axes[0].texts]
+
+
+def test_ellipses_need_two_outputs():
+    with pytest.raises(ValueError, match=r"needs two outputs in all.*there are 5"):
+        make(kind="ellipses").table(None, FakeArrays())
 
 
 def test_variants_are_called_by_their_labels():

@@ -225,6 +225,26 @@ def test_picture_is_svg_unless_large(svg, png, kind):
     assert f'src="data:image/{kind};base64,' in page
 
 
+def test_an_animation_has_a_still_for_print():
+    figure = FigurePage(name="f", title="t", caption="c", png=b"png", gif=b"GIF89a")
+    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
+    assert 'class=moving alt="t: c" src="data:image/gif;base64,R0lGODlh"' in page
+    assert 'class=still alt="t: c" src="data:image/png;base64,' in page
+    style = page[page.index("<style>") : page.index("</style>")]
+    shown = style[style.index("@media print, (prefers-reduced-motion: reduce)") :]
+    assert "img.still { display: none; }" in style[: style.index("@media print")]
+    assert "img.moving { display: none; } figure img.still { display: block; }" in shown
+
+
+def test_a_large_animation_is_linked():
+    files = {"gif": "s/figures/f.gif"}
+    large = {"png": b"png", "gif": b"x" * 3_100_000, "files": files}
+    figure = FigurePage(name="f", title="t", caption="c", **large)
+    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
+    assert '<a href="s/figures/f.gif">animation, 3.1 MB</a>' in page
+    assert "image/gif" not in page and "class=still" not in page
+
+
 def test_a_picture_that_is_not_there_is_named():
     figure = FigurePage(name="fig-9", title="t", caption="c")
     text = Reader(report.page([study(figures=(figure,))], CLAIMS, VERSIONS)).text

@@ -100,6 +100,10 @@ colour: red
         ({"widths": [8, 8]}, "a width is given twice"),
         ({"limit": "flow", "model": {"depth": 1, "alpha": 2.0}}, "alpha: 1"),
         ({"limit": "flow", "model": {"parameterization": "mup"}}, "ntk"),
+        (
+            {"training": {"learning_rate": 1, "steps": 1, "keep_matrix": {"layer": 4}}},
+            "no layer 4: there are 2",
+        ),
         ({"variants": {"../up": {}}}, "String should match pattern"),
         ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key"),
         ({"variants": ["a"]}, "expected a mapping of names"),

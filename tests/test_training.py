@@ -12,7 +12,7 @@ from ntkpipe import training as training_module
 from ntkpipe.datasets import Data
 from ntkpipe.empirical import ntk
 from ntkpipe.models import MLP
-from ntkpipe.training import Training, train
+from ntkpipe.training import KeepMatrix, Training, train
 
 KEY = jax.random.key(0)
 X = np.asarray(jax.random.normal(jax.random.key(1), (7, 3)))
@@ -192,3 +192,19 @@ def test_float32_is_kept():
         dtype="float32",
     )
     assert run.ntk.dtype == run.loss.dtype == run.f_test.dtype == np.float32
+
+
+@pytest.mark.parametrize("width", [8, 400])  # side by side, one after the other
+def test_a_corner_of_a_matrix_of_the_first_network_is_kept(width):
+    keep = KeepMatrix(layer=2, size=5)
+    settings_ = Training(learning_rate=0.1, steps=5, record=4, keep_matrix=keep)
+    run = train(MODEL, settings_, DATA, width, KEY, 2)
+    after, _, start = plain_loop(MODEL, optax.sgd(0.1), 5, width, 0)
+    assert run.matrix.shape == (len(run.step), 5, 5)
+    for kept, params in ((run.matrix[0], start), (run.matrix[-1], after)):
+        np.testing.assert_allclose(kept, params[0][1]["w"][:5, :5], rtol=1e-10)
+
+
+def test_no_matrix_is_kept_unasked():
+    run = train(MODEL, Training(learning_rate=0.1, steps=5, record=4), DATA, 8, KEY, 2)
+    assert run.matrix.size == 0
