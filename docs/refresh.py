@@ -75,25 +75,30 @@ def body(text: str, block: str) -> str:
 
 
 def claims_table(results: Path) -> str:
-    """All claims of all studies with their verdicts, a table for each study.
+    """All claims with their verdicts, a table for each study that was measured.
 
     Verdicts of other claims than those of the study file as it is now are left out.
     """
-    tables, verdicts, products = [], [], []
+    tables, others, verdicts, products = [], [], [], []
     for path in sorted(STUDIES.glob("*.yaml")):
         one = study.load(path)
         product = _measured(one, results)
-        rows = {}
-        if product is not None:
-            products.append(product)
-            verdicts.append(product.data)
-            rows = {row.claim: row for row in product.data.itertuples()}
-        lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         link = f"config/studies/{path.name}"
+        if product is None:
+            count = len(one.claims)
+            others.append(f"- [{one.title}]({link}): {count} claims, {NOT_MEASURED}")
+            continue
+        products.append(product)
+        verdicts.append(product.data)
+        rows = {row.claim: row for row in product.data.itertuples()}
+        lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         tables.append(
             f"**[{one.title}]({link})**\n\n"
             + _table(("claim", "says", "accepted", "measured", "verdict"), lines)
         )
+    if others:
+        more = "More studies, with `./run --configfile config/all.yaml`:"
+        tables.append("\n".join([more, "", *others]))
     return "\n\n".join([_summary(verdicts, products, results), *tables])
 
 

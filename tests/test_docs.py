@@ -83,7 +83,7 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     one = study.load(path)
     table = refresh.claims_table(tmp_path)
     assert table.startswith("No claim was measured yet")
-    assert table.count(refresh.NOT_MEASURED) > len(one.claims)
+    assert table.count(refresh.NOT_MEASURED) > 5
     verdicts = [
         claim.evaluate(pd.DataFrame(columns=list(io.TABLES["measurements"])))
         for claim in one.claims
