@@ -27,7 +27,7 @@ from jax.flatten_util import ravel_pytree
 from ntkpipe import empirical
 from ntkpipe.activations import ACTIVATIONS
 from ntkpipe.empirical import Apply, Signals
-from ntkpipe.models import MLP, Scale, dense
+from ntkpipe.models import MLP, OneParameter, Scale, dense
 
 Array = jax.Array
 
@@ -239,12 +239,27 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
     return values[best], error, vectors[:, best] @ basis[:-1]
 
 
+def whole(apply: Apply, params, x: Array) -> Curvature:
+    """`curvature` of any model of few weights P, by its P × P Hessians."""
+    flat, unravel = ravel_pytree(params)
+
+    def f(flat, point):
+        return apply(unravel(flat), point[None])[0]
+
+    hessian = jax.vmap(jax.hessian(f), (None, 0))(flat, x)  # (n k P P)
+    norm = jnp.abs(jnp.linalg.eigvalsh(hessian)).max(-1)
+    gradient = jnp.linalg.norm(jax.vmap(jax.jacrev(f), (None, 0))(flat, x), axis=-1)
+    return Curvature(norm, gradient, norm / gradient**2, jnp.zeros_like(norm))
+
+
 # --- one hidden layer -----------------------------------------------------------------
 
 
 @partial(jax.jit, static_argnames="model")
-def of_model(model: MLP, params, x: Array) -> Curvature:
-    """`curvature` of the package's networks by the cheapest way there is."""
+def of_model(model: MLP | OneParameter, params, x: Array) -> Curvature:
+    """`curvature` of the package's models by the cheapest way there is."""
+    if model.depth == 0:
+        return whole(model.apply, params, x)
     if model.depth == 1:
         return one_hidden_layer(model, params, x)
     return curvature(model.apply, params, x)

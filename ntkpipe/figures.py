@@ -38,6 +38,7 @@ LABELS = {
     "ntk_max": "largest eigenvalue of Θ/N",
     "ntk_condition": "condition number of Θ",
     "ntk_limit_error": "distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
+    "linear_weight_gap": "weights' distance from the linearised model's, sup over t",
     "linear_gap": "gap to the own linearisation, sup over t",
     "linear_gap_test": "gap to the own linearisation, sup over t (test)",
     "limit_gap": "gap to the infinite-width dynamics, sup over t",
@@ -1083,6 +1084,67 @@ class Ellipses(_Moving):
         return plotting.ellipses_frames(self._named(table))
 
 
+@section
+class Landscapes(_Moving):
+    """A network and its linearisation on the line through w₀ and the last weights.
+
+    Left f at the first training point and its tangent at w₀, in the middle the loss
+    L = Σ(f − y)²/(2Nα²) of both, right the same near w₀, with the least loss of each. A
+    row, or a frame, is a run, as they follow in the study. Needs training.landscape.
+    """
+
+    kind: Literal["landscapes"] = "landscapes"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
+    rows: Annotated[int, Field(ge=1, le=8)] = 3
+    """How many runs the still picture shows, the first and the last included."""
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """f, its tangent and both losses against the signed distance from w₀.
+
+        `move` is ‖w(T) − w₀‖ of the network.
+        """
+        del measurements
+        frames = []
+        for variant, width in self._runs(arrays):
+            network = arrays("network", variant, width)
+            y = arrays("dataset", variant)["y_train"]
+            if not network["landscape_at"].size:
+                raise ValueError(
+                    f"figure {self.name}: no landscape of variant {variant} was kept: "
+                    "say training.landscape: {}"
+                )
+            if network["diverged"][0]:
+                continue
+            scale = 2 * len(y) * network["alpha"] ** 2
+            f, tangent = network["landscape_f"], network["landscape_linear"]
+            frame = {
+                "variant": variant,
+                "width": width,
+                "distance": network["landscape_at"],
+                "y": y[0, 0],
+                "f": f[:, 0, 0],
+                "tangent": tangent[:, 0, 0],
+                "loss": ((f - y) ** 2).sum((1, 2)) / scale,
+                "loss_tangent": ((tangent - y) ** 2).sum((1, 2)) / scale,
+                "move": np.linalg.norm(network["weight_change"][0, -1]),
+            }
+            frames.append(pd.DataFrame(frame))
+        columns = ["variant", "width", "distance", "y", "f", "tangent"]
+        return _table(frames, [*columns, "loss", "loss_tangent", "move"])
+
+    def draw(self, table: pd.DataFrame):
+        """A row for each of some runs."""
+        from ntkpipe import plotting
+
+        return plotting.landscapes(self._named(table), self.rows)
+
+    def frames(self, table: pd.DataFrame):
+        """A frame for each run."""
+        from ntkpipe import plotting
+
+        return plotting.landscapes_frames(self._named(table))
+
+
 # ------------------------------------------------------------------ weights
 
 
@@ -1150,6 +1212,7 @@ Figure = Annotated[
     | Heatmap
     | Spectrum
     | Ellipses
+    | Landscapes
     | Matrices,
     Field(discriminator="kind"),
 ]

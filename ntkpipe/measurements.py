@@ -33,9 +33,6 @@ def kernels(
     theta = matrix(ntk)
     start = theta[:, :1]
     k = ntk.shape[-1]
-    # the Σ part is the last layer's kernel, once for each output; Σ̇ is the rest
-    sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
-    sigma = sigma.reshape(theta.shape)
     trace = np.trace(theta, axis1=-2, axis2=-1)
     points = len(data["x_train"])
     ends = [0] if len(snapshot) == 1 else [0, -1]
@@ -47,17 +44,21 @@ def kernels(
         metrics = {
             "ntk_change": constancy.relative_change(start, theta),
             "ntk_cosine": constancy.cosine_distance(start, theta),
-            "nngp_change": constancy.relative_change(sigma[:, :1], sigma),
-            "ntk_rest_change": constancy.relative_change(
-                (theta - sigma)[:, :1], theta - sigma
-            ),
             "ntk_trace_ratio": trace / trace[:, :1],
             "ntk_inflation": trace / trace[:, :1] - 1,
             "ntk_alignment": constancy.alignment(
                 constancy.traced(ntk), data["y_train"]
             ),
-            "feature_change": network["feature_change"][..., -1],
         }
+        if network["nngp"].size:
+            # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
+            sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
+            sigma = sigma.reshape(theta.shape)
+            metrics["nngp_change"] = constancy.relative_change(sigma[:, :1], sigma)
+            metrics["ntk_rest_change"] = constancy.relative_change(
+                (theta - sigma)[:, :1], theta - sigma
+            )
+            metrics["feature_change"] = network["feature_change"][..., -1]
         at_ends = {
             "ntk_min": low,
             "ntk_max": high,
@@ -105,15 +106,16 @@ def faults(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     low, high = constancy.extreme_eigenvalues(theta)
     precision = np.finfo(network["ntk"].dtype).eps
     points = nngp.shape[-1]
-    alike = np.ptp(nngp[:, ends], axis=(-2, -1)) == 0 if points > 1 else False
-    off = np.abs(nngp[:, ends]).max((-2, -1)) == 0
     found = {
-        "dead": (snapshot[ends], (alike | off).astype(float)),
         "singular": (
             snapshot[ends],
             (low <= theta.shape[-1] * precision * high).astype(float),
         ),
     }
+    if points:
+        alike = np.ptp(nngp[:, ends], axis=(-2, -1)) == 0 if points > 1 else False
+        off = np.abs(nngp[:, ends]).max((-2, -1)) == 0
+        found["dead"] = (snapshot[ends], (alike | off).astype(float))
     if len(ends) > 1:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             moved = constancy.relative_change(theta[:, 0], theta[:, 1])
@@ -149,6 +151,10 @@ def trajectories(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "weight_change": (step[at], (distance / size)[:, at]),
         "converged": (last, network["converged"][:, None].astype(float)),
     }
+    if network["weight_gap"].size:
+        ran = step <= network["stop_step"][:, None]
+        gap = np.where(ran, network["weight_gap"], 0)
+        result["linear_weight_gap"] = (last, gap.max(1, keepdims=True))
     for index, name in enumerate(network["layer"]):
         relative = moved[..., index] / norm[..., index]
         result[f"weight_change/{name}"] = (step[at], relative[:, at])

@@ -1,14 +1,17 @@
-"""Multilayer perceptrons in the abc-parametrisations of Yang & Hu (2021)."""
+"""Multilayer perceptrons in the abc-parametrisations of Yang & Hu (2021).
+
+Beside them stands the model of one weight with which the blog explains lazy training.
+"""
 
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from ntkpipe import infinite
 from ntkpipe.activations import ACTIVATIONS
@@ -232,4 +235,53 @@ class MLP:
         return w_std, b_std
 
 
-Model = MLP
+@section
+class OneParameter:
+    """f(w) = α·(wx + w²x + sin e^{w/10})(w − w₀): one weight, and zero at w₀.
+
+    Its loss is a curve that can be drawn (Rajat V D 2019, "Understanding the NTK").
+    The width plays no part: say `widths: [1]`.
+    """
+
+    kind: Literal["one_parameter"]
+    start: float = 0.4
+    """The initial weight w₀."""
+    alpha: Annotated[float, Field(gt=0)] = 1.0
+    """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
+
+    depth: ClassVar[int] = 0
+    zero_output: ClassVar[str] = "none"
+
+    def init_params(
+        self, key: Array, width: int, d: int, k: int, dtype=float
+    ) -> Params:
+        """The initial weight, of one input and one output."""
+        del key, width
+        if (d, k) != (1, 1):
+            raise ValueError(
+                f"model.kind: one_parameter takes one input and one output, not {d} "
+                f"and {k}"
+            )
+        return (({"w": jnp.full((1, 1), self.start, dtype)},),)
+
+    def apply(self, params: Params, x: Array) -> Array:
+        """h(x; w), (n 1) → (n 1), before the output scale α."""
+        w = params[0][0]["w"]
+        return (w * x + w**2 * x + jnp.sin(jnp.exp(0.1 * w))) * (w - self.start)
+
+    def learning_rates(self, params: Params):
+        """Relative learning rates: 1."""
+        return jax.tree.map(lambda _: 1.0, params)
+
+
+def _kind(model: Any) -> str:
+    """The kind of a model, `mlp` where none is said."""
+    if isinstance(model, dict):
+        return model.get("kind", "mlp")
+    return getattr(model, "kind", "mlp")
+
+
+Model = Annotated[
+    Annotated[MLP, Tag("mlp")] | Annotated[OneParameter, Tag("one_parameter")],
+    Discriminator(_kind),
+]

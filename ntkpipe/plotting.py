@@ -111,7 +111,7 @@ METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 # of animations: few pixels and colours, as every frame is sent
-GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_HOLD_S = 84, 44, 10, 2
+GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_SHORTEST_S, GIF_HOLD_S = 84, 44, 10, 6, 2
 # small areas, whose colours a palette by frequency would not have
 GIF_FIXED = [
     round(255 * part)
@@ -153,7 +153,8 @@ def animate(frames: Iterable[Figure]) -> bytes:
     first, *others = [
         image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
     ]
-    times = [1000 // GIF_PER_SECOND] * len(others) + [1000 * GIF_HOLD_S]
+    a_frame = max(1000 // GIF_PER_SECOND, 1000 * GIF_SHORTEST_S // len(images))
+    times = [a_frame] * len(others) + [1000 * GIF_HOLD_S]
     stream = BytesIO()
     first.save(
         stream,
@@ -1044,6 +1045,83 @@ def _ellipse_handles() -> list[Line2D]:
             label="targets y",
         ),
     ]
+
+
+def landscapes(table: pd.DataFrame, rows: int) -> Figure:
+    """f and loss on the line through w₀, with the tangent's, a row for each run."""
+    runs = _runs(table)
+    if not runs:
+        return nothing("all networks of this figure diverged")
+    chosen = np.linspace(0, len(runs) - 1, min(rows, len(runs))).round().astype(int)
+    shown = [runs[k] for k in chosen]
+    with style():
+        figure, axes = _landscape_axes(table, runs, len(shown))
+        for row, run, name in zip(axes, shown, _run_names(shown), strict=True):
+            _show_landscape(row, _where(table, variant=run[0], width=run[1]), name)
+        for ax in axes[:-1].flat:
+            ax.set_xlabel("")
+    return figure
+
+
+def landscapes_frames(table: pd.DataFrame) -> Iterator[Figure]:
+    """The same, one run after the other on the same axes."""
+    runs = _runs(table)
+    if not runs:
+        yield nothing("all networks of this figure diverged")
+        return
+    for run, name in zip(runs, _run_names(runs), strict=True):
+        with style():
+            figure, axes = _landscape_axes(table, runs, 1)
+            _show_landscape(axes[0], _where(table, variant=run[0], width=run[1]), name)
+        yield figure
+
+
+def _landscape_axes(table: pd.DataFrame, runs, rows: int) -> tuple[Figure, np.ndarray]:
+    """Panels of f, of the loss and of the loss near w₀; y scales are of all runs."""
+    figure, axes = _grid(rows, 3, height=2.1, width=PAGE + 1.5)
+    first = _where(table, variant=runs[0][0], width=runs[0][1])
+    reach = 1.05 * np.abs(first["distance"]).max()
+    at_start = np.interp(0, first["distance"], first["loss"])
+    start, y = np.interp(0, first["distance"], first["f"]), first["y"].iloc[0]
+    for left, middle, right in axes:
+        room = 2 * abs(y - start)
+        ends = sorted((start - 0.75 * room, y + 0.75 * room))
+        left.set(xlim=(-reach, reach), ylim=ends, ylabel="f(w)")
+        middle.set(xlim=(-reach, reach), ylabel="loss")
+        middle.set_ylim(-0.04 * at_start, 1.25 * at_start)
+        right.set_ylabel("loss near w₀")
+        for ax in (left, middle, right):
+            ax.set_xlabel("w − w₀")
+    handles = [
+        Line2D([], [], color=INK, label="the model"),
+        Line2D([], [], color=GREY, ls=LINEARIZED, label="its linearisation at w₀"),
+        Line2D([], [], color=TARGET, lw=1, label="target y"),
+        Line2D([], [], color=INK, ls="", marker="o", ms=4, label="least loss"),
+    ]
+    _legend(figure, handles)
+    return figure, axes
+
+
+def _show_landscape(axes, run: pd.DataFrame, name: str) -> None:
+    """One run in its three panels."""
+    left, middle, right = axes
+    left.plot("distance", "tangent", data=run, color=GREY, ls=LINEARIZED)
+    left.plot("distance", "f", data=run, color=INK)
+    left.axhline(run["y"].iloc[0], color=TARGET, lw=1)
+    left.set_title(name)
+    for ax in (middle, right):
+        ax.plot("distance", "loss_tangent", data=run, color=GREY, ls=LINEARIZED)
+        ax.plot("distance", "loss", data=run, color=INK)
+        near = run[run["distance"].abs() <= 2 * run["move"]]
+        for column, color in (("loss_tangent", GREY), ("loss", INK)):
+            least = near.loc[[near[column].idxmin()]]
+            ax.plot("distance", column, "o", data=least, color=color, ms=4, zorder=4)
+    zoom = 2 * run["move"].iloc[0]
+    at_start = np.interp(0, run["distance"], run["loss"])
+    right.set(xlim=(-zoom, zoom), ylim=(-0.08 * at_start, 2.5 * at_start))
+    right.xaxis.set_major_locator(MaxNLocator(3))
+    for ax in axes:
+        ax.axvline(0, color=GREY, lw=0.6, ls=LIMIT)
 
 
 def matrices(table: pd.DataFrame) -> Figure:

@@ -140,7 +140,8 @@ def train(job: Job) -> None:
     )
     device = provenance.device()
     arrays = trajectory._asdict() | {
-        "learning_rate": np.array(e.training.learning_rate)
+        "learning_rate": np.array(e.training.learning_rate),
+        "alpha": np.array(e.model.alpha),
     }
     io.save(job.outputs[0], arrays, meta(job, "network", device))
     if trajectory.diverged.any():

@@ -91,6 +91,8 @@ class Experiment:
             raise ValueError("measure.kernel_at: needs training.test_kernel: true")
         if self.linearize != "none" and self.training.optimizer == "adam":
             raise ValueError("linearize: adam has no closed form; say linearize: none")
+        if self.training.linear_weights and self.training.optimizer == "adam":
+            raise ValueError("training.linear_weights: adam has no closed form")
         model = self.model
         kept = self.training.keep_matrix
         if kept is not None and kept.layer > model.depth + 1:
@@ -99,6 +101,8 @@ class Experiment:
                 f"{model.depth + 1}, hidden ones and the last"
             )
         if self.limit != "none":
+            if model.kind != "mlp":
+                raise ValueError("limit: needs model.kind: mlp")
             if model.parameterization != "ntk" or model.init != "normal":
                 raise ValueError(
                     "limit: needs model.parameterization: ntk and model.init: normal"

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from ntkpipe import curvature, empirical
+from ntkpipe import curvature, empirical, linear
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
 from ntkpipe.section import section
@@ -34,6 +34,7 @@ from ntkpipe.section import section
 # vmap and lax.map change places up to 512, and only for 1024 it matters.
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
+OF_THE_FIRST = ("matrix", "landscape_at", "landscape_f", "landscape_linear")
 # The compiler's optimisation level. Of a short job compilation is most: at level 1 the
 # loop takes 9 to 19 % less CPU time to compile than at the default and the draw of the
 # weights 25 to 32 %, other functions about as long; the loop then runs 0.97 to 1.06
@@ -52,6 +53,18 @@ class KeepMatrix:
     """Which matrix: 1 reads the input, 2 the first hidden layer, …"""
     size: Annotated[int, Field(ge=1, le=100)] = 50
     """How many of its rows and columns."""
+
+
+@section
+class Landscape:
+    """The line through w₀ and the last w, on which a network is evaluated."""
+
+    reach: Annotated[float, Field(gt=0)] = 1.0
+    """How far from w₀ to both sides, in ‖w − w₀‖."""
+    zoom: Annotated[float, Field(gt=0)] = 2.0
+    """The same in units of ‖w(T) − w₀‖, with as many points again."""
+    points: Annotated[int, Field(ge=2, le=10_000)] = 201
+    """Number of points."""
 
 
 @section
@@ -82,6 +95,11 @@ class Training:
     """Keep the corner of a weight matrix of the first network at recorded steps."""
     curvature: bool = False
     """Measure ‖∇f‖ and ‖∇²f‖ of the first output at the first training point."""
+
+    linear_weights: bool = False
+    """Measure how far the weights are from those of the linearised model."""
+    landscape: Landscape | None = None
+    """Keep the first network, and its linearisation, on a line through its weights."""
 
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
@@ -143,10 +161,14 @@ class Trajectory(NamedTuple):
     ntk: np.ndarray  # (s p n k n k)
     ntk_test_train: np.ndarray  # (s 1 m k n k), at step 0
     ntk_test: np.ndarray  # (s e m 1 m 1), traced, at the ends; e = 0 if not kept
-    nngp: np.ndarray  # (s p n n)
+    nngp: np.ndarray  # (s p n n), or (s p 0 0) of a model without layers
     gradient_norm: np.ndarray  # (s c) ‖∇h‖ at snapshots; c = 0 if not measured
     hessian_norm: np.ndarray  # (s c) ‖∇²h‖
+    weight_gap: np.ndarray  # (s v) ‖w − w_lin‖ at each step; v = 0 if not measured
     matrix: np.ndarray  # (t i j) a corner of the first network's, or (t 0 0)
+    landscape_at: np.ndarray  # (g,) signed distances from w₀; g = 0 if not kept
+    landscape_f: np.ndarray  # (g n k) the first network there
+    landscape_linear: np.ndarray  # (g n k) its linearisation
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
     stop_step: np.ndarray  # (s,) steps done
     converged: np.ndarray  # (s,) the loss to stop at was reached
@@ -169,6 +191,7 @@ class _Start(NamedTuple):
     features: list  # (n p) activations of each hidden layer
     weight_norm: jax.Array  # (l,)
     ntk_test_train: jax.Array  # (m k n k)
+    linear: jax.Array  # (t n k) the linearised model's w(t) − w₀ is −CJᵀ of it, or ()
 
 
 Progress = Callable[[str, int, int], None]
@@ -215,7 +238,8 @@ def train(
         record = _train_batch(compiled, replicates, training, partial(progress, label))
         records.append(record if together else {k: v[None] for k, v in record.items()})
     whole = {name: np.concatenate([r[name] for r in records]) for name in records[0]}
-    whole["matrix"] = whole["matrix"][0]
+    for name in OF_THE_FIRST:
+        whole[name] = whole[name][0]
     return Trajectory(
         step=training.recorded(),
         snapshot=training.recorded()[training.snapshot_indices()],
@@ -236,15 +260,23 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     for index, step in enumerate(steps):
         if index:
             state = run.advance(state, start.f0, int(step - steps[index - 1]))
-        observed.append(_numpy(run.observe(state.params, start)))
+        observed.append(_numpy(run.observe(state.params, start, index)))
         if index in snapshots:
             kernels.append(_numpy(run.snapshot(state.params, start)))
         progress(int(step), int(steps[-1]))
     axis = state.stopped.ndim  # of time: after the seeds, where there are several
     record = jax.tree.map(lambda *a: np.stack(a, axis), *observed)
     record |= jax.tree.map(lambda *a: np.stack(a, axis), *kernels)
-    for norm in ("gradient_norm", "hessian_norm"):  # (s p 1) → (s p), (s p 0) → (s 0)
+    for norm in ("gradient_norm", "hessian_norm", "weight_gap"):
+        # (s p 1) → (s p), (s p 0) → (s 0)
         record[norm] = record[norm].reshape(*record[norm].shape[:axis], -1)
+    if training.landscape:
+        record |= _numpy(run.landscape(state.params, start))
+    else:
+        *seeds, n, k = observed[0]["f_train"].shape
+        record["landscape_at"] = np.zeros((*seeds, 0))
+        for name in ("landscape_f", "landscape_linear"):
+            record[name] = np.zeros((*seeds, 0, n, k))
     if training.test_kernel:
         test_kernels.append(_numpy(run.test_kernel(state.params)))
         ntk_test = np.stack(test_kernels, axis)
@@ -278,6 +310,7 @@ class _Compiled(NamedTuple):
     advance: Callable
     observe: Callable
     snapshot: Callable
+    landscape: Callable
     test_kernel: Callable
 
 
@@ -317,8 +350,9 @@ class _Run:
         return _Compiled(
             begin=partial(begin, points, key),
             advance=partial(advance, points),
-            observe=partial(jit(self.observe, None, 0, 0), points),
+            observe=partial(jit(self.observe, None, 0, 0, None), points),
             snapshot=partial(jit(self.snapshot, None, 0, 0), points),
+            landscape=partial(jit(self.landscape, None, 0, 0, level=0), points),
             test_kernel=partial(jit(self.test_kernel, None, 0), points),
         )
 
@@ -348,7 +382,28 @@ class _Run:
             features=_features(train),
             weight_norm=_layer_norms(params),
             ntk_test_train=empirical.block(test, train, self.training.kernel),
+            linear=self.linear(points, y[:n] * (not subtract), train),
         )
+
+    def linear(self, points: _Points, h, sites) -> jax.Array:
+        """Where the linearised model's weights go, as coefficients of the gradients.
+
+        w_lin(t) = w₀ − CJᵀ a(t) with a(t) = U g_t(λ) Uᵀ (f₀ − y)/(Nα), C the relative
+        learning rates and g_t of `linear.gain`. a is (t n k), of the recorded steps.
+        """
+        training, alpha = self.training, self.model.alpha
+        if not training.linear_weights:
+            return jnp.zeros(())
+        n = len(points.x)
+        theta = empirical.matrix(empirical.block(sites, sites)) / n
+        values, vectors = jnp.linalg.eigh(theta)
+        momentum = training.momentum if training.optimizer == "momentum" else 0.0
+        _, moved = linear.gain(
+            values, training.recorded(), training.learning_rate, momentum
+        )
+        residual = (alpha * h - points.y).ravel() / (n * alpha)
+        a = (moved * (vectors.T @ residual)) @ vectors.T
+        return a.reshape(len(a), *points.y.shape)
 
     def outputs(self, params, x, f0):
         return self.model.alpha * (self.model.apply(params, x) - f0)
@@ -392,7 +447,7 @@ class _Run:
 
         return jax.lax.while_loop(running, body, (0, state))[1]
 
-    def observe(self, points: _Points, params, start: _Start) -> dict:
+    def observe(self, points: _Points, params, start: _Start, index) -> dict:
         """Outputs, loss and weight change, at each recorded step."""
         n = len(points.x)
         f = self.outputs(params, points.all(), start.f0)
@@ -403,7 +458,46 @@ class _Run:
             "weight_change": _layer_norms(
                 jax.tree.map(jnp.subtract, params, start.params)
             ),
+            "weight_gap": self.weight_gap(points, params, start, index),
             "matrix": self.corner(params),
+        }
+
+    def weight_gap(self, points: _Points, params, start: _Start, index) -> jax.Array:
+        """‖w − w_lin‖ at a recorded step, w_lin of the linearised model."""
+        if not self.training.linear_weights:
+            return jnp.zeros(0)
+        x = points.x
+        _, pullback = jax.vjp(lambda w: self.model.apply(w, x), start.params)
+        (gradient,) = pullback(start.linear[index])
+        gaps = jax.tree.map(
+            lambda w, w0, g, rate: jnp.sum((w - w0 + rate * g) ** 2),
+            params,
+            start.params,
+            gradient,
+            self.model.learning_rates(params),
+        )
+        return jnp.sqrt(sum(jax.tree.leaves(gaps)))[None]
+
+    def landscape(self, points: _Points, params, start: _Start) -> dict:
+        """The network and its linearisation on the line from w₀ through the last w."""
+        kept, x, w0 = self.training.landscape, points.x, start.params
+        line = jax.tree.map(jnp.subtract, params, w0)
+        length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(line)))
+        line = jax.tree.map(lambda leaf: leaf / length, line)
+        unit = jnp.linspace(-1, 1, kept.points, dtype=x.dtype)
+        at = jnp.sort(jnp.concatenate([kept.reach * unit, kept.zoom * length * unit]))
+
+        def f(w):
+            return self.outputs(w, x, start.f0[: len(x)])
+
+        f0, slope = jax.jvp(f, (w0,), (line,))
+        along = jax.lax.map(
+            lambda r: f(jax.tree.map(lambda w, v: w + r * v, w0, line)), at
+        )
+        return {
+            "landscape_at": at,
+            "landscape_f": along,
+            "landscape_linear": f0 + at[:, None, None] * slope,
         }
 
     def corner(self, params) -> jax.Array:
@@ -425,7 +519,7 @@ class _Run:
             "nngp": empirical.last_layer(sites),
             "gradient_norm": gradient_norm[:1],
             "hessian_norm": hessian_norm[:1],
-            "feature_change": jnp.stack(
+            "feature_change": jnp.array(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)
                     for a, b in zip(start.features, _features(sites), strict=True)
@@ -440,7 +534,8 @@ class _Run:
 
 def _features(sites) -> list[jax.Array]:
     """Activations of the hidden layers: what all dense layers but the first read."""
-    return [s.h for name, s in sites.items() if not name.startswith("1.")]
+    dense_layers = [name for name in sites if name[0].isdigit()]
+    return [sites[name].h for name in dense_layers if not name.startswith("1.")]
 
 
 def _layer_names(params) -> list[str]:

@@ -153,3 +153,11 @@ def test_parameters_outside_dense_layers_are_refused():
 def test_depth_two_has_no_closed_form():
     with pytest.raises(ValueError, match="use `curvature`"):
         curvature.one_hidden_layer(*network())
+
+
+def test_the_whole_hessian_of_a_model_of_few_weights():
+    model, params, x = network(width=4, depth=1, k=2)
+    whole = curvature.whole(model.apply, params, x)
+    closed = curvature.one_hidden_layer(model, params, x)
+    np.testing.assert_allclose(whole.hessian_norm, closed.hessian_norm, rtol=1e-10)
+    np.testing.assert_allclose(whole.gradient_norm, closed.gradient_norm, rtol=1e-12)

@@ -207,7 +207,7 @@ title: A
 question: B?
 dataset: {kind: circle, points: 16, target: {kind: teacher, outputs: 2}, test: 3}
 model: {depth: 1, b_std: 0.1}
-training: {learning_rate: 0.1, steps: 8, record: 4, test_kernel: true}
+training: {learning_rate: 0.1, steps: 8, test_kernel: true, linear_weights: true}
 widths: [3]
 seeds: 2
 limit: steps

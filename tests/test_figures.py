@@ -203,6 +203,24 @@ def fake_measurements(arrays, slopes=None, seeds=6):
     return pd.DataFrame(rows, columns=columns)
 
 
+class OnALine(FakeArrays):
+    """f = n(r + r²) at distance r from w₀, to be 2."""
+
+    def dataset(self, variant, width):
+        return {"y_train": np.array([[2.0]])}
+
+    def network(self, variant, width):
+        r = np.linspace(-1, 1, 41)
+        f, tangent = ((width * v)[:, None, None] for v in (r + r**2, r))
+        return super().network(variant, width) | {
+            "alpha": np.array(float(width)),
+            "landscape_at": r,
+            "landscape_f": f,
+            "landscape_linear": tangent,
+            "weight_change": np.full((6, len(self.step), 1), 2 / width),
+        }
+
+
 COMMON = {"name": "fig", "title": "A figure", "caption": "What is seen."}
 ADAPTER = pydantic.TypeAdapter(figures.Figure)
 
@@ -230,6 +248,7 @@ KINDS = {
     "functions": {"axis": "angle", "steps": [0, 200]},
     "matrices": {"variants": ["ntk"]},
     "ellipses": {},
+    "landscapes": {"rows": 2},
     "kernel_slice": {},
     "heatmap": {"widths": [16]},
     "spectrum": {"predicted": -2},
@@ -237,7 +256,8 @@ KINDS = {
 
 
 def arrays_of(kind, **options):
-    return (TwoPoints if kind == "ellipses" else FakeArrays)(**options)
+    kinds = {"ellipses": TwoPoints, "landscapes": OnALine}
+    return kinds.get(kind, FakeArrays)(**options)
 
 
 def draw(**fields):
@@ -638,7 +658,7 @@ def test_spectrum_leaves_out_rounding():
     assert list(figures._eigenvalues(rank_one)["index"]) == [1]
 
 
-MOVING = ("functions", "matrices", "ellipses")
+MOVING = ("functions", "matrices", "ellipses", "landscapes")
 
 
 @pytest.mark.parametrize(
@@ -669,7 +689,8 @@ def test_animations_are_the_same_bytes_and_move(kind, tmp_path):
         steps = arrays("network", "ntk", 16)[
             "snapshot" if kind == "ellipses" else "step"
         ]
-        assert gif.n_frames == len(steps)
+        runs = len(table.groupby(["variant", "width"]))
+        assert gif.n_frames == (runs if kind == "landscapes" else len(steps))
         assert gif.info["loop"] == 0
         first = np.asarray(gif.convert("RGB"), int)
         gif.seek(gif.n_frames - 1)
@@ -796,3 +817,18 @@ def test_module_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_landscapes(drawn):
+    _, table, picture = drawn["landscapes"]
+    run = table.query("variant == 'ntk' and width == 16").set_index("distance")
+    # (f − y)²/(2α²) of f = 16·(0.5 + 0.25) and of its tangent 16·0.5
+    np.testing.assert_allclose(run.loc[0.5, "loss"], (12 - 2) ** 2 / 2 / 256)
+    np.testing.assert_allclose(run.loc[0.5, "loss_tangent"], (8 - 2) ** 2 / 2 / 256)
+    assert len(picture.axes) == 6
+    least = [line for line in picture.axes[1].lines if line.get_marker() == "o"]
+    assert [float(line.get_xdata()[0]) for line in least] == pytest.approx([0.1, 0.1])
+    arrays = OnALine()
+    with pytest.raises(ValueError, match=r"say training.landscape: \{\}"):
+        arrays.network = lambda *_: {"landscape_at": np.zeros(0)}
+        make(kind="landscapes").table(None, arrays)

@@ -197,3 +197,22 @@ def test_schema_in_the_repository_is_that_of_the_sections():
     assert path.read_text(encoding="utf-8") == expected, (
         "python -m ntkpipe schema > config/study.schema.json"
     )
+
+
+def test_kinds_of_model():
+    one = changed(model={"kind": "one_parameter", "alpha": 2.0})
+    assert study.parse(one, "x.yaml").variants["base"].model.depth == 0
+    assert study.parse(GOOD, "x.yaml").variants["base"].model.kind == "mlp"
+    assert any("model" in f for f in faults(changed(model={"kind": "two"})))
+    assert any("model" in f for f in faults(changed(model=3)))
+    assert (
+        "needs model.kind: mlp"
+        in faults(changed(model={"kind": "one_parameter"}, limit="steps"))[0]
+    )
+    (fault,) = faults(changed(model={"kind": "one_parameter", "depth": 2}))
+    assert "depth" in fault
+    adam = {"learning_rate": 1.0, "steps": 1, "optimizer": "adam"}
+    (fault,) = faults(
+        changed(training=adam | {"linear_weights": True}, linearize="none")
+    )
+    assert "adam has no closed form" in fault

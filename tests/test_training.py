@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ntkpipe import training as training_module
 from ntkpipe.datasets import Data
 from ntkpipe.empirical import ntk
-from ntkpipe.models import MLP
-from ntkpipe.training import KeepMatrix, Training, train
+from ntkpipe.models import MLP, OneParameter
+from ntkpipe.training import KeepMatrix, Landscape, Training, train
 
 KEY = jax.random.key(0)
 X = np.asarray(jax.random.normal(jax.random.key(1), (7, 3)))
@@ -208,3 +208,110 @@ def test_a_corner_of_a_matrix_of_the_first_network_is_kept(width):
 def test_no_matrix_is_kept_unasked():
     run = train(MODEL, Training(learning_rate=0.1, steps=5, record=4), DATA, 8, KEY, 2)
     assert run.matrix.size == 0
+
+
+def last_weights(model, optimizer, steps, width, replicate, linear):
+    """w or w_lin after the last step, a step at a time."""
+    key = jax.random.fold_in(jax.random.fold_in(KEY, width), replicate)
+    x, y = DATA.x_train, DATA.y_train
+    w0 = model.init_params(key, width, x.shape[1], y.shape[1])
+    h0, slope = jax.linearize(lambda w: model.apply(w, x), w0)
+    zero = h0 if model.zero_output == "subtract" else 0
+
+    @jax.grad
+    def gradient(w):
+        moved = slope(jax.tree.map(jnp.subtract, w, w0))
+        h = h0 + moved if linear else model.apply(w, x)
+        residual = model.alpha * (h - zero) - y
+        return jnp.sum(residual**2) / (2 * len(x) * model.alpha**2)
+
+    w, state, rates = w0, optimizer.init(w0), model.learning_rates(w0)
+    for _ in range(steps):
+        updates, state = optimizer.update(gradient(w), state)
+        w = jax.tree.map(lambda a, u, rate: a + rate * u, w, updates, rates)
+    return w
+
+
+@pytest.mark.parametrize(
+    ("options", "optimizer"),
+    [
+        ({}, "gd"),
+        ({"zero_output": "subtract", "alpha": 3.0}, "momentum"),
+        ({"zero_output": "double", "parameterization": "mean_field"}, "gd"),
+    ],
+    ids=str,
+)
+def test_weight_gap_is_the_distance_from_linearised_descent(options, optimizer):
+    model = MLP(depth=2, activation="tanh", b_std=0.1, **options)
+    steps = Training(
+        optimizer=optimizer,
+        learning_rate=0.1,
+        steps=20,
+        record=21,
+        spacing="linear",
+        linear_weights=True,
+    )
+    run = train(model, steps, DATA, 6, KEY, 2)
+    plain = optax.sgd(0.1, 0.9 if optimizer == "momentum" else None)
+    network, linear = (last_weights(model, plain, 20, 6, 1, k) for k in (False, True))
+    gap = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), network, linear)
+    expected = np.sqrt(sum(jax.tree.leaves(gap)))
+    assert run.weight_gap.shape == (2, 21)
+    np.testing.assert_allclose(run.weight_gap[1, -1], expected, rtol=1e-8)
+    assert (run.weight_gap[:, 0] < 1e-12).all()
+
+
+def test_nothing_of_the_linearisation_is_kept_unasked():
+    run = train(MODEL, Training(learning_rate=0.1, steps=2, record=2), DATA, 4, KEY, 2)
+    assert run.weight_gap.shape == (2, 0)
+    assert run.landscape_at.shape == (0,)
+    assert run.landscape_f.shape == (0, *DATA.y_train.shape)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_landscape_is_f_on_the_line_through_the_weights(together, monkeypatch):
+    if not together:
+        monkeypatch.setattr(training_module, "SIDE_BY_SIDE", 0)
+    steps = Training(
+        learning_rate=0.2,
+        steps=30,
+        record=4,
+        landscape=Landscape(reach=0.5, zoom=1, points=5),
+    )
+    run = train(MODEL, steps, DATA, 8, KEY, 2)
+    move = np.linalg.norm(run.weight_change[0, -1])
+    at = run.landscape_at
+    expected = np.sort(np.linspace(-1, 1, 5)[:, None] * [0.5, move], axis=None)
+    np.testing.assert_allclose(at, expected, atol=1e-15)
+    for place, f in ((0, run.f_train[0, 0]), (move, run.f_train[0, -1])):
+        np.testing.assert_allclose(run.landscape_f[np.abs(at - place).argmin()], f)
+    # the tangent touches f at w₀: half the step, a quarter of the distance
+    line = run.landscape_linear
+    np.testing.assert_allclose(line[0] + line[-1], 2 * run.f_train[0, 0], atol=1e-12)
+    gaps = np.abs(run.landscape_f - line).max((1, 2))
+    assert gaps[np.abs(at - 0.25).argmin()] < 0.3 * gaps[-1]
+
+
+@pytest.mark.parametrize("alpha", [100.0, 1000.0])
+def test_the_model_of_one_weight_has_the_minima_that_calculus_gives(alpha):
+    model = OneParameter(kind="one_parameter", alpha=alpha)
+    point = Data(*(np.array([[v]]) for v in (1.5, 3.0, 1.0, 0.0)))
+    steps = Training(
+        learning_rate=0.1, steps=2000, record=3, linear_weights=True, curvature=True
+    )
+    run = train(model, steps, point, 1, KEY, 1)
+
+    def h(w):
+        return (w * 1.5 + w**2 * 1.5 + jnp.sin(jnp.exp(0.1 * w))) * (w - 0.4)
+
+    slope, bend = jax.grad(h)(0.4), jax.grad(jax.grad(h))(0.4)
+    np.testing.assert_allclose(run.gradient_norm[0, 0], slope, rtol=1e-12)
+    np.testing.assert_allclose(run.hessian_norm[0, 0], bend, rtol=1e-12)
+    np.testing.assert_allclose(
+        alpha * run.weight_change[0, -1, 0], 3 / slope, rtol=4 / alpha
+    )
+    np.testing.assert_allclose(
+        alpha**2 * run.weight_gap[0, -1], bend * 9 / slope**3 / 2, rtol=6 / alpha
+    )
+    with pytest.raises(ValueError, match="takes one input and one output, not 3 and 2"):
+        train(model, steps, DATA, 1, KEY, 1)
