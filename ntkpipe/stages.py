@@ -53,8 +53,11 @@ class Job:
 
     def read(self, product: str) -> dict[str, np.ndarray]:
         """The arrays of the one input that is such a product."""
-        found = self.products.get((product, self.variant, self.width)) or (
-            self.products.get((product, self.variant, None))
+        variant = self.variant
+        if product == "dataset":
+            variant = self.study.data_of(variant)
+        found = self.products.get((product, variant, self.width)) or (
+            self.products.get((product, variant, None))
         )
         if found is None:
             raise ProductError(
@@ -346,6 +349,8 @@ class Arrays:
 
     def __call__(self, product: str, variant: str, width: int | None = None) -> dict:
         """The arrays of a product."""
+        if product == "dataset":
+            variant = self._study.data_of(variant)
         try:
             return self._products[product, variant, width].data
         except KeyError:

@@ -171,6 +171,15 @@ class Study:
             for width in experiment.widths:
                 yield name, width
 
+    def data_of(self, variant: str) -> str:
+        """The first variant that has the same data, whose dataset.npz is read."""
+        own = self.variants[variant]
+        return next(
+            name
+            for name, e in self.variants.items()
+            if (e.seed, e.dataset) == (own.seed, own.dataset)
+        )
+
     def figure(self, name: str) -> Figure:
         """The figure of a name."""
         return next(f for f in self.figures if f.name == name)

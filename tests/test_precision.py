@@ -43,7 +43,7 @@ def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
         advance, observe = compiled.advance, compiled.observe
         lowered = [
             advance.func.lower(*advance.args, state, start.f0, 3),
-            observe.func.lower(*observe.args, state.params, start),
+            observe.func.lower(*observe.args, state.params, start, 0),
         ]
     for one in lowered:
         found = precisions(one)

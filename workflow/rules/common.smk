@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from ntkpipe import provenance
+from ntkpipe import cost, provenance
 from ntkpipe.study import StudyError, load_all, plain
 
 
@@ -60,6 +60,8 @@ def clear_stale_locks():
 STUDIES = read_studies()
 if workflow.is_main_process:
     ALIVE = clear_stale_locks()
+    if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
+        print(cost.table(list(STUDIES.values())), file=sys.stderr)
 if not workflow.deployment_settings.deployment_method:
     # jobs take the Python that runs Snakemake, also where its environment isn't active
     folder = shlex.quote(str(Path(sys.executable).parent))
@@ -156,6 +158,12 @@ def product(name, variant, width=None):
     return f"<results>/{{study}}/{folder}/{name}"
 
 
+def dataset(wildcards):
+    """The data, drawn once for all variants that have the same."""
+    variant = study_of(wildcards).data_of(wildcards.variant)
+    return product("dataset.npz", variant)
+
+
 def linearized(wildcards):
     """The linearised model, where the experiment has one."""
     if experiment_of(wildcards).linearize == "none":
@@ -191,7 +199,9 @@ def all_products(wildcards):
     for study in STUDIES.values():
         for variant, width in study.jobs():
             experiment = study.variants[variant]
-            parts = [("dataset", None), ("network", width)]
+            data = product("dataset.npz", study.data_of(variant))
+            paths[data.format(study=study.name)] = 1
+            parts = [("network", width)]
             if experiment.linearize != "none":
                 parts.append(("linearized", width))
             if experiment.limit != "none":
@@ -210,8 +220,12 @@ def products_shown(wildcards):
     for variant in figure.variants_read() or study.variants:
         experiment = study.variants[variant]
         for name in figure.reads:
-            if name in ("dataset", "limit"):
-                paths.append(product(f"{name}.npz", variant))
+            if name == "dataset":
+                data = product("dataset.npz", study.data_of(variant))
+                paths += [data] * (data not in paths)
+                continue
+            if name == "limit":
+                paths.append(product("limit.npz", variant))
                 continue
             for width in figure.widths or experiment.widths:
                 paths.append(product(f"{name}.npz", variant, width))
@@ -254,6 +268,8 @@ def named_figures(animated):
 MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
 NARROW = 20 * 1024
 SMALL_KERNEL = 1000
+CORE = 5 * 10**9 * 60  # operations in a minute, of one slow core; of eigh fewer
+EIGH = 2 * 10**9 * 60
 
 
 def growing(amount):
@@ -268,48 +284,20 @@ def growing(amount):
     return resource
 
 
-def points(wildcards):
-    """Training points (of a user's own data: a guess)."""
-    d = experiment_of(wildcards).dataset
-    listed = getattr(d, "angles", None) or getattr(d, "x", None)
-    return len(listed or ()) or getattr(d, "train", 0) or getattr(d, "points", 1000)
+def of(estimate, at_least=0, each=1):
+    """A resource from an estimate of `ntkpipe.cost`, in units of `each`."""
 
+    def amount(wildcards):
+        width = [int(wildcards.width)] if "width" in wildcards.keys() else []
+        return at_least + estimate(experiment_of(wildcards), *width) // each
 
-def kernel_rows(wildcards):
-    """Rows N·k of the kernel."""
-    e = experiment_of(wildcards)
-    if e.training.kernel == "trace":
-        return points(wildcards)
-    target = getattr(e.dataset, "target", None)
-    listed = getattr(e.dataset, "y", None)
-    classes = len(getattr(e.dataset, "classes", ())) or (
-        len(listed[0]) if listed else getattr(target, "outputs", 1)
-    )
-    return points(wildcards) * (1 if classes == 2 else classes)
-
-
-def data_mem_mb(wildcards):
-    """Three copies of the points."""
-    d = experiment_of(wildcards).dataset
-    rows = points(wildcards) + getattr(d, "test", 1000)
-    return 1000 + 3 * rows * getattr(d, "dimension", 100) * 8 // 10**6
-
-
-def test_rows(wildcards):
-    """Rows M·k of the kernel between test and training points."""
-    dataset = experiment_of(wildcards).dataset
-    return getattr(dataset, "test", 1000) * kernel_rows(wildcards) // points(wildcards)
-
-
-def weights(wildcards):
-    """Weights of one network, about."""
-    model, width = experiment_of(wildcards).model, int(wildcards.width)
-    return (model.depth - 1) * width**2 + 100 * width
+    return amount
 
 
 def is_small(wildcards):
     """Whether the products of a network do not even fill two cores."""
-    return kernel_rows(wildcards) * int(wildcards.width) <= NARROW
+    rows = cost.kernel_rows(experiment_of(wildcards))
+    return rows * int(wildcards.width) <= NARROW
 
 
 def train_threads(wildcards):
@@ -324,53 +312,13 @@ def train_gpu(wildcards):
 
 def kernel_gpu(wildcards):
     """A GPU for the eigenvectors of large kernels."""
-    return 0 if kernel_rows(wildcards) <= SMALL_KERNEL else 1
+    return 0 if cost.kernel_rows(experiment_of(wildcards)) <= SMALL_KERNEL else 1
 
 
-def train_mem_mb(wildcards):
-    """Six copies of the weights, the signals of all points, the kernels kept."""
-    e = experiment_of(wildcards)
-    seeds, rows = e.seeds_at(int(wildcards.width)), kernel_rows(wildcards)
-    signals = 4 * rows * int(wildcards.width) * (e.model.depth + 1)
-    kernels = seeds * rows * ((e.training.snapshots + 1) * rows + test_rows(wildcards))
-    together = seeds if weights(wildcards) <= 100_000 else 1
-    numbers = together * (6 * weights(wildcards) + signals) + 3 * kernels
-    return 1000 + numbers * 8 // 10**6
-
-
-def train_minutes(wildcards):
-    """At 5 GFlop/s, which one slow core does."""
-    e = experiment_of(wildcards)
-    seeds, rows = e.seeds_at(int(wildcards.width)), kernel_rows(wildcards)
-    steps = 6 * weights(wildcards) * rows * e.training.steps
-    kernels = 4 * rows**2 * int(wildcards.width) * e.model.depth * e.training.snapshots
-    return 10 + seeds * (steps + kernels) // (5 * 10**9 * 60)
-
-
-def kernel_mem_mb(wildcards):
-    """The kernels of all networks that are kept, and their eigenvectors."""
-    e = experiment_of(wildcards)
-    seeds = e.seeds_at(int(wildcards.width))
-    kernels = seeds * (e.training.snapshots + 1) * kernel_rows(wildcards) ** 2
-    outputs = seeds * e.training.record * kernel_rows(wildcards)
-    return 1000 + 4 * (kernels + outputs) * 8 // 10**6
-
-
-def kernel_minutes(wildcards):
-    """An eigendecomposition of 20 N³ for each kernel, at 2 GFlop/s."""
-    e = experiment_of(wildcards)
-    kernels = e.seeds_at(int(wildcards.width)) * (e.training.snapshots + 1)
-    return 10 + 20 * kernels * kernel_rows(wildcards) ** 3 // (2 * 10**9 * 60)
-
-
-def limit_mem_mb(wildcards):
-    """A covariance of the outputs for each recorded step."""
-    rows = points(wildcards) + getattr(experiment_of(wildcards).dataset, "test", 1000)
-    return 2000 + 4 * experiment_of(wildcards).training.record * rows**2 * 8 // 10**6
-
-
-def limit_minutes(wildcards):
-    """Products of 4 N³ for each recorded step, at 2 GFlop/s."""
-    rows = points(wildcards) + getattr(experiment_of(wildcards).dataset, "test", 1000)
-    steps = experiment_of(wildcards).training.record
-    return 30 + 4 * steps * rows**3 // (2 * 10**9 * 60)
+data_mem_mb = of(cost.data_mb, at_least=1000)
+train_mem_mb = of(cost.train_mb, at_least=1000)
+train_minutes = of(cost.train_flop, at_least=10, each=CORE)
+kernel_mem_mb = of(cost.kernel_mb, at_least=1000)
+kernel_minutes = of(cost.eigh_flop, at_least=10, each=EIGH)
+limit_mem_mb = of(cost.limit_mb, at_least=2000)
+limit_minutes = of(cost.limit_flop, at_least=30, each=EIGH)

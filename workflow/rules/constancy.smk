@@ -1,6 +1,6 @@
 rule constancy:
     input:
-        "<results>/{study}/{variant}/dataset.npz",
+        dataset,
         "<results>/{study}/{variant}/width{width}/network.npz",
         linearized,
         limit,

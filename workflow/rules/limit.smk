@@ -1,6 +1,6 @@
 rule limit:
     input:
-        "<results>/{study}/{variant}/dataset.npz",
+        dataset,
     output:
         "<results>/{study}/{variant}/limit.npz",
     log:

@@ -1,6 +1,6 @@
 rule linearize:
     input:
-        "<results>/{study}/{variant}/dataset.npz",
+        dataset,
         "<results>/{study}/{variant}/width{width}/network.npz",
     output:
         "<results>/{study}/{variant}/width{width}/linearized.npz",

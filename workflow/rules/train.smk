@@ -1,6 +1,6 @@
 rule train:
     input:
-        "<results>/{study}/{variant}/dataset.npz",
+        dataset,
     output:
         "<results>/{study}/{variant}/width{width}/network.npz",
     log:
