@@ -6,6 +6,7 @@ study change of it. All faults of a file are told at once, each with its path.
 
 import dataclasses
 import difflib
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -393,7 +394,7 @@ def _place(location: tuple, raw: Any) -> list[str]:
         )
         if known:
             raw = raw[part]
-        elif index < len(location) - 1 or part in _CHOICES:
+        elif index < len(location) - 1 or part in _keys_and_choices()[1]:
             continue
         place.append(str(part))
     return place
@@ -402,7 +403,7 @@ def _place(location: tuple, raw: Any) -> list[str]:
 def _message(fault: dict, place: list[str]) -> str:
     kind, value = fault["type"], fault.get("input")
     if kind == "unexpected_keyword_argument":
-        near = difflib.get_close_matches(place[-1], _KEYS, 1, 0.7)
+        near = difflib.get_close_matches(place[-1], _keys_and_choices()[0], 1, 0.7)
         return "unknown key" + (f", did you mean {near[0]}?" if near else "")
     if kind == "missing":
         return "is missing"
@@ -415,6 +416,7 @@ def _message(fault: dict, place: list[str]) -> str:
     return f"{text}, not {shown}" if kind != "value_error" else text
 
 
+@functools.cache  # none of it is needed for a study without faults
 def _keys_and_choices() -> tuple[set[str], set[str]]:
     """All keys of all sections, and how pydantic calls the members of its unions."""
     keys, choices = set(_EXPERIMENT), {"int", "constrained-int", "float", "[key]"}
@@ -425,9 +427,6 @@ def _keys_and_choices() -> tuple[set[str], set[str]]:
         if "const" in (kind := properties.get("kind", {})):
             choices.add(kind["const"])
     return keys, choices
-
-
-_KEYS, _CHOICES = _keys_and_choices()
 
 
 class _Loader(yaml.SafeLoader):

@@ -369,13 +369,8 @@ class _Run:
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
         y, sites = empirical.signals(self.model.apply, params, points.all())
         subtract, n = self.model.zero_output == "subtract", len(points.x)
-        train, test = (
-            {
-                name: s._replace(h=s.h[rows], delta=s.delta[rows])
-                for name, s in sites.items()
-            }
-            for rows in (slice(n), slice(n, None))
-        )
+        train = empirical.of_points(sites, slice(n))
+        test = empirical.of_points(sites, slice(n, None))
         return state, _Start(
             params=params,
             f0=y if subtract else jnp.zeros((1, 1), y.dtype),
