@@ -1,10 +1,12 @@
-"""Write anew what README.md and config/README.md take from elsewhere.
+"""Write anew what the manuals take from elsewhere.
 
     python docs/refresh.py [RESULTS]
 
-A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: the table of claims
-as measured (of RESULTS, default `results`), the rule graph as Snakemake sees it, and
-the tables of keys from the sections' own definitions. The main figure is copied.
+A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: in README.md the
+verdicts counted and the rule graph as Snakemake sees it, in docs/claims.md the table of
+claims as measured (of RESULTS, default `results`), in docs/gallery.md the figures of
+the sources, in config/README.md the tables of keys from the sections' own definitions.
+The main figure is copied, the pictures of the gallery are made small.
 """
 
 import logging
@@ -20,7 +22,7 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import claims, stages, study
+from ntkpipe import claims, gallery, report, stages, study
 from ntkpipe.io import Product, ProductError
 
 ROOT = Path(__file__).parents[1]
@@ -42,20 +44,30 @@ def main(results: Path) -> None:
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
         for block, make in blocks.items():
-            if block != "claims" or any(results.glob("*/claims.csv")):
+            kept = block in ("claims", "verdicts") and body(text, block)
+            if not kept or any(results.glob("*/claims.csv")):
                 text = replaced(text, block, make())
         path.write_text(text, encoding="utf-8")
     if (results / FIGURE).exists():
         shutil.copyfile(results / FIGURE, ROOT / "docs" / "images" / "review.svg")
+    for name in dict.fromkeys(shown for source in sources() for shown in source):
+        picture = results / name.replace("/", "/figures/")
+        picture = picture.with_suffix(".png")
+        if picture.exists():
+            small = ROOT / "docs" / thumbnail_of(name)
+            small.parent.mkdir(exist_ok=True)
+            small.write_bytes(report.thumbnail(picture.read_bytes(), 320))
 
 
 def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
     """The blocks of each file: name → what writes it."""
     return {
         "README.md": {
-            "claims": lambda: claims_table(results),
+            "verdicts": lambda: verdicts_table(results),
             "rule graph": rule_graph,
         },
+        "docs/claims.md": {"claims": lambda: claims_table(results)},
+        "docs/gallery.md": {"gallery": gallery_text},
         "config/README.md": keys(),
     }
 
@@ -79,31 +91,55 @@ def body(text: str, block: str) -> str:
 
 
 def claims_table(results: Path) -> str:
-    """All claims with their verdicts, a table for each study that was measured.
+    """All claims with their verdicts, a table for each study.
 
     Verdicts of other claims than those of the study file as it is now are left out.
     """
-    tables, others, verdicts, products = [], [], [], []
-    for path in sorted(STUDIES.glob("*.yaml")):
-        one = study.load(path)
-        product = _measured(one, results)
-        link = f"config/studies/{path.name}"
-        if product is None:
-            count = len(one.claims)
-            others.append(f"- [{one.title}]({link}): {count} claims, {NOT_MEASURED}")
-            continue
-        products.append(product)
-        verdicts.append(product.data)
-        rows = {row.claim: row for row in product.data.itertuples()}
+    tables = []
+    for one, product in _studies(results):
+        rows = (
+            {} if product is None else {r.claim: r for r in product.data.itertuples()}
+        )
         lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         tables.append(
-            f"**[{one.title}]({link})**\n\n"
+            f"## [{one.title}](../config/studies/{one.name}.yaml)\n\n{one.question}\n\n"
             + _table(("claim", "says", "accepted", "measured", "verdict"), lines)
         )
-    if others:
-        more = "More studies, with `./run --configfile config/all.yaml`:"
-        tables.append("\n".join([more, "", *others]))
-    return "\n\n".join([_summary(verdicts, products, results), *tables])
+    return "\n\n".join([_summary(results), *tables])
+
+
+def verdicts_table(results: Path) -> str:
+    """The studies, and how many of their claims came out as expected."""
+    rows = []
+    for one, product in _studies(results):
+        count = f"{len(one.claims)}"
+        surprises = ""
+        if product is not None:
+            met = product.data["as_expected"].astype(bool)
+            count = f"{met.sum()} of {len(met)}"
+            surprises = ", ".join(
+                f"**{row.claim}: {row.verdict}**"
+                for row in product.data[~met].itertuples()
+            )
+        rows.append(
+            (
+                f"[{one.title}](config/studies/{one.name}.yaml)",
+                one.source,
+                count if product is not None else f"{count}, {NOT_MEASURED}",
+                surprises,
+            )
+        )
+    heads = ("study", "after", "claims as expected", "not as expected")
+    return f"{_summary(results)}\n\n{_table(heads, rows)}"
+
+
+def _studies(results: Path) -> list[tuple[study.Study, Product | None]]:
+    """Each study and its verdicts, those of the default run first and in its order."""
+    first = yaml.safe_load((ROOT / "config" / "config.yaml").read_text("utf-8"))["run"]
+    names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
+    order = [*first, *(name for name in names if name not in first)]
+    studies = [study.load(STUDIES / f"{name}.yaml") for name in order]
+    return [(one, _measured(one, results)) for one in studies]
 
 
 def _measured(one: study.Study, results: Path) -> Product | None:
@@ -117,11 +153,11 @@ def _measured(one: study.Study, results: Path) -> Product | None:
     return products["claims", None, None]
 
 
-def _summary(
-    verdicts: list[pd.DataFrame], products: list[Product], results: Path
-) -> str:
-    if not verdicts:
+def _summary(results: Path) -> str:
+    products = [product for _, product in _studies(results) if product is not None]
+    if not products:
         return f"No claim was measured yet: {NOT_MEASURED} stands for all."
+    verdicts = [product.data for product in products]
     table = pd.concat(verdicts)
     controls = int((table["expected"] == "contradicted").sum())
     met = int(table["as_expected"].astype(bool).sum())
@@ -167,6 +203,47 @@ def _minus(text: str) -> str:
     """A real minus sign for each negative number of a text, and 4 digits at most."""
     text = re.sub(r"\d+\.\d{4,}", lambda m: f"{float(m[0]):.4g}", text)
     return re.sub(r"(?<![\w)])-(?=\d)|(?<=\de)-(?=\d)", "−", text)
+
+
+# ------------------------------------------------------------------ gallery
+
+
+def gallery_text() -> str:
+    """The sources' figures in their order, with small pictures of ours."""
+    parts = []
+    for source in gallery.load(ROOT / "config" / "gallery.yaml"):
+        rows = [
+            (
+                original.figure,
+                "<br>".join(_picture(name) for name in original.shows),
+                original.setting,
+                original.differs,
+            )
+            for original in source.figures
+        ]
+        parts.append(f"## {source.source}")
+        parts.append(_table(("there", "here", "setting there", "what differs"), rows))
+        if source.notes:
+            parts.append("\n".join(["Errata:", "", *(f"- {n}" for n in source.notes)]))
+    return "\n\n".join(parts)
+
+
+def sources() -> list[list[str]]:
+    """The figures of ours that each source's figures are regenerated by."""
+    loaded = gallery.load(ROOT / "config" / "gallery.yaml")
+    return [[name for o in source.figures for name in o.shows] for source in loaded]
+
+
+def thumbnail_of(name: str) -> str:
+    """Where the small picture of a figure lies, from docs/."""
+    return f"images/gallery/{name.replace('/', '-')}.png"
+
+
+def _picture(name: str) -> str:
+    link = f"../config/studies/{name.partition('/')[0]}.yaml"
+    if (ROOT / "docs" / thumbnail_of(name)).exists():
+        return f"[![{name}]({thumbnail_of(name)})]({link})<br>`{name}`"
+    return f"[`{name}`]({link})"
 
 
 # ------------------------------------------------------------------ rule graph

@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--name", required=True, help="name of the figure")
         if stage == "report":
             command.add_argument("--benchmarks", help="folder of run times, if any")
+            command.add_argument("--gallery", help="the sources' figures (YAML)")
         if stage != "dataset":
             command.add_argument(
                 "--input", nargs="+", default=[], help="products of earlier stages"
@@ -140,7 +141,13 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{one.name}: {jobs} trainings, {len(one.claims)} claims, ok")
         return 0
     if options.stage == "report":
-        stages.report(studies, options.input, options.output[0], options.benchmarks)
+        stages.report(
+            studies,
+            options.input,
+            options.output[0],
+            options.benchmarks,
+            options.gallery,
+        )
         return 0
     variant, width = getattr(options, "variant", ""), getattr(options, "width", 0)
     if variant and variant not in studies[0].variants:

@@ -6,12 +6,15 @@ script. Everything that comes from a study file is escaped.
 
 import base64
 import html
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+
+from ntkpipe.gallery import Original, Source
 
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
@@ -102,7 +105,10 @@ class StudyPage:
 
 
 def page(
-    studies: Sequence[StudyPage], claims: pd.DataFrame, versions: Mapping[str, str]
+    studies: Sequence[StudyPage],
+    claims: pd.DataFrame,
+    versions: Mapping[str, str],
+    gallery: Sequence[Source] = (),
 ) -> str:
     """The whole page.
 
@@ -110,11 +116,13 @@ def page(
         studies: in the order of the page.
         claims: rows of claims.csv of all studies, with the fields of `claims.Verdict`.
         versions: of what made the page; those of a study are shown where they differ.
+        gallery: the sources' figures, in their order.
     """
     body = [
         _header(studies, claims),
-        _contents(studies),
+        _contents(studies, gallery),
         _claims_section(claims),
+        _gallery(studies, gallery),
         *(
             _study(study, _of(claims, study.name), versions, number)
             for number, study in enumerate(studies, 1)
@@ -173,9 +181,11 @@ def _summary(claims: pd.DataFrame) -> str:
     return f'<p class="summary bad">Not as expected: {names}.<br>{line}</p>'
 
 
-def _contents(studies: Sequence[StudyPage]) -> str:
+def _contents(studies: Sequence[StudyPage], gallery: Sequence[Source]) -> str:
     # no numbers: those of the sections are of studies only
     items = ['<li><a href="#claims">All claims</a></li>']
+    if gallery:
+        items.append('<li><a href="#gallery">Figures of the sources</a></li>')
     for study in studies:
         figures = "".join(
             f'<li><a href="#{_id(study, figure)}">{_text(figure.title)}</a></li>'
@@ -204,6 +214,65 @@ def _claims_section(claims: pd.DataFrame) -> str:
         "which has to come out contradicted.</p>"
         f"{_claims_table(claims.loc[order], link=True)}</section>"
     )
+
+
+def _gallery(studies: Sequence[StudyPage], gallery: Sequence[Source]) -> str:
+    """The sources' figures in their order, each with what regenerates it."""
+    there = {
+        f"{study.name}/{figure.name}": (study, figure)
+        for study in studies
+        for figure in study.figures
+    }
+    parts = []
+    for source in gallery:
+        rows = "".join(_original(original, there) for original in source.figures)
+        notes = "".join(f"<li>{_text(note)}</li>" for note in source.notes)
+        notes = f"<h4>Errata</h4><ul>{notes}</ul>" if notes else ""
+        parts.append(
+            f"<h3>{_text(source.source)}</h3><div class=wide><table class=gallery>"
+            '<thead><tr><th scope="col">There</th><th scope="col">Here</th>'
+            '<th scope="col">Setting there</th><th scope="col">What differs</th></tr>'
+            f"</thead><tbody>{rows}</tbody></table></div>{notes}"
+        )
+    if not parts:
+        return ""
+    return (
+        '<section id="gallery"><h2>Figures of the sources</h2><p>In the order of each '
+        f"source. A picture leads to the figure.</p>{''.join(parts)}</section>"
+    )
+
+
+def _original(original: Original, there: Mapping[str, tuple]) -> str:
+    shown = []
+    for name in original.shows:
+        if name not in there:
+            shown.append(f"<span class=source>{_text(name)}: not in this run</span>")
+            continue
+        study, figure = there[name]
+        image = base64.b64encode(thumbnail(figure.png)).decode("ascii")
+        shown.append(
+            f'<a href="#{_id(study, figure)}"><img alt="{_text(figure.title)}" '
+            f'src="data:image/png;base64,{image}"></a>'
+        )
+    return (
+        f'<tr><th scope="row">{_text(original.figure)}</th><td>{"".join(shown)}</td>'
+        f"<td>{_text(original.setting)}</td><td>{_text(original.differs)}</td></tr>"
+    )
+
+
+def thumbnail(png: bytes, width: int = 240) -> bytes:
+    """A small picture of a picture."""
+    from PIL import Image  # comes with matplotlib
+
+    if not png:
+        return b""
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        shape = (width, round(image.height * width / image.width))
+        image.convert("RGB").resize(shape, Image.Resampling.LANCZOS).quantize(64).save(
+            small, "png", optimize=True
+        )
+    return small.getvalue()
 
 
 def _claims_table(claims: pd.DataFrame, link: bool) -> str:
@@ -495,6 +564,11 @@ tr:target { outline: 2px solid var(--link); outline-offset: -2px; }
 .number { white-space: nowrap; }
 .number .band { white-space: normal; display: inline-block; min-width: 7.2rem;
   max-width: 13rem; }
+.gallery tbody th { white-space: normal; min-width: 8rem; }
+.gallery td { min-width: 10rem; }
+.gallery img { display: block; width: 15rem; max-width: none; margin-bottom: .4rem;
+  background: #fff; border: 1px solid var(--line); border-radius: 4px; }
+h4 { font-size: .95rem; margin: 1rem 0 .3rem; }
 .verdict { white-space: nowrap; font-weight: 600; }
 .verdict span { display: inline-block; width: 1.1em; text-align: center; }
 .supported { color: var(--good); } .contradicted { color: var(--bad); }

@@ -393,8 +393,15 @@ def momentum(e: Experiment) -> float:
     return e.training.momentum if e.training.optimizer == "momentum" else 0.0
 
 
-def report(studies: list[Study], inputs: list[str], output: str, runs: str | None):
+def report(
+    studies: list[Study],
+    inputs: list[str],
+    output: str,
+    runs: str | None = None,
+    gallery: str | None = None,
+):
     """The page of all studies: index.html."""
+    from ntkpipe import gallery as gallery_
     from ntkpipe import report as report_
 
     products = [path for path in inputs if _is_product(path)]
@@ -414,7 +421,8 @@ def report(studies: list[Study], inputs: list[str], output: str, runs: str | Non
         _study_page(study, by_study[study.name], files, Path(output).parent, runs)
         for study in studies
     ]
-    page = report_.page(pages, verdicts, provenance.versions())
+    sources = gallery_.load(gallery) if gallery else ()
+    page = report_.page(pages, verdicts, provenance.versions(), sources)
     io.write(output, lambda file: file.write(page.encode()))
 
 

@@ -220,25 +220,37 @@ class Study:
 
 def load(path: str | Path) -> Study:
     """Read a study file, or raise a `StudyError` with all its faults."""
-    path = Path(path)
+    return parse(_text_of(path), path)
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The values in a YAML file, or raise a `StudyError`."""
+    return _values(_text_of(path), path)
+
+
+def _text_of(path: str | Path) -> str:
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        if Path(path).stat().st_size > LARGEST_FILE:
             raise StudyError([f"{path}: larger than 256 kB, which is no study file"])
-        text = path.read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError([f"{path}: can't be read: {error}"]) from error
-    return parse(text, path)
 
 
-def parse(text: str, path: str | Path) -> Study:
-    """The study in a text; `path` gives its name and stands before each fault."""
-    path = Path(path)
+def _values(text: str, path: str | Path) -> Any:
     try:
         raw = yaml.load(text, _Loader)
         json.dumps(raw)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or "nested too deeply"
         raise StudyError([f"{path}: not readable as YAML: {reason}"]) from error
+    return raw
+
+
+def parse(text: str, path: str | Path) -> Study:
+    """The study in a text; `path` gives its name and stands before each fault."""
+    path = Path(path)
+    raw = _values(text, path)
     if not isinstance(raw, dict):
         raise StudyError([f"{path}: a study file is a mapping of keys to values"])
     faults: list[str] = []

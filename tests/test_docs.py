@@ -15,11 +15,11 @@ import ntkpipe
 from ntkpipe import __main__, claims, io, stages, study
 
 ROOT = Path(__file__).parents[1]
-MANUALS = [
+MANUALS = sorted(
     path
-    for pattern in ("*.md", "config/*.md", "profiles/*.md", "results/*.md")
-    for path in sorted(ROOT.glob(pattern))
-]
+    for folder in (".", "config", "docs", "profiles", "results")
+    for path in (ROOT / folder).glob("*.md")
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
 HINT = "python docs/refresh.py"
@@ -67,15 +67,20 @@ def test_rule_graph_is_that_of_the_workflow():
     assert refresh.body(README, "rule graph") == refresh.rule_graph(), HINT
 
 
-def test_claims_in_the_readme_are_those_of_the_study_files():
-    table = refresh.body(README, "claims")
-    heading = re.compile(r"^\*\*\[.+?\]\((config/studies/.+?)\)\*\*$", re.M)
+def test_claims_in_the_manual_are_those_of_the_study_files():
+    table = refresh.body((ROOT / "docs" / "claims.md").read_text("utf-8"), "claims")
+    heading = re.compile(r"^## \[.+?\]\(\.\./(config/studies/.+?)\)$", re.M)
     parts = heading.split(table)[1:]
-    assert len(parts) >= 10
+    assert len(parts) // 2 == len(list(refresh.STUDIES.glob("*.yaml")))
     for path, rows in zip(parts[::2], parts[1::2], strict=True):
         shown = re.findall(r"^\| (?!claim |---)(.+?)( \(control\))? \| ", rows, re.M)
         stated = study.load(ROOT / path).claims
         assert shown == [(c.id, " (control)" * c.control) for c in stated], HINT
+
+
+def test_the_gallery_in_the_manual_is_that_of_the_configuration():
+    text = (ROOT / "docs" / "gallery.md").read_text("utf-8")
+    assert refresh.body(text, "gallery") == refresh.gallery_text(), HINT
 
 
 def test_a_table_of_claims_shows_what_was_measured(tmp_path):
@@ -104,6 +109,8 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.91] | ✓ supported |" in table
     assert f"1 of {len(verdicts)} verdicts came out as expected" in table
     assert "**– missing**" in table
+    counted = refresh.verdicts_table(tmp_path)
+    assert f"| 1 of {len(verdicts)} | **{one.claims[1].id}: missing**" in counted
 
 
 def test_blocks_are_replaced_and_nothing_else():

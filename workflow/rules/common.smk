@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from ntkpipe import cost, provenance
+from ntkpipe import cost, gallery, provenance
 from ntkpipe.study import StudyError, load_all, plain
 
 
@@ -25,6 +25,8 @@ def read_studies():
             names = sorted(path.stem for path in folder.glob("*.yaml"))
         if not names:
             raise StudyError([f"run: there is no study file in {folder}"])
+        if config["gallery"]:
+            gallery.load(config["gallery"])
         return load_all(folder, names)
     except WorkflowError as error:
         reason = str(error).partition("Failed validating")[0]
@@ -105,8 +107,9 @@ def settings(stage):
         if stage == "figure":
             value = plain(figure_of(wildcards))
         elif stage == "report":
-            # the page shows the study files
+            # the page shows the study files, and the sources' figures
             value = {name: digest(study.text) for name, study in STUDIES.items()}
+            value["gallery"] = file_digest(config["gallery"])
         else:
             value = study_of(wildcards).spec(stage, variant, int(width))
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
@@ -116,6 +119,11 @@ def settings(stage):
 
 def digest(text):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path):
+    """Of a file that is read, where one is named."""
+    return digest(Path(path).read_text("utf-8")) if path else ""
 
 
 def code(stage):

@@ -21,6 +21,7 @@ rule report:
     params:
         studies=study_files,
         benchmarks="<benchmarks>",
+        gallery=config["gallery"],
         spec=settings("report"),
         code=code("report"),
     message:
@@ -28,4 +29,4 @@ rule report:
     shell:
         "python -m ntkpipe report {params.studies:q} --input {input:q} "
         "--output {output:q} --benchmarks {params.benchmarks:q} "
-        "--threads {threads} > {log:q} 2>&1"
+        "--gallery {params.gallery:q} --threads {threads} > {log:q} 2>&1"

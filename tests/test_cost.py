@@ -1,0 +1,85 @@
+"""What a study costs: counted operations, and the table of a dry run."""
+
+from pathlib import Path
+
+import pytest
+
+from ntkpipe import cost, study
+
+ROOT = Path(__file__).parents[1]
+STUDY = """
+title: Toy
+question: What does it cost?
+dataset:
+  kind: sphere
+  points: 10
+  dimension: 4
+  test: 5
+  target: {kind: teacher, outputs: 3}
+model: {depth: 2}
+training: {learning_rate: 1, steps: 100, record: 5, snapshots: 2}
+widths: [16, 32]
+seeds: {16: 4, 32: 2}
+"""
+
+
+def experiment(text=STUDY):
+    return study.parse(text, "toy.yaml").variants["base"]
+
+
+def test_sizes_are_those_of_the_arrays():
+    e = experiment()
+    assert (cost.points(e), cost.outputs(e)) == (10, 3)
+    assert (cost.kernel_rows(e), cost.test_rows(e)) == (30, 15)
+    traced = experiment(STUDY.replace("snapshots: 2", "snapshots: 2, kernel: trace"))
+    assert cost.kernel_rows(traced) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [(("steps: 100", "steps: 200"), 2), (("16: 4", "16: 8"), 2)],
+)
+def test_operations_grow_with_steps_and_networks(change, factor):
+    before = cost.train_flop(experiment(STUDY.replace("depth: 2", "depth: 1")), 16)
+    text = STUDY.replace("depth: 2", "depth: 1").replace(*change)
+    assert cost.train_flop(experiment(text), 16) == pytest.approx(
+        factor * before, rel=0.2
+    )
+
+
+def test_the_number_of_jobs_is_that_of_the_workflow():
+    one = study.parse(STUDY, "toy.yaml")
+    # measure, claims, page; data; train, linearize and constancy at two widths
+    assert cost.of_study(one).jobs == 3 + 1 + 3 * 2
+
+
+def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():
+    small = cost.of_study(study.parse(STUDY, "toy.yaml"))
+    large = cost.of_study(study.load(ROOT / "config/paper/jacot_figure1.yaml"))
+    assert small.gpu_s == pytest.approx(small.cores_s)
+    assert large.gpu_s < large.cores_s / 20
+
+
+def test_the_table_sums_up():
+    one = study.parse(STUDY, "toy.yaml")
+    lines = cost.table([one, one]).splitlines()
+    assert lines[0].split()[:2] == ["study", "jobs"]
+    assert [line.split()[0] for line in lines[1:]] == ["toy", "toy", "in"]
+    assert int(lines[-1].split()[2]) == 2 * int(lines[1].split()[1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "3 s"), (89, "89 s"), (91, "2 min"), (7200, "2 h"), (864_000, "10 days")],
+)
+def test_times_are_in_the_unit_that_fits(seconds, text):
+    assert cost.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config/paper").glob("*.yaml")), ids=str
+)
+def test_studies_at_the_papers_sizes_are_valid_and_have_a_control(path):
+    one = study.load(path)
+    assert any(claim.control for claim in one.claims)
+    assert not (ROOT / "config/studies" / path.name).exists(), "results would collide"
