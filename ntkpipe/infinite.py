@@ -222,7 +222,6 @@ def _recursion(x1, x2, layers1, layers2, W_std, b_std, *, moments) -> Kernels:
     """The recursion of the module's heading; x2 = None for x1 with itself."""
     gram = x1 @ (x1 if x2 is None else x2).T / x1.shape[1]
     if x2 is None:
-        # the rest is elementwise and symmetric; a matrix product only nearly is
         gram, layers2 = (gram + gram.T) / 2, layers1
     nngp = ntk = W_std**2 * gram + b_std**2
     for p1, p2 in zip(layers1, layers2, strict=True):
@@ -231,6 +230,9 @@ def _recursion(x1, x2, layers1, layers2, W_std, b_std, *, moments) -> Kernels:
         value, slope = moments(nngp, *left, *right)
         nngp = W_std**2 * value + b_std**2
         ntk = nngp + W_std**2 * ntk * slope
+    if x2 is None:
+        # a product of matrices and a sum of a series are only nearly symmetric
+        nngp, ntk = (nngp + nngp.T) / 2, (ntk + ntk.T) / 2
     return Kernels(nngp, ntk)
 
 
