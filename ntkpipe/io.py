@@ -13,6 +13,7 @@ import io
 import json
 import os
 import tempfile
+import xml.etree.ElementTree
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 
 FORMAT = 1
 # What each product holds: its arrays and their axes; one letter is one length.
@@ -98,6 +100,13 @@ TABLES: dict[str, tuple[str, ...]] = {
         "verdict",
     ),
 }
+# How a whole picture begins and ends.
+ENDS = {
+    "png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
+    "svg": (b"<?xml", b"</svg>\n"),
+    "gif": (b"GIF8", b"\x3b"),
+    "pdf": (b"%PDF-", b"%%EOF\n"),
+}
 # A diverged network has no finite numbers; `diverged` says so instead.
 MAY_DIVERGE = ("network", "linearized")
 
@@ -174,6 +183,31 @@ def check(path: str | Path, product: Product, expected: dict) -> None:
                 f"{path} was made with another {name} ({product.meta.get(name)!r}, "
                 f"not {value!r}): delete it and run again"
             )
+
+
+def read_picture(path: str | Path) -> bytes:
+    """The bytes of a picture, refusing one that is empty, cut or something else.
+
+    A .png has a checksum in each of its parts, an .svg is read as XML; of a .gif or a
+    .pdf only the beginning and the end are looked at.
+    """
+    kind = str(path).rpartition(".")[2]
+    body = Path(path).read_bytes()
+    try:
+        if kind == "png":
+            with PIL.Image.open(io.BytesIO(body)) as picture:
+                picture.verify()
+        if kind == "svg":
+            xml.etree.ElementTree.fromstring(body)
+        begin, end = ENDS.get(kind, (b"", b""))
+        if not (body.startswith(begin) and body.endswith(end)):
+            raise ValueError(f"{len(body)} bytes that are no whole {kind}")
+    # Pillow has errors of its own for each way to be broken, SyntaxError among them
+    except Exception as error:
+        raise ProductError(
+            f"{path} is damaged ({_one_line(error)}): delete it and run again"
+        ) from error
+    return body
 
 
 def read_user_data(path: str | Path) -> dict[str, np.ndarray]:

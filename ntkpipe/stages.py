@@ -460,15 +460,17 @@ def _study_page(study, products, files, folder, runs):
             and path.parts[-3:-1] == (study.name, "figures")
         ]
         found = {path.suffix[1:]: path for path in own}
+        # all of them, also those that are only linked
+        shown = {e: io.read_picture(p) for e, p in found.items() if e != "csv"}
         figures.append(
             report_.FigurePage(
                 name=figure_.name,
                 title=figure_.title,
                 caption=figure_.caption,
                 after=figure_.after,
-                svg=found["svg"].read_bytes() if "svg" in found else b"",
-                png=found["png"].read_bytes() if "png" in found else b"",
-                gif=found["gif"].read_bytes() if "gif" in found else b"",
+                svg=shown.get("svg", b""),
+                png=shown.get("png", b""),
+                gif=shown.get("gif", b""),
                 files={e: os.path.relpath(p, folder) for e, p in found.items()},
             )
         )
