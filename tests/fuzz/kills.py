@@ -1,15 +1,24 @@
 """kill −9 at random moments of the tiny study; the next run must set all right.
 
-    python tests/fuzz/kills.py [COUNT] [SEED]
+    python tests/fuzz/kills.py [COUNT] [SEED] [--first N] [--whole FOLDER]
 
-Half of the study is still to be done when it is started. After a while one is
-killed: Snakemake, a job, or both and all (a power cut). Then the study is run as
-anybody would, and every product and figure must be what it is without a kill.
+Each trial begins with a finished study of which a few products are deleted, so that a
+few jobs are to be done. When a random number of them has begun, and a random time
+after it (or, for a power cut, as soon as a file is being written), one is killed:
+Snakemake, a job, or all at once. Then the study is run as anybody would, and every
+product and figure must be what it is without a kill.
+
+Trial N is the same wherever it is run: `--first 10` begins with trial 10. `--whole`
+keeps the finished study from one call to the next.
 """
 
+import argparse
+import collections
+import concurrent.futures
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +29,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 VICTIMS = ("snakemake", "job", "all")
+MOST_TRIES = 5  # a kill that came too late is tried again, sooner
+# what is deleted, and how many jobs make it anew; the page and the tables come after
+UNDONE = {
+    ("relu/width16",): 2,
+    ("tanh/width16",): 3,
+    ("tanh/width64",): 3,
+    ("tanh/width32/linearized.npz", "tanh/limit.npz"): 5,
+    ("relu/width16/network.npz", "tanh/width16"): 5,
+    ("figures", "claims.csv"): 0,
+    ("tanh/dataset.npz",): 12,
+}
 
 
 def start(folder, log):
@@ -43,36 +63,29 @@ def finish(folder):
 
 
 def jobs(folder):
-    """Numbers of the processes that run a stage in this folder."""
-    found = []
+    """The processes that run a stage in this folder, and the stage of each."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
             here = os.readlink(process / "cwd") == str(folder)
             if here and b"ntkpipe" in words and b"-m" in words:
-                found.append(int(process.name))
+                stage = words[words.index(b"ntkpipe") + 1].decode()
+                found[int(process.name)] = stage
     return found
 
 
-def half_done(whole, folder, rng):
-    """A copy of a finished study, about half of its jobs undone."""
-    shutil.copytree(whole, folder)
-    study = folder / "results" / "tiny"
-    # what nobody misses is not made anew: of a variant all, or widths of it
-    for variant in sorted({path.parent for path in study.glob("*/width*")}):
-        parts = [variant] if rng.random() < 0.5 else sorted(variant.glob("width*"))
-        for part in parts:
-            if rng.random() < 0.7:
-                shutil.rmtree(part)
-    undo_the_end(folder)
+def undo(folder, parts):
+    """Remove parts of a finished study, files or folders."""
+    for part in parts:
+        path = folder / "results" / "tiny" / part
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def undo_the_end(folder):
-    """Remove what is made of all products, so that what lacks is missed."""
-    study = folder / "results" / "tiny"
-    shutil.rmtree(study / "figures")
-    for made_of_all in [*study.glob("*.csv"), folder / "results" / "index.html"]:
-        made_of_all.unlink()
+    """Remove what is made of all products."""
+    undo(folder, ["figures", "measurements.csv", "claims.csv"])
+    (folder / "results" / "index.html").unlink()
 
 
 def contents(folder):
@@ -85,79 +98,147 @@ def contents(folder):
     }
 
 
-def trial(whole, folder, rng, seconds, victim):
-    """Kill once; None, or what is wrong afterwards."""
-    half_done(whole, folder, rng)
+def is_written(folder):
+    """Whether a product is just being written."""
+    return any((folder / "results").rglob(".*.tmp"))
+
+
+def kill(main, folder, victim):
+    """Kill a victim; the names of those that were killed."""
+    found = jobs(folder)
+    if victim == "job":
+        found = dict(list(found.items())[:1])
+    names = list(found.values()) if victim != "snakemake" else []
+    if victim != "job":
+        if main.poll() is not None:
+            return []
+        names.append("snakemake")
+        if victim == "all":
+            os.killpg(main.pid, signal.SIGKILL)
+        main.kill()
+    if victim != "snakemake":
+        for job in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job, signal.SIGKILL)
+    return names
+
+
+def disturb(folder, rng, victim, most):
+    """Run a study and kill at a moment of it; the names of those that were killed."""
+    begun = rng.randint(0, most)
+    pause = rng.uniform(0, 2.5)
+    writing = victim == "all" and rng.random() < 0.4
     with open(folder / "killed.txt", "w") as log:
         main = start(folder, log)
-        end = time.monotonic() + rng.uniform(0, seconds)
-        while time.monotonic() < end and main.poll() is None:
-            time.sleep(0.01)
-        if victim != "snakemake":
-            for job in jobs(folder)[: None if victim == "all" else 1]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(job, signal.SIGKILL)
-        if victim != "job":
-            main.kill()
+
+        def wait(condition):
+            while main.poll() is None and not condition():
+                time.sleep(0.005)
+
+        def begun_now():
+            said = (folder / "killed.txt").read_text(errors="replace")
+            return len(re.findall(r"^Job \d+: ", said, re.M))
+
+        wait(lambda: begun_now() >= begun)
+        if writing:
+            wait(lambda: is_written(folder))
+        else:
+            end = time.monotonic() + pause
+            wait(lambda: time.monotonic() > end)
+        if victim == "job":
+            wait(lambda: jobs(folder))
+        names = kill(main, folder, victim)
         main.wait(timeout=600)
+    return names + ["a file half-written"] * (bool(names) and is_written(folder))
+
+
+def trial(whole, place, seed, number):
+    """Kill once; who was killed, and what is wrong afterwards or None."""
+    rng = random.Random(f"{seed}/{number}")
+    victim = VICTIMS[number % 3]
+    parts, made = rng.choices(list(UNDONE.items()), [3, 3, 3, 3, 3, 2, 1])[0]
+    folder = place / f"trial{number}"
     try:
-        code, said = finish(folder)
-        if code:
-            return f"the next run ended with {code}:\n{said[-3000:]}"
-        if "LockException" in said or "IncompleteFiles" in said:
-            return f"a person was needed:\n{said[-3000:]}"
-        found, wanted = contents(folder), contents(whole)
-        other = {n for n in found | wanted if found.get(n) != wanted.get(n)}
-        # a job that was killed while it wrote left this, and was not run again
-        other = {name for name in other if not name.endswith(".tmp")}
-        if other:
-            return f"other bytes: {sorted(other)}"
-        if "</html>" not in (folder / "results" / "index.html").read_text():
-            return "half a page"
+        for tries in range(MOST_TRIES):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(whole, folder)
+            undo(folder, parts)
+            if rng.random() < 0.5:
+                for path in folder.glob("results/tiny/*.csv"):
+                    path.unlink()
+            # four jobs more come after: two tables, the figure and the page
+            names = disturb(folder, rng, victim, (made + 3) // (tries + 1))
+            if names:
+                break
+        else:
+            return [], "nothing was left to be killed"
+        return names, after(whole, folder)
     finally:
         for job in jobs(folder):  # orphans, which nobody waits for
             with contextlib.suppress(ProcessLookupError):
                 os.kill(job, signal.SIGKILL)
+
+
+def after(whole, folder):
+    """Run a disturbed study to its end; what is wrong then, or None."""
+    code, said = finish(folder)
+    if code:
+        return f"the next run ended with {code}:\n{said[-3000:]}"
+    if "LockException" in said or "IncompleteFiles" in said:
+        return f"a person was needed:\n{said[-3000:]}"
+    found, wanted = contents(folder), contents(whole)
+    # what a job that was killed while it wrote left, and was not run again
+    found = {name: body for name, body in found.items() if not name.endswith(".tmp")}
+    if set(found) != set(wanted):
+        return f"missing or too much: {sorted(set(found) ^ set(wanted))}"
+    if other := sorted(name for name in found if found[name] != wanted[name]):
+        return f"other bytes: {other}"
+    if "</html>" not in (folder / "results" / "index.html").read_text():
+        return "half a page"
     return None
 
 
-def survey(whole, place, count, seed, seconds):
-    """Kill so many times; how often which victim, and what went wrong."""
-    rng = random.Random(seed)
-    killed, wrong = dict.fromkeys(VICTIMS, 0), []
-    for number in range(count):
-        victim = VICTIMS[number % 3]
-        folder = place / f"trial{number}"
-        fault = trial(whole, folder, rng, seconds, victim)
-        killed[victim] += 1
-        if fault:
-            wrong.append(f"trial {number}, {victim}: {fault}")
-            print(wrong[-1], file=sys.stderr, flush=True)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+def survey(whole, place, numbers, seed):
+    """Do these trials, two at a time; who was killed how often, what went wrong."""
+    killed, wrong = collections.Counter(), []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = pool.map(lambda n: trial(whole, place, seed, n), numbers)
+        for number, (names, fault) in zip(numbers, results, strict=True):
+            print(f"trial {number}: {', '.join(names)}", flush=True)
+            killed.update(names)
+            killed.update([f"aimed at {VICTIMS[number % 3]}"])
+            if fault:
+                wrong.append(f"trial {number}: {fault}")
+                print(wrong[-1], file=sys.stderr, flush=True)
+            else:
+                shutil.rmtree(place / f"trial{number}", ignore_errors=True)
     return killed, wrong
 
 
-def main(count, seed):
+def main(options):
     """Run the undisturbed study, then the trials; 1 if one went wrong."""
+    begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills") as place:
-        whole = Path(place, "whole").resolve()
-        shutil.copytree(ROOT / "tests" / "workflow", whole)
-        begin = time.monotonic()
-        code, said = finish(whole)
-        if code:
-            sys.exit(said)
-        seconds = time.monotonic() - begin
-        print(f"undisturbed: {seconds:.0f} s", flush=True)
-        killed, wrong = survey(whole, whole.parent, count, seed, 0.7 * seconds)
-        print(*wrong, sep="\n")
-        print(
-            f"{count} kills ({', '.join(f'{n} of {v}' for v, n in killed.items())}): "
-            f"{count - len(wrong)} survived, {time.monotonic() - begin:.0f} s"
-        )
+        whole = Path(options.whole or f"{place}/whole").resolve()
+        if not whole.exists():
+            shutil.copytree(ROOT / "tests" / "workflow", whole)
+            code, said = finish(whole)
+            if code:
+                sys.exit(said)
+        numbers = range(options.first, options.first + options.count)
+        killed, wrong = survey(whole, Path(place).resolve(), numbers, options.seed)
+    print(*(f"{count:3d} {name}" for name, count in killed.most_common()), sep="\n")
+    print(
+        f"{len(numbers)} kills, {len(numbers) - len(wrong)} survived, "
+        f"{time.monotonic() - begin:.0f} s"
+    )
     return bool(wrong)
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
-    sys.exit(main(*(numbers + [50, 1][len(numbers) :])))
+    words = argparse.ArgumentParser()
+    words.add_argument("count", type=int, nargs="?", default=50)
+    words.add_argument("seed", type=int, nargs="?", default=1)
+    words.add_argument("--first", type=int, default=0)
+    words.add_argument("--whole")
+    sys.exit(main(words.parse_args()))

@@ -1,11 +1,14 @@
 """What the rules ask of the studies: settings, code, inputs, threads and resources."""
 
+import atexit
+import errno
 import functools
 import hashlib
 import json
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -59,8 +62,36 @@ def clear_stale_locks():
     return alive
 
 
+def tell_if_full():
+    """One sentence if the disk of this folder is full, and whether it is.
+
+    Logs, marks and locks lie here, too: without room for them Snakemake ends in
+    tracebacks, which do not say what to do.
+    """
+    try:
+        os.makedirs(".snakemake", exist_ok=True)
+        with tempfile.TemporaryFile(dir=".snakemake") as file:
+            file.write(bytes(LEAST_ROOM))
+            file.flush()
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return False  # Snakemake says it better
+    print(
+        f"ntkpipe: {os.getcwd()} is on a disk that is full (less than "
+        f"{LEAST_ROOM // 1024} kB is free): make room and run again, what is done "
+        "is kept",
+        file=sys.stderr,
+    )
+    return True
+
+
+LEAST_ROOM = 64 * 1024
 STUDIES = read_studies()
 if workflow.is_main_process:
+    if tell_if_full():
+        sys.exit(1)
+    atexit.register(tell_if_full)  # the last word, whatever Snakemake ends with
     ALIVE = clear_stale_locks()
     if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
         print(cost.table(list(STUDIES.values())), file=sys.stderr)
@@ -202,22 +233,25 @@ def all_limits(wildcards):
 
 
 def all_products(wildcards):
-    """The arrays of all jobs of all studies."""
+    """Every product and table of all studies."""
     paths = {}  # a set that keeps its order
     for study in STUDIES.values():
         for variant, width in study.jobs():
             experiment = study.variants[variant]
-            data = product("dataset.npz", study.data_of(variant))
-            paths[data.format(study=study.name)] = 1
-            parts = [("network", width)]
+            parts = [
+                ("dataset.npz", study.data_of(variant), None),
+                ("network.npz", variant, width),
+                ("constancy.csv", variant, width),
+            ]
             if experiment.linearize != "none":
-                parts.append(("linearized", width))
+                parts.append(("linearized.npz", variant, width))
             if experiment.limit != "none":
-                parts.append(("limit", None))
-            for name, part in parts:
-                paths[
-                    product(f"{name}.npz", variant, part).format(study=study.name)
-                ] = 1
+                parts.append(("limit.npz", variant, None))
+            paths |= dict.fromkeys(
+                product(*part).format(study=study.name) for part in parts
+            )
+        for table in ("measurements", "claims"):
+            paths[f"<results>/{study.name}/{table}.csv"] = None
     return list(paths)
 
 
