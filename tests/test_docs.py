@@ -185,6 +185,29 @@ def test_commands_exist_and_paths_are_of_the_repository(path):
     assert not re.search(r"(?<![\w.])/(work|root|home|tmp|usr)/", text)
 
 
+def test_each_promise_names_a_test_that_is_there():
+    """docs/reliability.md: `test_name`, or the beginning of one before …"""
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    functions = {
+        path.name: set(re.findall(r"^def (test_\w+)\(", path.read_text("utf-8"), re.M))
+        for path in (ROOT / "tests").glob("test_*.py")
+    }
+    everywhere = set().union(*functions.values())
+    rows = [
+        line.split("|")[2]
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith("| promise")
+    ]
+    assert len(rows) > 20
+    for tests in rows:
+        named = re.findall(r"`(?:(test_\w+\.py)(?:::)?)?(test_\w+)?(…?)`", tests)
+        assert [name for name in named if any(name)], tests
+        for file, name, rest in named:
+            known = functions[file] if file else everywhere
+            found = [f for f in known if f == name or (rest and f.startswith(name))]
+            assert found or not name, (file, name)
+
+
 def test_every_module_has_a_line_in_contributing():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(\w+\.py)` \|", text, re.M))
