@@ -334,13 +334,18 @@ def last_layer(sites: dict[str, Signals]) -> Array:
     """The last layer's part of Θ, traced: s² h·h' + t², the empirical NNGP, (n n).
 
     It is the "Σ part" of Θ, the same for each output; the rest holds derivatives of
-    the activation, the "Σ̇ part". Sites are named `layer.copy`; without any, (0 0).
+    the activation, the "Σ̇ part". Of weights that are not learned it is the NNGP all the
+    same, which Θ then lacks. Sites are named `layer.copy`; without any, (0 0).
     """
     layer = {name: name.split(".")[0] for name in sites}
     depth = max((int(n) for n in layer.values() if n.isdigit()), default=None)
     if depth is None:
         return jnp.zeros((0, 0))
     last = [s for name, s in sites.items() if layer[name] == str(depth)]
+    last = [
+        s if s.scale.lr_w else s._replace(scale=s.scale._replace(lr_w=1.0))
+        for s in last
+    ]
     return sum(layer_block(s, s, "trace") for s in last)[:, 0, :, 0]
 
 

@@ -6,9 +6,12 @@ with W, b ~ N(0, 1), whose hidden widths go to infinity. With (u, v) ~ N(0, Σˡ
     Σ¹ = W_std² x·x'/d + b_std²         Σˡ⁺¹ = W_std² E[φ(u)φ(v)] + b_std²
     Θ¹ = Σ¹                             Θˡ⁺¹ = Σˡ⁺¹ + W_std² Θˡ ⊙ E[φ'(u)φ'(v)]
 
-`depth` counts hidden layers; the kernels are those of the output layer.
+`depth` counts hidden layers; the kernels are those of the output layer. Biases that
+begin at zero leave b_std² out of Σ but not out of Θ. A last layer of fixed signs has no
+bias and is not learned: Θ is then W_std² Θˡ ⊙ E[φ'(u)φ'(v)] alone.
 
-Sources: Jacot et al. 2018 (1806.07572); relu: Cho & Saul 2009; erf: Williams 1997;
+Sources: Jacot et al. 2018 (1806.07572); signs: Du et al. 2019 (1810.02054), zero
+biases: Basri et al. 2019 (1906.00425); relu: Cho & Saul 2009; erf: Williams 1997;
 gelu: Tsuchida et al. 2021 (2002.08517); Hermite series: Daniely et al. 2016
 (1602.05897); ensembles: Lee et al. 2019 (1902.06720).
 """
@@ -16,7 +19,7 @@ gelu: Tsuchida et al. 2021 (2002.08517); Hermite series: Daniely et al. 2016
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -218,25 +221,35 @@ def _expansions(x, W_std, b_std, *, activation, depth) -> list[tuple]:
 # --- kernels ----------------------------------------------------------------------
 
 
-def _recursion(x1, x2, layers1, layers2, W_std, b_std, *, moments) -> Kernels:
+def _recursion(
+    x1, x2, layers1, layers2, W_std, b_std, *, moments, signs, zero_biases
+) -> Kernels:
     """The recursion of the module's heading; x2 = None for x1 with itself."""
     gram = x1 @ (x1 if x2 is None else x2).T / x1.shape[1]
     if x2 is None:
         gram, layers2 = (gram + gram.T) / 2, layers1
-    nngp = ntk = W_std**2 * gram + b_std**2
-    for p1, p2 in zip(layers1, layers2, strict=True):
+    ntk = W_std**2 * gram + b_std**2
+    nngp = W_std**2 * gram if zero_biases else ntk
+    for layer, (p1, p2) in enumerate(zip(layers1, layers2, strict=True), 1):
         left = [v[..., :, None] for v in p1]
         right = [v[..., None, :] for v in p2]
         value, slope = moments(nngp, *left, *right)
-        nngp = W_std**2 * value + b_std**2
-        ntk = nngp + W_std**2 * ntk * slope
+        nngp, below = W_std**2 * value, W_std**2 * ntk * slope
+        if signs and layer == len(layers1):
+            ntk = below
+            break
+        learned = nngp + b_std**2
+        ntk = learned + below
+        nngp = nngp if zero_biases else learned
     if x2 is None:
         # a product of matrices and a sum of a series are only nearly symmetric
         nngp, ntk = (nngp + nngp.T) / 2, (ntk + ntk.T) / 2
     return Kernels(nngp, ntk)
 
 
-_block = partial(jax.jit, static_argnames="moments")(_recursion)
+_block = partial(jax.jit, static_argnames=("moments", "signs", "zero_biases"))(
+    _recursion
+)
 
 
 def kernels(
@@ -247,6 +260,8 @@ def kernels(
     activation: str,
     W_std: float = 1.0,
     b_std: float = 0.0,
+    output_weights: Literal["learned", "signs"] = "learned",
+    biases: Literal["random", "zero"] = "random",
     tile: int = 512,
 ) -> Kernels:
     """NNGP and NTK of an infinitely wide network with one output.
@@ -263,6 +278,8 @@ def kernels(
         activation: a name of `ACTIVATIONS`.
         W_std: standard deviation of the weights.
         b_std: standard deviation of the biases.
+        output_weights: `signs` for a last layer of ±1 that is not learned.
+        biases: `zero` for biases that begin at zero and are learned.
         tile: points of more than this many are worked off in squares of this side.
 
     Returns:
@@ -275,18 +292,28 @@ def kernels(
     x1 = jnp.asarray(x1, float)
     x2 = None if x2 is None else jnp.asarray(x2, float)
     moments = CLOSED.get(activation, _series)
+    b_start = 0.0 if biases == "zero" else b_std
     if moments is _series:
         # both sets at once: their series have to be equally long
         x = np.concatenate([x1] if x2 is None else [x1, x2])
-        layers = _expansions(x, W_std, b_std, activation=activation, depth=depth)
+        layers = _expansions(x, W_std, b_start, activation=activation, depth=depth)
         layers1 = [tuple(v[..., : len(x1)] for v in p) for p in layers]
         layers2 = [tuple(v[..., len(x1) :] for v in p) for p in layers]
     else:
-        at = partial(_variances, W_std=W_std, b_std=b_std, moments=moments, depth=depth)
+        at = partial(
+            _variances, W_std=W_std, b_std=b_start, moments=moments, depth=depth
+        )
         layers1, layers2 = at(x1), None if x2 is None else at(x2)
     if x2 is None:
         layers2 = None
-    block = partial(_block, W_std=W_std, b_std=b_std, moments=moments)
+    block = partial(
+        _block,
+        W_std=W_std,
+        b_std=b_std,
+        moments=moments,
+        signs=output_weights == "signs",
+        zero_biases=biases == "zero",
+    )
     if max(len(x1), 0 if x2 is None else len(x2)) <= tile:
         return block(x1, x2, layers1, layers2)
     return _tiled(block, x1, x2, layers1, layers2, tile)

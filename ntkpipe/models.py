@@ -115,6 +115,10 @@ class MLP:
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
     zero_output: Literal["none", "subtract", "double"] = "none"
     """f(w₀) = 0 by subtracting a frozen copy, or by a twin with the opposite sign."""
+    output_weights: Literal["learned", "signs"] = "learned"
+    """`signs`: the last layer is a fixed ±1 for each unit, without bias (Du et al.)."""
+    biases: Literal["random", "zero"] = "random"
+    """`zero`: biases begin at 0; b_std is then what multiplies them (Basri et al.)."""
 
     def init_params(
         self, key: Array, width: int, d: int, k: int, dtype=float
@@ -123,8 +127,8 @@ class MLP:
         sizes = [d, *[width] * self.depth, k]
         shapes = [
             shape
-            for fans in pairwise(sizes)
-            for shape in ((fans, fans[1:]) if self.b_std > 0 else (fans,))
+            for index, fans in enumerate(pairwise(sizes))
+            for shape in ((fans, fans[1:]) if self._has_bias(index) else (fans,))
         ]
         # one draw for all layers: compiling a draw takes longer than drawing
         ends = np.cumsum([math.prod(shape) for shape in shapes])
@@ -139,8 +143,11 @@ class MLP:
         layers = []
         for index, fan_in in enumerate(sizes[:-1]):
             w_std, b_std = self._std(index, fan_in, width)
-            layer = {"w": w_std * next(numbers)}
-            if self.b_std > 0:
+            w = next(numbers)
+            if self._fixed(index):
+                w = jnp.where(w < 0, -1, 1).astype(w.dtype)
+            layer = {"w": w_std * w}
+            if self._has_bias(index):
                 layer["b"] = b_std * next(numbers)
             layers.append(layer)
         return (tuple(layers),) * (2 if self.zero_output == "double" else 1)
@@ -180,6 +187,8 @@ class MLP:
             activation=self.activation,
             W_std=self.W_std,
             b_std=self.b_std,
+            output_weights=self.output_weights,
+            biases=self.biases,
         )
 
     def scale(self, index: int, layer: Layer) -> Scale:
@@ -193,10 +202,11 @@ class MLP:
             w, b = w * w_std, b * b_std
         if "b" not in layer:
             b = 0.0
-        return Scale(w, b, width**-weight.c, width**-bias.c)
+        lr_w = 0.0 if self._fixed(index) else width**-weight.c
+        return Scale(w, b, lr_w, width**-bias.c)
 
     def learning_rates(self, params: Params):
-        """Relative learning rates n^−c, a tree of floats like `params`."""
+        """Relative learning rates n^−c, 0 of fixed weights, a tree like `params`."""
         return tuple(
             tuple(
                 {"w": s.lr_w, "b": s.lr_b} if "b" in layer else {"w": s.lr_w}
@@ -206,6 +216,13 @@ class MLP:
             )
             for layers in params
         )
+
+    def _fixed(self, index: int) -> bool:
+        """Whether weight layer `index` is not learned."""
+        return index == self.depth and self.output_weights == "signs"
+
+    def _has_bias(self, index: int) -> bool:
+        return self.b_std > 0 and not self._fixed(index)
 
     def _exponents(self, index: int) -> tuple[Exponents, Exponents]:
         row = PARAMETERIZATIONS[self.parameterization]
@@ -232,7 +249,7 @@ class MLP:
         if self.parameterization == "standard":
             fixed_w, fixed_b = self._fixed_std(index, fan_in)
             w_std, b_std = w_std * fixed_w, b_std * fixed_b
-        return w_std, b_std
+        return w_std, 0.0 if self.biases == "zero" else b_std
 
 
 @section
@@ -251,6 +268,7 @@ class OneParameter:
 
     depth: ClassVar[int] = 0
     zero_output: ClassVar[str] = "none"
+    output_weights: ClassVar[str] = "learned"
 
     def init_params(
         self, key: Array, width: int, d: int, k: int, dtype=float

@@ -73,6 +73,79 @@ def test_ensemble_reference(case, trained):
             )
 
 
+def sphere(n=12, d=10):
+    x = np.random.default_rng(0).normal(size=(n, d))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_fixed_signs_give_the_kernel_of_du():
+    x = sphere()
+    cosine = np.clip(x @ x.T, -1, 1)
+    expected = cosine * (np.pi - np.arccos(cosine)) / (2 * np.pi)
+    network = {"depth": 1, "activation": "relu", "output_weights": "signs"}
+    # ‖x‖ = √d takes the 1/√d of the input layer away
+    found = kernels(np.sqrt(10) * x, **network).ntk
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-15)
+    mixed = kernels(np.sqrt(10) * x[:3], np.sqrt(10) * x, **network).ntk
+    np.testing.assert_allclose(mixed, expected[:3], rtol=1e-7, atol=1e-15)
+
+
+# Basri et al. 2019: κ(γ) = Σ_k c_k cos kγ, first layer trained, on the circle
+def basri(k, bias):
+    if k < 2:
+        first = (0.5 / np.pi**2 + 1 / 8, 1 / np.pi**2 + 1 / 8)
+        return first[k] if bias else (1 / np.pi**2, 1 / 4)[k]
+    if k % 2:
+        return bias / (np.pi * k) ** 2
+    return (2 - bias) * (k**2 + 1) / (np.pi * (k**2 - 1)) ** 2
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_spectra_of_the_circle_are_those_of_basri(bias):
+    points = 2**14
+    angle = 2 * np.pi * np.arange(points) / points
+    network = {"depth": 1, "activation": "relu", "output_weights": "signs"}
+    if bias:  # (x·x' + 1)(π − θ)/4π, biases begin at zero
+        network |= {"b_std": 0.5**0.5, "biases": "zero"}
+    else:  # x·x'(π − θ)/2π; W_std⁴/d = 1
+        network |= {"W_std": 2**0.25}
+    row = kernels(circle(np.zeros(1)), circle(angle), **network).ntk[0]
+    found = np.fft.rfft(row).real / points
+    found = np.where(np.arange(len(found)) > 0, 2 * found, found)
+    for k in range(20):
+        assert found[k] == pytest.approx(basri(k, bias), abs=1e-7)
+
+
+@pytest.mark.parametrize("output_weights", ["learned", "signs"])
+@pytest.mark.parametrize("biases", ["random", "zero"])
+@pytest.mark.parametrize("activation, depth", [("relu", 1), ("tanh", 2)])
+def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth):
+    from ntkpipe.empirical import last_layer, ntk, signals
+    from ntkpipe.models import MLP
+
+    model = MLP(
+        depth=depth,
+        activation=activation,
+        W_std=1.3,
+        b_std=0.4,
+        output_weights=output_weights,
+        biases=biases,
+    )
+    x, width = sphere(4, 3), 1024
+    nngp, theta = model.infinite(x)
+    if (biases, output_weights) == ("zero", "learned"):
+        nngp = nngp + 0.4**2  # learned, but no part of the outputs' variance
+    expected, found = (nngp, theta), []
+    for seed in range(12):
+        params = model.init_params(jax.random.key(seed), width, 3, 1)
+        _, sites = signals(model.apply, params, x)
+        found.append((last_layer(sites), ntk(model.apply, params, x)[:, 0, :, 0]))
+    for values, limit in zip(zip(*found, strict=True), expected, strict=True):
+        values = np.stack(values)
+        error = values.std(0) / np.sqrt(len(values)) + 2e-3 * np.abs(limit)
+        assert (np.abs(values.mean(0) - limit) < 4 * error).all()
+
+
 def test_values_of_jacot_figure_1():
     ntk = kernels(
         circle(np.zeros(1)), circle(np.pi * np.array([0, 0.5, 1])), **JACOT

@@ -1,6 +1,7 @@
 """Parametrisations, initialisations and the two ways to zero output."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -151,3 +152,83 @@ def test_infinite_kernels_are_those_of_the_architecture():
     np.testing.assert_array_equal(model.infinite(x).ntk, expected.ntk)
     with pytest.raises(ValueError, match="parameterization: ntk"):
         MLP(parameterization="mup").infinite(x)
+
+
+def test_signs_are_fixed_and_the_kernel_leaves_them_out():
+    x = jnp.asarray(data().x_train)
+    from ntkpipe.empirical import ntk
+
+    model = MLP(depth=2, output_weights="signs", b_std=0.3, activation="tanh")
+    params = model.init_params(KEY, 16, 3, 1)
+    assert set(params[0][-1]) == {"w"}
+    assert sorted(set(np.ravel(params[0][-1]["w"]).tolist())) == [-1, 1]
+    # by brute force: the Jacobian with respect to all weights but the last
+    jacobian = jax.jacrev(lambda first: model.apply(((*first, params[0][-1]),), x))(
+        params[0][:-1]
+    )
+    rows = np.concatenate(
+        [np.reshape(j, (len(x), -1)) for j in jax.tree.leaves(jacobian)], axis=1
+    )
+    theta = ntk(model.apply, params, x)[:, 0, :, 0]
+    np.testing.assert_allclose(theta, rows @ rows.T, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
+@pytest.mark.parametrize("zero_output", ["none", "double"])
+def test_signs_stay_and_the_kernel_is_that_of_the_steps(optimizer, zero_output):
+    model = MLP(
+        depth=1,
+        activation="tanh",
+        output_weights="signs",
+        zero_output=zero_output,
+    )
+    settings = Training(
+        optimizer=optimizer,
+        learning_rate=1e-3,
+        steps=1,
+        record=2,
+        linear_weights=optimizer != "adam",
+    )
+    run = train(model, settings, data(), 64, KEY, 2)
+    moved = dict(zip(run.layer, run.weight_change[0, -1], strict=True))
+    assert moved["W2"] == 0 and moved["W1"] > 0
+    if optimizer != "adam":
+        residual = run.f_train[:, 0] - data().y_train
+        step = -1e-3 / 6 * np.einsum("snimj,smj->sni", run.ntk[:, 0], residual)
+        np.testing.assert_allclose(
+            run.f_train[:, 1] - run.f_train[:, 0], step, rtol=2e-3, atol=1e-8
+        )
+        assert run.weight_gap[:, -1].max() < 1e-12
+
+
+def test_curvature_knows_no_weights_that_are_fixed():
+    from ntkpipe import curvature
+
+    model = MLP(depth=1, activation="tanh", output_weights="signs", b_std=0.3)
+    params = model.init_params(KEY, 5, 3, 1)
+    x = jnp.asarray(data().x_train[:1])
+    first, last = params[0]
+    flat, unravel = jax.flatten_util.ravel_pytree(first)
+
+    def f(flat):
+        # in units in which all learn at the same rate
+        return model.apply(((unravel(flat), last),), x)[0, 0]
+
+    found = curvature.of_model(model, params, x)
+    hessian = np.linalg.eigvalsh(jax.hessian(f)(flat))
+    np.testing.assert_allclose(
+        found.hessian_norm[0, 0], np.abs(hessian).max(), rtol=1e-6
+    )
+    gradient = np.linalg.norm(jax.grad(f)(flat))
+    np.testing.assert_allclose(found.gradient_norm[0, 0], gradient, rtol=1e-8)
+
+
+def test_biases_may_begin_at_zero_and_are_learned():
+    model = MLP(depth=1, b_std=0.5, biases="zero")
+    run = train(
+        model, Training(learning_rate=0.1, steps=3, record=2), data(), 16, KEY, 2
+    )
+    norms = dict(zip(run.layer, run.weight_norm[0], strict=True))
+    moved = dict(zip(run.layer, run.weight_change[0, -1], strict=True))
+    assert norms["b1"] == norms["b2"] == 0
+    assert moved["b1"] > 0 and moved["b2"] > 0
