@@ -33,7 +33,7 @@ def outputs(e: Experiment) -> int:
     """Outputs k of a network."""
     target, listed = getattr(e.dataset, "target", None), getattr(e.dataset, "y", None)
     classes = len(getattr(e.dataset, "classes", ()))
-    if classes:
+    if classes and target is None:
         return 1 if classes == 2 else classes
     return len(listed[0]) if listed else getattr(target, "outputs", 1)
 

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe import io
+from ntkpipe.models import MLP
 from ntkpipe.section import section
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
@@ -96,6 +97,58 @@ class Noise:
 
 
 @section
+class RandomLabels:
+    """Targets y = ±1 by a fair coin, that know nothing of x; test targets are zero."""
+
+    kind: Literal["random_labels"] = "random_labels"
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        y = 2.0 * np.asarray(jr.bernoulli(key, 0.5, (len(x_train), 1))) - 1
+        return y, np.zeros((len(x_test), 1))
+
+
+@section
+class Eigenvector:
+    """A principal component of the training points under an infinitely wide network.
+
+    With Θ(X, X) v = Nλ v and ‖v‖ = 1, f*(X) = a·√N·v, whose root mean square is a, and
+    f*(x) = Θ(x, X) f*(X)/(Nλ) elsewhere (Nyström). The entry of v that is largest in
+    size is positive.
+    """
+
+    kind: Literal["eigenvector"] = "eigenvector"
+    component: int = 1
+    """Which eigenvector: 1 of the largest eigenvalue, 2, …; −1 of the smallest."""
+    amplitude: Annotated[float, Field(gt=0)] = 1.0
+    """Root mean square a over the training points."""
+    network: MLP = MLP()
+    """The network whose kernel of infinite width it is; keys as those of `model`."""
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        n = len(x_train)
+        if not 1 <= abs(self.component) <= n:
+            raise ValueError(
+                f"dataset.target.component: {self.component} of {n} points: from 1 to "
+                f"{n}, or from −1 to −{n}"
+            )
+        values, vectors = np.linalg.eigh(np.asarray(self.network.infinite(x_train).ntk))
+        at = n - self.component if self.component > 0 else -self.component - 1
+        if values[at] <= n * np.finfo(float).eps * values[-1]:
+            raise ValueError(
+                f"dataset.target.component: eigenvalue {self.component} of the kernel "
+                "is zero but for rounding: take one further up, or a network whose "
+                "kernel is positive definite"
+            )
+        v = vectors[:, at] * np.sign(vectors[np.abs(vectors[:, at]).argmax(), at])
+        y = self.amplitude * math.sqrt(n) * v[:, None]
+        across = np.asarray(self.network.infinite(x_test, x_train).ntk)
+        return y, across @ y / values[at]
+
+
+@section
 class Teacher:
     """A random network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
 
@@ -118,7 +171,8 @@ class Teacher:
 
 
 Target = Annotated[
-    Values | Product | Harmonics | Noise | Teacher, Field(discriminator="kind")
+    Values | Product | Harmonics | Noise | RandomLabels | Eigenvector | Teacher,
+    Field(discriminator="kind"),
 ]
 
 # ------------------------------------------------------------------ points
@@ -257,12 +311,14 @@ class _Images:
             x = x / np.linalg.norm(x, axis=1, keepdims=True) * math.sqrt(x.shape[1])
         elif self.scale == "standard":
             x = (x - x.mean()) / x.std()
+        n = self.train
+        if self.target is not None:
+            return _labelled(x[:n], x[n:], self.target, jr.fold_in(key, 1))
         if len(self.classes) == 2:
             y = np.where(labels == self.classes[0], -1.0, 1.0)[:, None]
         else:
             k = len(self.classes)
             y = (labels[:, None] == np.array(self.classes)) - 1.0 / k
-        n = self.train
         return Data(x[:n], y[:n], x[n:], y[n:])
 
 
@@ -284,6 +340,8 @@ class Digits(_Images):
     """Digits that are used."""
     scale: Literal["pixel", "standard", "sphere"] = "sphere"
     """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+    target: Target | None = None
+    """What is learned instead of the classes."""
 
     def _load(self):
         from sklearn.datasets import load_digits
@@ -306,6 +364,8 @@ class Mnist5k(_Images):
     """Digits that are used."""
     scale: Literal["pixel", "standard", "sphere"] = "sphere"
     """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+    target: Target | None = None
+    """What is learned instead of the classes."""
 
     def _load(self):
         try:

@@ -8,6 +8,7 @@ from ntkpipe import io
 from ntkpipe.datasets import (
     Circle,
     Digits,
+    Eigenvector,
     Gaussian,
     Harmonics,
     Mnist5k,
@@ -15,10 +16,12 @@ from ntkpipe.datasets import (
     Npz,
     Points,
     Product,
+    RandomLabels,
     Sphere,
     Teacher,
     Values,
 )
+from ntkpipe.models import MLP
 
 KEY = jax.random.key(0)
 
@@ -73,6 +76,50 @@ def test_images_are_scaled_split_and_centred(kind, pixels):
     assert 0 <= two.x_train.min() and two.x_train.max() <= 1
 
 
+def test_images_may_have_another_target():
+    kind = Digits(train=40, test=30, target=RandomLabels())
+    data, labels = kind.sample(KEY), Digits(train=40, test=30).sample(KEY)
+    np.testing.assert_array_equal(data.x_train, labels.x_train)
+    assert set(data.y_train.ravel()) == {-1.0, 1.0}
+    assert data.y_train.shape == (40, 1) and data.y_test.shape == (30, 1)
+
+
+@pytest.mark.parametrize("component", [1, 3, -1, -2])
+def test_eigenvector_is_one_of_the_kernel_and_goes_on_elsewhere(component):
+    network = MLP(depth=2, b_std=0.3)
+    target = Eigenvector(component=component, amplitude=0.7, network=network)
+    data = Sphere(points=12, dimension=4, target=target, test=5).sample(KEY)
+    theta = np.asarray(network.infinite(data.x_train).ntk)
+    index = 12 - component if component > 0 else -1 - component
+    value = np.linalg.eigvalsh(theta)[index]
+    y = data.y_train
+    np.testing.assert_allclose(theta @ y, value * y, rtol=1e-8, atol=1e-10)
+    assert np.sqrt(np.mean(y**2)) == pytest.approx(0.7)
+    assert np.abs(y).max() == y.max()
+    # Nyström: at a training point it is the training target
+    _, again = target.label(data.x_train, data.x_train[:3], KEY)
+    np.testing.assert_allclose(again, y[:3], rtol=1e-7)
+    across = np.asarray(network.infinite(data.x_test, data.x_train).ntk)
+    np.testing.assert_allclose(data.y_test, across @ y / value, rtol=1e-9)
+
+
+def test_eigenvector_is_of_the_network_with_signs():
+    target = Eigenvector(component=2, network=MLP(output_weights="signs"))
+    data = Sphere(points=9, dimension=9, radius=3.0, target=target).sample(KEY)
+    cosine = np.clip(data.x_train @ data.x_train.T / 9, -1, 1)
+    h = cosine * (np.pi - np.arccos(cosine)) / (2 * np.pi)
+    value = np.linalg.eigvalsh(h)[-2]
+    np.testing.assert_allclose(h @ data.y_train, value * data.y_train, rtol=1e-6)
+
+
+def test_random_labels_know_nothing_of_the_points():
+    data = Gaussian(points=2000, dimension=3, target=RandomLabels()).sample(KEY)
+    assert set(data.y_train.ravel()) == {-1.0, 1.0}
+    assert abs(data.y_train.mean()) < 0.1
+    assert abs(np.corrcoef(data.x_train[:, 0], data.y_train[:, 0])[0, 1]) < 0.1
+    assert not data.y_test.any()
+
+
 def test_too_many_images_are_refused():
     with pytest.raises(ValueError, match="there are 1797"):
         Digits(train=1500, test=500).sample(KEY)
@@ -84,6 +131,29 @@ def test_too_many_images_are_refused():
         (Points(x=((1.0,), (1.0, 2.0)), y=((1.0,), (1.0,))), "different lengths"),
         (Points(x=((1.0,),), y=((1.0,), (1.0,))), "1 points x but 2 targets"),
         (Circle(points=3, target=Values(y=(1.0,))), "1 values for 3 points"),
+        (
+            Sphere(points=3, dimension=3, target=Eigenvector(component=4)),
+            "component: 4 of 3 points",
+        ),
+        (
+            Sphere(points=3, dimension=3, target=Eigenvector(component=0)),
+            "component: 0 of 3 points",
+        ),
+        (  # frequency 3 on the circle without biases
+            Circle(
+                points=8,
+                target=Eigenvector(component=-1, network=MLP(output_weights="signs")),
+            ),
+            "zero but for rounding",
+        ),
+        (
+            Sphere(
+                points=3,
+                dimension=3,
+                target=Eigenvector(network=MLP(parameterization="mup")),
+            ),
+            "parameterization: ntk",
+        ),
         (
             Gaussian(points=3, dimension=3, target=Noise(), test_on="circle"),
             "dimension: 2",
