@@ -44,6 +44,10 @@ LABELS = {
     "limit_gap": "gap to the infinite-width dynamics, sup over t",
     "learning_rate_max": "stability limit 2/λ_max(Θ/N)",
     "stop_step": "steps until stopped",
+    "neuron_move": "largest movement of a unit of the first layer",
+    "flips": "share of units × points that changed sign",
+    "residual_along": "residual along the targets",
+    "residual_across": "residual across the targets",
 }
 """How a quantity is called on an axis."""
 
@@ -68,7 +72,8 @@ class Panel:
 
     quantity: str
     """loss, test_loss, weight_change (relative), weight_change/W2 (of one layer),
-    weight_distance, or a metric of the measurements such as ntk_change."""
+    weight_distance, residual_along or residual_across the targets, or a metric of the
+    measurements such as ntk_change."""
     label: str | None = None
     """Text of the axis; by default what the quantity is called."""
     log: bool = True
@@ -164,15 +169,22 @@ class _Moving(_Figure):
 class Trajectories(_Figure):
     """Quantities against training time: colour is width, a row is a variant.
 
-    Lines are medians over seeds, shades their 10 – 90 % range. A seed that stopped
-    keeps its last value; a curve ends when half of its seeds have stopped.
+    With `color: variant` it is the other way round. Lines are medians over seeds,
+    shades their 10 – 90 % range. A seed that stopped keeps its last value; a curve ends
+    when half of its seeds have stopped. Of infinite width there are losses, as means
+    over initialisations, and residuals.
     """
 
     kind: Literal["trajectories"] = "trajectories"
     panels: tuple[Panel, ...]
     """Quantities, side by side."""
-    models: tuple[Literal["network", "linearized"], ...] = ("network", "linearized")
-    """Whether the linearised model is drawn beside the network."""
+    models: tuple[Literal["network", "linearized", "limit"], ...] = (
+        "network",
+        "linearized",
+    )
+    """Whether the linearised model, and infinite width, stand beside the network."""
+    color: Literal["width", "variant"] = "width"
+    """What is told apart by colour."""
     x: Literal["step", "time"] = "step"
     """Gradient steps or time t = η · step."""
     log_x: bool = False
@@ -181,9 +193,12 @@ class Trajectories(_Figure):
     @property
     def reads(self) -> tuple[str, ...]:
         """Products it reads."""
-        test = any(panel.quantity == "test_loss" for panel in self.panels)
+        targets = {"test_loss", "residual_along", "residual_across"}
+        needed = "limit" in self.models or any(
+            panel.quantity in targets for panel in self.panels
+        )
         return ("network", *(m for m in self.models if m != "network")) + (
-            ("dataset",) if test else ()
+            ("dataset",) if needed else ()
         )
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
@@ -196,7 +211,8 @@ class Trajectories(_Figure):
                 continue
             for panel in self.panels:
                 for model in self.models:
-                    product = arrays(model, variant, width)
+                    of = None if model == "limit" else width
+                    product = arrays(model, variant, of)
                     step, values = _trajectory(
                         panel.quantity, model, product, network, arrays, variant
                     ) or _measured(panel.quantity, model, measurements, variant, width)
@@ -223,7 +239,9 @@ class Trajectories(_Figure):
         from ntkpipe import plotting
 
         panels = [(p.quantity, _label(p.quantity, p.label), p.log) for p in self.panels]
-        return plotting.trajectories(self._named(table), panels, self.x, self.log_x)
+        return plotting.trajectories(
+            self._named(table), panels, self.x, self.log_x, self.color
+        )
 
 
 def _trajectory(quantity, model, product, network, arrays, variant):
@@ -231,7 +249,19 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
     name, _, layer = quantity.partition("/")
     values = None
-    if quantity == "loss":
+    if quantity in ("residual_along", "residual_across"):
+        from ntkpipe.measurements import along_target
+
+        f = product["mean_train"][None] if model == "limit" else product["f_train"]
+        parts = along_target(f, arrays("dataset", variant)["y_train"])
+        values = parts[quantity == "residual_across"]
+    elif model == "limit":
+        part = {"loss": "train", "test_loss": "test"}.get(quantity)
+        if part:
+            residual = product[f"mean_{part}"] - arrays("dataset", variant)[f"y_{part}"]
+            spread = residual.shape[-1] * product[f"sd_{part}"] ** 2
+            values = ((residual**2).sum(-1) + spread).mean(-1)[None] / 2
+    elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":
         residual = product["f_test"] - arrays("dataset", variant)["y_test"]
@@ -304,9 +334,12 @@ class Scaling(_Figure):
     """Metrics shown."""
     facet: Literal["metric", "variant", "none"] = "metric"
     """What has a panel of its own; the rest is told apart by colour."""
-    along: Literal["width"] | dict[str, Annotated[float, Field(gt=0)]] = "width"
-    """The abscissa: width, or a number that differs between variants, such as
-    {alpha10: 10, alpha30: 30}; widths are then told apart as variants are."""
+    along: Literal["width", "index"] | dict[str, Annotated[float, Field(gt=0)]] = (
+        "width"
+    )
+    """The abscissa: width, the number after a metric's slash (of `x/*`), or a number
+    that differs between variants, such as {alpha10: 10, alpha30: 30}; widths are then
+    told apart as variants are."""
     along_label: str = "width n"
     """Text of the abscissa."""
     value_label: str = "value"
@@ -320,7 +353,9 @@ class Scaling(_Figure):
 
     def variants_read(self) -> tuple[str, ...]:
         """Variants it asks for by name."""
-        return tuple(self.along) if self.along != "width" else self.variants or ()
+        return (
+            tuple(self.along) if isinstance(self.along, dict) else self.variants or ()
+        )
 
     def table(
         self, measurements: pd.DataFrame, arrays: Arrays | None = None
@@ -345,7 +380,7 @@ class Scaling(_Figure):
 
     def _series(self, measurements: pd.DataFrame, metric: str) -> pd.DataFrame:
         """Columns variant, x, seed, value of one metric."""
-        along = None if self.along == "width" else self.along
+        along = self.along if isinstance(self.along, dict) else None
         variants = along or self._variants(
             tuple(dict.fromkeys(measurements["variant"]))
         )
@@ -358,6 +393,9 @@ class Scaling(_Figure):
                     raise
                 lost = missing
                 continue
+            if self.along == "index":
+                frames.append(self._along_index(reading, variant))
+                continue
             rows = reading.values.iloc[:, 0].rename("value").reset_index()
             rows = rows[rows["width"].isin(self.widths or rows["width"])]
             rows = rows.assign(variant=variant, x=rows["width"])
@@ -368,6 +406,16 @@ class Scaling(_Figure):
         if not frames:
             raise lost
         return pd.concat(frames, ignore_index=True)
+
+    def _along_index(self, reading: claims.Reading, variant: str) -> pd.DataFrame:
+        """Columns variant, x, seed, value of the metrics x/1, x/2, … of a variant."""
+        rows = reading.values.reset_index().melt(["width", "seed"], var_name="metric")
+        rows = rows[rows["width"].isin(self.widths or rows["width"])]
+        x = rows["metric"].astype(str).str.rpartition("/")[2].astype(float)
+        one = len(set(rows["width"])) == 1
+        named = variant if one else [f"{variant}, n = {n}" for n in rows["width"]]
+        rows = rows.assign(variant=named, x=x).sort_values(["x", "seed"])
+        return rows[["variant", "x", "seed", "value"]]
 
     def _fit(self, rows: pd.DataFrame, key: str) -> statistics.ScalingFit:
         """The power law; variants share their seeds, widths do not."""
@@ -572,13 +620,17 @@ class Modes(_Figure):
     """Residual along each eigenvector of the kernel at initialisation, against time.
 
     c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i; gradient flow of the linearised
-    model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t/N}.
+    model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t/N}. At equal angles of the circle the
+    eigenvectors of infinite width are cos kγ and sin kγ: with `of: frequencies` c_k is
+    the residual's Fourier component.
     """
 
     kind: Literal["modes"] = "modes"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
     modes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 3, 4, 5, 6)
     """Modes shown, 1 that of the largest eigenvalue; missing ones are left out."""
+    of: Literal["eigenvectors", "frequencies"] = "eigenvectors"
+    """What the modes are: eigenvectors of H(w₀), or frequencies of the circle."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Which network."""
     log_x: bool = False
@@ -595,7 +647,8 @@ class Modes(_Figure):
                 continue
             y = arrays("dataset", variant)["y_train"]
             residual = network["f_train"][seeds[0]] - y  # (t n k)
-            eigenvalues, component = _components(network["ntk"][seeds[0], 0], residual)
+            parts = _components if self.of == "eigenvectors" else _frequencies
+            eigenvalues, component = parts(network["ntk"][seeds[0], 0], residual)
             time = network["step"] * _rate(network)
             for mode in self.modes:
                 if mode > len(eigenvalues):
@@ -619,7 +672,17 @@ class Modes(_Figure):
         """Rows are variants, columns are widths."""
         from ntkpipe import plotting
 
-        return plotting.modes(self._named(table), self.log_x)
+        return plotting.modes(self._named(table), self.log_x, self.of)
+
+
+def _frequencies(ntk, residual):
+    """ūᵀ(Θ/N)u of u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
+    from ntkpipe.measurements import fourier
+
+    theta = _scalar(ntk)
+    n = len(theta)
+    twice = np.fft.fft(np.fft.ifft(theta, axis=1), axis=0).diagonal().real / n
+    return twice[1 : n // 2], fourier(residual)[:, 1 : n // 2]
 
 
 def _components(ntk, residual):
@@ -1013,6 +1076,94 @@ def _eigenvalues(kernels) -> pd.DataFrame:
 
 
 @section
+class Projections(_Figure):
+    """Eigenvalues of the limit kernel, and how far down its spectrum the targets lie.
+
+    Left λ_i of Θ_∞/N, right Σ_{j ≤ i} (v_j·y)²/‖y‖²: what of the targets lies in the i
+    first eigenvectors. Colour is the variant.
+    """
+
+    kind: Literal["projections"] = "projections"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "limit")
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """Eigenvalue and cumulative share of each eigenvector, by variant."""
+        del measurements
+        frames = []
+        for variant in self._variants(arrays.variants):
+            values, vectors = _principal(arrays("limit", variant))
+            along = np.sum((vectors.T @ arrays("dataset", variant)["y_train"]) ** 2, 1)
+            columns = {
+                "variant": variant,
+                "index": np.arange(1, len(values) + 1),
+                "eigenvalue": values,
+                "share": np.cumsum(along) / along.sum(),
+            }
+            frames.append(pd.DataFrame(columns))
+        return _table(frames, ["variant", "index", "eigenvalue", "share"])
+
+    def draw(self, table: pd.DataFrame):
+        """Two panels, eigenvalues and shares."""
+        from ntkpipe import plotting
+
+        return plotting.projections(self._named(table))
+
+
+@section
+class Components(_Figure):
+    """Training points in the plane of two principal components of the limit kernel.
+
+    f^(i)(x) = √N v_i, of root mean square 1. Colour is the class: the largest output of
+    a point's target, or the target's sign.
+    """
+
+    kind: Literal["components"] = "components"
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "limit")
+    components: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 3)
+    """Which two, 1 that of the largest eigenvalue."""
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """The two components of each point, its class, and their eigenvalues."""
+        del measurements
+        frames = []
+        for variant in self._variants(arrays.variants):
+            values, vectors = _principal(arrays("limit", variant))
+            if max(self.components) > len(values):
+                raise ValueError(
+                    f"figure {self.name}: component {max(self.components)} of "
+                    f"{len(values)} points"
+                )
+            y = arrays("dataset", variant)["y_train"]
+            first, second = (i - 1 for i in self.components)
+            columns = {
+                "variant": variant,
+                "x": np.sqrt(len(y)) * vectors[:, first],
+                "y": np.sqrt(len(y)) * vectors[:, second],
+                "class": y.argmax(1) if y.shape[1] > 1 else (y[:, 0] > 0).astype(int),
+                "eigenvalue_x": values[first],
+                "eigenvalue_y": values[second],
+            }
+            frames.append(pd.DataFrame(columns))
+        columns = ["variant", "x", "y", "class", "eigenvalue_x", "eigenvalue_y"]
+        return _table(frames, columns)
+
+    def draw(self, table: pd.DataFrame):
+        """One column for each variant."""
+        from ntkpipe import plotting
+
+        return plotting.components(self._named(table), self.components)
+
+
+def _principal(limit):
+    """Eigenvalues of Θ_∞/N, descending, and eigenvectors, each largest entry > 0."""
+    theta = limit["ntk_train_train"]
+    values, vectors = np.linalg.eigh(theta)
+    values, vectors = values[::-1] / len(theta), vectors[:, ::-1]
+    largest = np.abs(vectors).argmax(0)
+    return values, vectors * np.sign(vectors[largest, np.arange(len(theta))])
+
+
+@section
 class Ellipses(_Moving):
     """The kernel of two outputs as an ellipse that the outputs carry along.
 
@@ -1211,6 +1362,8 @@ Figure = Annotated[
     | KernelSlice
     | Heatmap
     | Spectrum
+    | Projections
+    | Components
     | Ellipses
     | Landscapes
     | Matrices,

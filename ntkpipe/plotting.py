@@ -206,19 +206,28 @@ def trajectories(
     panels: Sequence[tuple[str, str, bool]],
     x: str,
     log_x: bool,
+    color: str = "width",
 ) -> Figure:
-    """Median and range against steps; (quantity, label, log) of each column."""
+    """Median and range against steps; (quantity, label, log) of each column.
+
+    `color` is the column of what is told apart by colour, rows are the other one.
+    """
     if table.empty:
         return nothing("all networks of this figure diverged")
     variants, widths = _unique(table, "variant"), sorted(set(table["width"]))
+    names = {width: _width_label(table, width) for width in widths}
+    rows, other = variants, "variant"
     colors = width_colors(widths)
+    if color == "variant":
+        rows, other = widths, "width"
+        colors = dict(zip(variants, _categories(len(variants)), strict=True))
     with style():
-        figure, axes = _grid(len(variants), len(panels), height=2.7, sharex="row")
-        for row, variant in enumerate(variants):
+        figure, axes = _grid(len(rows), len(panels), height=2.7, sharex="row")
+        for row, name in enumerate(rows):
             for column, (quantity, label, log) in enumerate(panels):
                 ax = axes[row, column]
-                part = _where(table, variant=variant, quantity=quantity)
-                _bands(ax, part, colors)
+                part = _where(table, quantity=quantity, **{other: name})
+                _bands(ax, part, colors, color)
                 if log_x:
                     ax.set_xscale("log", nonpositive="mask")
                 if log:
@@ -226,10 +235,10 @@ def trajectories(
                 else:
                     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
                 ax.set(xlabel=TIME[x], ylabel=_wrap(label))
-        _titles(axes, variants, [""] * len(panels))
+        _titles(axes, [names.get(row, row) for row in rows], [""] * len(panels))
         handles = [
-            Line2D([], [], color=colors[width], label=_width_label(table, width))
-            for width in widths
+            Line2D([], [], color=colors[hue], label=names.get(hue, hue))
+            for hue in colors
         ]
         handles += _model_handles(_unique(table, "model"))
         if table["seeds"].max() > 1:
@@ -238,15 +247,15 @@ def trajectories(
     return figure
 
 
-def _bands(ax: Axes, part: pd.DataFrame, colors: Mapping[int, str]) -> None:
-    """Lines of all widths; the linearised model lies dashed over its network."""
-    for (width, model), curve in part.groupby(["width", "model"]):
+def _bands(ax: Axes, part: pd.DataFrame, colors: Mapping, by: str = "width") -> None:
+    """Lines of all widths, or variants; predictions lie dashed over their networks."""
+    for (hue, model), curve in part.groupby([by, "model"]):
         network = model == "network"
         ax.plot(
             "x",
             "median",
             data=curve,
-            color=colors[width] if network else _darker(colors[width]),
+            color=colors[hue] if network else _darker(colors[hue]),
             linestyle=MODELS[model][1],
             linewidth=1.8 if network else 1.2,
             zorder=2 if network else 3,
@@ -256,13 +265,13 @@ def _bands(ax: Axes, part: pd.DataFrame, colors: Mapping[int, str]) -> None:
                 curve["x"],
                 curve["low"],
                 curve["high"],
-                color=colors[width],
+                color=colors[hue],
                 alpha=0.18,
                 linewidth=0,
             )
         if network:
             end = curve.iloc[-1]
-            ax.plot(end["x"], end["median"], "o", color=colors[width], ms=3.2, zorder=4)
+            ax.plot(end["x"], end["median"], "o", color=colors[hue], ms=3.2, zorder=4)
 
 
 def scaling(
@@ -465,8 +474,12 @@ def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:
     return figure
 
 
-def modes(table: pd.DataFrame, log_x: bool) -> Figure:
+def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
     """|c_i(t)|, solid, with its predicted exponential, dashed."""
+    name, what, exponent = {
+        "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t/N"),
+        "frequencies": ("k =", r"residual along $\cos k\gamma$", r"-\lambda_k t"),
+    }[of]
     if table.empty:
         return nothing("the network of this figure diverged")
     variants, widths = _unique(table, "variant"), sorted(set(table["width"]))
@@ -489,7 +502,7 @@ def modes(table: pd.DataFrame, log_x: bool) -> Figure:
                 )
             if log_x:
                 ax.set_xscale("log", nonpositive="mask")
-            ax.set(xlabel=TIME["time"], ylabel=r"residual $|v_i\cdot(f(t)-y)|$")
+            ax.set(xlabel=TIME["time"], ylabel=what)
         for row, variant in enumerate(variants):
             inside = table[table["variant"] == variant]
             sizes = inside.loc[inside["component"] > 0, "component"]
@@ -504,7 +517,7 @@ def modes(table: pd.DataFrame, log_x: bool) -> Figure:
         _titles(axes, variants, [f"n = {width}" for width in widths])
         _outer(axes)
         handles = [
-            Line2D([], [], color=colors[mode], label=f"mode {mode}") for mode in shown
+            Line2D([], [], color=colors[mode], label=f"{name} {mode}") for mode in shown
         ]
         handles += [
             Line2D([], [], color=GREY, label="network"),
@@ -514,7 +527,7 @@ def modes(table: pd.DataFrame, log_x: bool) -> Figure:
                 color=INK,
                 lw=1.1,
                 ls=LINEARIZED,
-                label=r"predicted $e^{-\lambda_i t/N}$",
+                label=rf"predicted $e^{{{exponent}}}$",
             ),
         ]
         _legend(figure, handles)
@@ -773,6 +786,64 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
             handles.append(Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text))
         if (table["high"] > table["low"]).any():
             handles.append(_range_handle())
+        _legend(figure, handles)
+    return figure
+
+
+def projections(table: pd.DataFrame) -> Figure:
+    """Eigenvalues, and the cumulative share of the targets, against the index."""
+    variants = _unique(table, "variant")
+    colors = dict(zip(variants, _categories(len(variants)), strict=True))
+    with style():
+        figure, axes = _grid(1, 2, height=3.0)
+        for column, label in enumerate(("eigenvalue", "share")):
+            ax = axes[0, column]
+            for number_, (variant, part) in enumerate(
+                table.groupby("variant", sort=False)
+            ):
+                # kernels that are the same lie on one another: thin over thick
+                ax.plot(
+                    "index", label, data=part, color=colors[variant], lw=3.2 - number_
+                )
+            ax.set_xscale("log")
+            _index_axis(ax, int(table["index"].max()))
+            ax.set_xlabel("index of the eigenvector")
+        positive = table.loc[table["eigenvalue"] > 0, "eigenvalue"]
+        axes[0, 0].set_yscale("log", nonpositive="mask")
+        axes[0, 0].set_ylim(positive.min() / 1.5, positive.max() * 1.5)
+        _log_ticks(axes[0, 0])
+        axes[0, 0].set_ylabel(r"eigenvalue of $\Theta_\infty/N$")
+        axes[0, 1].set(ylim=(0, 1.04), ylabel="share of the targets up to there")
+        _letters(axes.flat)
+        _legend(figure, [Line2D([], [], color=colors[v], label=v) for v in variants])
+    return figure
+
+
+def components(table: pd.DataFrame, which: Sequence[int]) -> Figure:
+    """Points by two principal components, coloured by class."""
+    variants, classes = _unique(table, "variant"), sorted(set(table["class"]))
+    colors = dict(zip(classes, _categories(len(classes)), strict=True))
+    with style():
+        figure, axes = _grid(1, len(variants), height=3.3, width=3.9 * len(variants))
+        for ax, variant in zip(axes[0], variants, strict=True):
+            part = table[table["variant"] == variant]
+            for name, points in part.groupby("class"):
+                ax.plot(
+                    "x", "y", "o", data=points, color=colors[name], ms=3.2, alpha=0.75,
+                    mew=0,
+                )  # fmt: skip
+            first = part.iloc[0]
+            values = [_tick(float(f"{first[f'eigenvalue_{a}']:.2g}")) for a in "xy"]
+            labels = [
+                rf"component {i}, $\lambda_{{{i}}}$ = {value}"
+                for i, value in zip(which, values, strict=True)
+            ]
+            ax.set(xlabel=labels[0], ylabel=labels[1])
+        _titles(axes, [""], variants if len(variants) > 1 else [""])
+        handles = [
+            Line2D([], [], ls="", marker="o", ms=4, color=colors[c], label=str(c))
+            for c in classes
+        ]
         _legend(figure, handles)
     return figure
 
