@@ -259,6 +259,8 @@ class PowerLaw(Equivalence):
     )
     """What n is: the width, the number after the metric's slash, or a number that
     differs between variants: {alpha10: 10, alpha30: 30}."""
+    min_index: Annotated[int, Field(ge=1)] = 1
+    """The smallest index that is fitted, where `along` is `index`."""
 
     def variants(self) -> tuple[str, ...]:
         """The names of the variants this claim reads."""
@@ -295,6 +297,11 @@ class PowerLaw(Equivalence):
         reading = self._read(measurements, self.metric, self.step)
         width = _one_width(reading)
         index = {name: _index(name) for name in reading.values}
+        index = {
+            name: n for name, n in index.items() if n >= self.min_index or not n > 0
+        }
+        if not index:
+            raise Missing(f"no index of {self.metric} is {self.min_index} or more")
         if not all(0 < n < math.inf for n in index.values()):
             raise Missing(f"along index needs metrics x/1, x/2, …: {_list(index)}")
         names = sorted(index, key=index.__getitem__)

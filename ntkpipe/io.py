@@ -50,6 +50,8 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "gradient_norm": "s c",
         "hessian_norm": "s c",
         "feature_change": "s p h",
+        "flips": "s p a",
+        "neuron_move": "s b",
         "weight_gap": "s v",
         "landscape_at": "g",
         "landscape_f": "g n k",

@@ -14,12 +14,21 @@ from ntkpipe.empirical import matrix
 
 Arrays = Mapping[str, np.ndarray]
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
-# These have no value by rights, and another metric says why: `converged`, `singular`.
-EXPLAINED = ("stop_step", "ntk_condition")
+# These have no value by rights, and another metric says why: `converged`, `singular`,
+# `mode_left/k`.
+EXPLAINED = ("stop_step", "ntk_condition", "fit_time", "fit_rate", "fit_rate_spread")
+# A loss is held against its prediction down to this share of where it began.
+LOSS_FOLLOWED = 1e-3
+# So many eigenvalues of the limit kernel are metrics.
+FIRST = 5
 
 
 def kernels(
-    network: Arrays, data: Arrays, limit: Arrays | None, learning_rate: float
+    network: Arrays,
+    data: Arrays,
+    limit: Arrays | None,
+    learning_rate: float,
+    learned_output: bool = True,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """How the kernel moves: metric → (steps, values (s steps)).
 
@@ -28,6 +37,7 @@ def kernels(
         data: training points and targets.
         limit: infinite-width kernels, where there are any.
         learning_rate: η, held against the largest stable one.
+        learned_output: whether the last layer is learned, and its Σ a part of Θ.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
     theta = matrix(ntk)
@@ -51,6 +61,8 @@ def kernels(
             ),
         }
         if network["nngp"].size:
+            metrics["feature_change"] = network["feature_change"][..., -1]
+        if network["nngp"].size and learned_output:
             # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
             sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
             sigma = sigma.reshape(theta.shape)
@@ -58,7 +70,6 @@ def kernels(
             metrics["ntk_rest_change"] = constancy.relative_change(
                 (theta - sigma)[:, :1], theta - sigma
             )
-            metrics["feature_change"] = network["feature_change"][..., -1]
         at_ends = {
             "ntk_min": low,
             "ntk_max": high,
@@ -67,6 +78,10 @@ def kernels(
         }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
+    for layer in range(network["flips"].shape[-1]):
+        metrics[f"flips/{layer + 1}"] = network["flips"][..., layer]
+    if network["neuron_move"].size:
+        metrics["neuron_move"] = network["neuron_move"]
     for layer in range(network["feature_change"].shape[-1]):
         metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
     if network["gradient_norm"].size:
@@ -156,6 +171,8 @@ def trajectories(network: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         gap = np.where(ran, network["weight_gap"], 0)
         result["linear_weight_gap"] = (last, gap.max(1, keepdims=True))
     for index, name in enumerate(network["layer"]):
+        if not norm[..., index].any():
+            continue  # biases that begin at zero have no relative change
         relative = moved[..., index] / norm[..., index]
         result[f"weight_change/{name}"] = (step[at], relative[:, at])
     reached = np.where(network["converged"], network["stop_step"], np.nan)
@@ -216,6 +233,10 @@ def infinite(limit: Arrays, on_circle: bool) -> dict[str, float]:
         "limit_min_ratio": values[0] / values[-1],
         "limit_rank": float((values > 1e-10 * values[-1]).sum()),
     }
+    largest = values[::-1][:FIRST]
+    for i, value in enumerate(largest, 1):
+        found[f"limit_eigenvalue/{i}"] = value / len(theta)
+        found[f"limit_eigenvalue_ratio/{i}"] = value / largest[0]
     if on_circle:
         frequencies = np.arange(16, len(theta) // 16 + 1)
         for name in ("ntk", "nngp"):
@@ -252,12 +273,151 @@ def limit_dynamics(
     }
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def loss_error(
+    network: Arrays, predicted: np.ndarray, name: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """sup_t |‖u‖/‖u_predicted‖ − 1|, u = f − y, while the loss is above 1e-3 of L(0).
+
+    Args:
+        network: what training recorded.
+        predicted: loss (s t) at the same steps.
+        name: of the prediction, `linear` or `limit`.
+    """
+    loss = network["loss"]
+    high = (network["step"] <= network["stop_step"][:, None]) & (
+        loss >= LOSS_FOLLOWED * loss[:, :1]
+    )
+    error = np.where(high, np.abs(np.sqrt(loss / predicted) - 1), 0)
+    return {f"{name}_loss_error": (network["step"][-1:], error.max(1, keepdims=True))}
+
+
+def loss_of(f: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """L = Σ‖f − y‖²/(2N) of outputs (… n k)."""
+    return np.sum((f - y) ** 2, axis=(-2, -1)) / (2 * len(y))
+
+
+def along_target(f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """|g| and ‖h‖ of the residual f − y = g ŷ + h, h ⊥ ŷ = y/‖y‖: (… n k) → (…).
+
+    Root mean squares over points: |ŷ·(f − y)|/√N and ‖h‖/√N.
+    """
+    residual = (f - y).reshape(*f.shape[:-2], -1)
+    unit = y.ravel() / np.linalg.norm(y)
+    along = residual @ unit
+    across = residual - along[..., None] * unit
+    root = np.sqrt(len(y))
+    return np.abs(along) / root, np.linalg.norm(across, axis=-1) / root
+
+
+def straight(
+    network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Whether a network that begins at 0 goes straight to y, as along an eigenvector.
+
+    `straight_gap` is sup_t ‖h_t‖, `straight_rate` the decay rate of |g_t| over that of
+    the limit, of eigenvalue ŷᵀΘ_∞ŷ/N. Source: Jacot et al. 2018, figure 3.
+    """
+    step, y = network["step"], data["y_train"]
+    along, across = along_target(network["f_train"], y)
+    ran = step <= network["stop_step"][:, None]
+    value = np.sum(y * (limit["ntk_train_train"] @ y)) / np.sum(y**2) / len(y)
+    ratio = decay_rate(learning_rate * step, along) / limit_rate(
+        value, learning_rate, flow
+    )
+    last = step[-1:]
+    return {
+        "straight_gap": (last, np.where(ran, across, 0).max(1, keepdims=True)),
+        "straight_rate": (last, ratio[:, None]),
+    }
+
+
+def limit_rate(eigenvalue: np.ndarray, learning_rate: float, flow: bool) -> np.ndarray:
+    """Decay rate in time t = η·step: λ of the flow, −log|1 − ηλ|/η of the steps."""
+    if flow:
+        return eigenvalue
+    return -np.log(np.abs(1 - learning_rate * eigenvalue)) / learning_rate
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def frequencies(
+    network: Arrays,
+    data: Arrays,
+    limit: Arrays | None,
+    learning_rate: float,
+    chosen: tuple[int, ...],
+    level: float,
+    flow: bool = False,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """When each frequency of the target is fitted, at equal angles of the circle.
+
+    `fit_time/k` is the first time T_k at which the residual's Fourier component k is
+    below `level` of its start, `mode_left/k` what is left of it at the end. With the
+    limit, `fit_rate/k` is T_k·λ_k/log(1/level), 1 of an infinitely wide network, and
+    `fit_rate_spread` its standard deviation over k divided by its mean. λ_k is the
+    decay rate of the limit. Source: Basri et al. 2019.
+    """
+    size = fourier(network["f_train"] - data["y_train"])[..., list(chosen)]
+    share = np.moveaxis(size / size[:, :1], 1, -1)  # (s k t)
+    time = first_below(learning_rate * network["step"], share, level)
+    last = network["step"][-1:]
+    result = {f"fit_time/{k}": time[:, [i]] for i, k in enumerate(chosen)}
+    result |= {f"mode_left/{k}": share[:, i, -1:] for i, k in enumerate(chosen)}
+    if limit is not None:
+        row = limit["ntk_train_train"][0]
+        values = np.fft.rfft(row).real[list(chosen)] / len(row)
+        rate = time * limit_rate(values, learning_rate, flow) / np.log(1 / level)
+        result |= {f"fit_rate/{k}": rate[:, [i]] for i, k in enumerate(chosen)}
+        spread = rate.std(1, keepdims=True) / rate.mean(1, keepdims=True)
+        if len(chosen) > 1:
+            result["fit_rate_spread"] = spread
+    return {name: (last, values) for name, values in result.items()}
+
+
+def fourier(values: np.ndarray) -> np.ndarray:
+    """Size of each Fourier component k of functions at equal angles, (… n k) → (… f).
+
+    cos kγ and sin kγ, 0 < k < n/2, have size 1: √(a² + b²) of a cos kγ + b sin kγ.
+    """
+    points = values.shape[-2]
+    size = np.linalg.norm(np.fft.rfft(values, axis=-2), axis=-1)
+    whole = np.isin(np.arange(size.shape[-1]), [0, points / 2])
+    return size * np.where(whole, 1, 2) / points
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def first_below(time: np.ndarray, share: np.ndarray, level: float) -> np.ndarray:
+    """First time at which a share (… t) is below `level`, NaN where it never is.
+
+    Between two records its logarithm is taken to be linear.
+    """
+    below = share < level
+    at = np.maximum(below.argmax(-1), 1)
+    before, after = (
+        np.take_along_axis(share, (at - i)[..., None], -1)[..., 0] for i in (1, 0)
+    )
+    part = np.log(before / level) / np.log(before / after)
+    found = time[at - 1] + part * (time[at] - time[at - 1])
+    return np.where(below.any(-1), np.where(below[..., 0], time[0], found), np.nan)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def decay_rate(time: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Rate that minimises Σ_t (log(c(t)/c(0)) + rate·t)² of a size c (… t).
+
+    Over the times at which it is between 90 % and 5 % of where it began.
+    """
+    log = np.log(size / size[..., :1])
+    inside = (log < np.log(0.9)) & (log > np.log(0.05))
+    weight = np.where(inside, time, 0.0)
+    return -np.sum(weight * np.where(inside, log, 0), -1) / np.sum(weight * time, -1)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
 def modes(network: Arrays, data: Arrays, learning_rate: float, count: int):
     """Decay rate of the residual along eigenvectors of H(w₀), over its eigenvalue.
 
-    The rate minimises Σ_t (log|c(t)/c(0)| + rate·t)² over the recorded times at which
-    the mode is between 90 % and 5 % of where it began; 1 is what gradient flow of the
-    linearised model gives.
+    1 is what gradient flow of the linearised model gives; see `decay_rate`.
     """
     points = len(data["x_train"])
     time = learning_rate * network["step"]
@@ -268,15 +428,8 @@ def modes(network: Arrays, data: Arrays, learning_rate: float, count: int):
     values, vectors = np.linalg.eigh(theta)
     # np.linalg.eigh ascends; mode 1 is the fastest
     values, vectors = values[:, ::-1], vectors[..., ::-1]
-    share = np.abs(np.einsum("sni,stn->sti", vectors, residual))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.log(share / share[:, :1])
-        inside = (log < np.log(0.9)) & (log > np.log(0.05))
-        weight = np.where(inside, time[:, None], 0.0)
-        rate = -np.nansum(weight * np.where(inside, log, 0), 1) / np.sum(
-            weight * time[:, None], 1
-        )
-        ratio = rate / values
+    size = np.abs(np.einsum("sni,stn->sit", vectors, residual))
+    ratio = decay_rate(time, size) / values
     last = network["step"][-1:]
     return {
         f"mode_rate/{i + 1}": (last, ratio[:, i : i + 1])
@@ -344,7 +497,7 @@ def tidy(
         kept = np.isfinite(frame["value"]) & ~np.repeat(diverged, steps.shape[1])
         frames.append(frame[kept])
         lost = ~np.isfinite(values) & ~diverged[:, None]
-        if lost.any() and metric not in EXPLAINED:
+        if lost.any() and metric.partition("/")[0] not in EXPLAINED:
             frames.append(
                 pd.DataFrame(
                     {

@@ -224,6 +224,9 @@ def limit(job: Job) -> None:
         "test_train": e.model.infinite(test, train_),
         "test_test": e.model.infinite(test),
     }
+    # networks that begin at zero are one function in the limit, and have no covariance
+    prior = 1.0 if e.model.zero_output == "none" else 0.0
+    start = {name: k._replace(nngp=prior * k.nngp) for name, k in points.items()}
     step = e.training.recorded()
     rate = e.training.learning_rate
     times = {"steps": step, "learning_rate": rate}
@@ -236,11 +239,11 @@ def limit(job: Job) -> None:
             f"ntk_{name}": kernels.ntk,
         }
     for name, across, own in (
-        ("train", points["train_train"], points["train_train"]),
-        ("test", points["test_train"], points["test_test"]),
+        ("train", start["train_train"], start["train_train"]),
+        ("test", start["test_train"], start["test_test"]),
     ):
         ensemble = infinite.ensemble(
-            points["train_train"],
+            start["train_train"],
             across,
             own,
             data["y_train"],
@@ -258,24 +261,44 @@ def constancy(job: Job) -> None:
     e, network, data = job.experiment, job.read("network"), job.read("dataset")
     rate = e.training.learning_rate
     infinite = job.read("limit") if e.limit != "none" else None
-    found = measurements.kernels(network, data, infinite, rate)
+    learned = e.model.output_weights == "learned"
+    found = measurements.kernels(network, data, infinite, rate, learned)
     found |= measurements.trajectories(network)
     found |= measurements.faults(network)
     if e.linearize != "none":
         linearized = job.read("linearized")
         found |= measurements.gaps(network, linearized, "linear")
         found |= measurements.linear_growth(linearized)
+        if e.measure.loss_error:
+            found |= measurements.loss_error(network, linearized["loss"], "linear")
     if infinite is not None:
         dynamics = measurements.limit_dynamics(
             network, data, infinite, rate, e.limit == "flow"
         )
         found |= measurements.gaps(network, dynamics, "limit")
+        if e.measure.loss_error:
+            predicted = measurements.loss_of(dynamics["f_train"], data["y_train"])
+            found |= measurements.loss_error(network, predicted, "limit")
+        if e.measure.straight:
+            found |= measurements.straight(
+                network, data, infinite, rate, e.limit == "flow"
+            )
         if e.measure.limit_points:
             found |= measurements.against_limit(
                 network, infinite, e.measure.limit_points
             )
     if e.measure.kernel_at:
         found |= measurements.kernel_slice(network, e.measure.kernel_at)
+    if e.measure.frequencies:
+        found |= measurements.frequencies(
+            network,
+            data,
+            infinite,
+            rate,
+            e.measure.frequencies,
+            e.measure.fit_level,
+            e.limit == "flow",
+        )
     if e.measure.modes:
         found |= measurements.modes(network, data, rate, e.measure.modes)
     table = measurements.tidy(

@@ -51,6 +51,14 @@ class Measure:
     """Number of test points at which networks are held against the Gaussian limit."""
     kernel_at: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = ()
     """Θ(x₀, x_i) for these test points, x₀ the first (with training.test_kernel)."""
+    frequencies: tuple[Annotated[int, Field(ge=1, le=10**6)], ...] = ()
+    """Frequencies k of the circle at which the time to fit cos kγ is measured."""
+    fit_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """A frequency is fitted when this share of its residual is left."""
+    loss_error: bool = False
+    """Hold the loss against its predictions, while it is above 1e-3 of its start."""
+    straight: bool = False
+    """How far f leaves the straight line from 0 to y (with limit and zero_output)."""
 
 
 @section
@@ -90,6 +98,26 @@ class Experiment:
             raise ValueError("widths: a width is given twice")
         if self.measure.kernel_at and not self.training.test_kernel:
             raise ValueError("measure.kernel_at: needs training.test_kernel: true")
+        if self.measure.frequencies:
+            d = self.dataset
+            if d.kind != "circle" or d.angles is not None:
+                raise ValueError(
+                    "measure.frequencies: needs equal angles, dataset.kind: circle "
+                    "without `angles`"
+                )
+            if 2 * max(self.measure.frequencies) >= d.points:
+                raise ValueError(
+                    f"measure.frequencies: {max(self.measure.frequencies)} is not "
+                    f"below half of dataset.points: {d.points}"
+                )
+        if self.measure.straight and (
+            self.limit == "none" or self.model.zero_output == "none"
+        ):
+            raise ValueError(
+                "measure.straight: needs limit, and zero_output: subtract or double"
+            )
+        if self.measure.loss_error and self.limit == self.linearize == "none":
+            raise ValueError("measure.loss_error: needs limit or linearize")
         if self.linearize != "none" and self.training.optimizer == "adam":
             raise ValueError("linearize: adam has no closed form; say linearize: none")
         if self.training.linear_weights and self.training.optimizer == "adam":
@@ -108,8 +136,8 @@ class Experiment:
                 raise ValueError(
                     "limit: needs model.parameterization: ntk and model.init: normal"
                 )
-            if model.alpha != 1 or model.zero_output != "none":
-                raise ValueError("limit: needs alpha: 1 and zero_output: none")
+            if model.alpha != 1:
+                raise ValueError("limit: needs alpha: 1")
             if model.input_decay or model.output_decay:
                 raise ValueError("limit: needs no input_decay and no output_decay")
             if self.training.optimizer != "gd":

@@ -95,7 +95,8 @@ class Training:
     """Keep the corner of a weight matrix of the first network at recorded steps."""
     curvature: bool = False
     """Measure ‖∇f‖ and ‖∇²f‖ of the first output at the first training point."""
-
+    units: bool = False
+    """Measure how far hidden units move and how many of their activations flip."""
     linear_weights: bool = False
     """Measure how far the weights are from those of the linearised model."""
     landscape: Landscape | None = None
@@ -170,6 +171,8 @@ class Trajectory(NamedTuple):
     landscape_f: np.ndarray  # (g n k) the first network there
     landscape_linear: np.ndarray  # (g n k) its linearisation
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
+    flips: np.ndarray  # (s p a) share of units × points that changed sign; or a = 0
+    neuron_move: np.ndarray  # (s b) max_r ‖w_r − w_r(0)‖, first layer; or b = 0
     stop_step: np.ndarray  # (s,) steps done
     converged: np.ndarray  # (s,) the loss to stop at was reached
     diverged: np.ndarray  # (s,) the loss left the finite numbers
@@ -267,7 +270,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     axis = state.stopped.ndim  # of time: after the seeds, where there are several
     record = jax.tree.map(lambda *a: np.stack(a, axis), *observed)
     record |= jax.tree.map(lambda *a: np.stack(a, axis), *kernels)
-    for norm in ("gradient_norm", "hessian_norm", "weight_gap"):
+    for norm in ("gradient_norm", "hessian_norm", "weight_gap", "neuron_move"):
         # (s p 1) → (s p), (s p 0) → (s 0)
         record[norm] = record[norm].reshape(*record[norm].shape[:axis], -1)
     if training.landscape:
@@ -514,6 +517,8 @@ class _Run:
             "nngp": empirical.last_layer(sites),
             "gradient_norm": gradient_norm[:1],
             "hessian_norm": hessian_norm[:1],
+            "flips": self.flips(sites, start),
+            "neuron_move": self.neuron_move(params, start),
             "feature_change": jnp.array(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)
@@ -521,6 +526,28 @@ class _Run:
                 ]
             ),
         }
+
+    def flips(self, sites, start: _Start) -> jax.Array:
+        """Share of units × points of each hidden layer that changed sign, (h,).
+
+        Of the activation: on and off for a ReLU (Du et al. 2019, figure 1b).
+        """
+        if not self.training.units:
+            return jnp.zeros(0)
+        pairs = zip(start.features, _features(sites), strict=True)
+        share = [jnp.mean((a > 0) != (b > 0), dtype=a.dtype) for a, b in pairs]
+        # a paired network has the layers of its twin after its own
+        return jnp.array(share).reshape(len(start.params), -1).mean(0)
+
+    def neuron_move(self, params, start: _Start) -> jax.Array:
+        """max_r ‖w_r − w_r(0)‖ over the units of the first layer, (1,)."""
+        if not self.training.units:
+            return jnp.zeros(0)
+        moved = [
+            jnp.linalg.norm(layers[0]["w"] - first[0]["w"], axis=0).max()
+            for layers, first in zip(params, start.params, strict=True)
+        ]
+        return jnp.stack(moved).max()[None]
 
     def test_kernel(self, points: _Points, params) -> jax.Array:
         """Θ among the test points, traced, (m 1 m 1)."""

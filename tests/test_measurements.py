@@ -157,3 +157,117 @@ def test_doubled_networks_have_both_halves_in_the_sigma_part():
     rest = theta - np.kron(network["nngp"][0, 0], np.eye(2))
     assert np.linalg.eigvalsh(rest)[0] > -1e-9
     assert network["nngp"][0, 0].trace() > 0.1 * theta.trace() / 2
+
+
+def test_first_time_below_a_level_is_exact_for_an_exponential():
+    time = np.array([0.0, 1, 3, 4, 10])
+    rates = np.array([[0.3, 1.0], [2.5, 0.01]])
+    share = np.exp(-rates[..., None] * time)
+    found = measurements.first_below(time, share, 0.1)
+    expected = np.log(10) / rates
+    np.testing.assert_allclose(found[rates > 0.2], expected[rates > 0.2], rtol=1e-12)
+    assert np.isnan(found[1, 1])
+    # that begins below, and that comes back
+    assert measurements.first_below(time, np.full(5, 0.05), 0.1) == 0
+    back = np.array([1, 0.5, 0.01, 2, 3])
+    assert 1 < measurements.first_below(time, back, 0.1) < 3
+
+
+def test_fourier_components_have_the_size_of_their_cosines():
+    angle = 2 * np.pi * np.arange(12) / 12
+    f = 0.3 + 2 * np.cos(2 * angle) + 1.5 * np.sin(3 * angle) - 0.7 * np.cos(6 * angle)
+    size = measurements.fourier(f[:, None])
+    np.testing.assert_allclose(size, [0.3, 0, 2, 1.5, 0, 0, 0.7], atol=1e-12)
+
+
+def circulant(points=16):
+    """A kernel at equal angles and its eigenvalues over N, by frequency."""
+    values = 1 / (1 + np.arange(points // 2 + 1.0)) ** 2
+    row = np.fft.irfft(values * points, points)
+    at = np.arange(points)
+    return row[np.abs(at[:, None] - at)], values
+
+
+@pytest.mark.parametrize("flow", [True, False])
+def test_frequencies_of_a_circulant_kernel_are_fitted_at_their_rates(flow):
+    theta, values = circulant()
+    angle = 2 * np.pi * np.arange(16) / 16
+    y = (np.cos(angle) + 2 * np.cos(2 * angle) + np.sin(5 * angle))[:, None]
+    step, rate = np.arange(0, 400, 2), 0.5
+    r = np.exp(-rate * np.outer(step, values))
+    if not flow:
+        r = (1 - rate * values) ** step[:, None]
+    left = np.fft.irfft(r * np.fft.rfft(y[:, 0]), 16, axis=-1)
+    network = {"step": step, "f_train": y - left[None, :, :, None]}
+    found = measurements.frequencies(
+        network,
+        {"y_train": y},
+        {"ntk_train_train": theta},
+        rate,
+        (1, 2, 5),
+        0.1,
+        flow,
+    )
+    for k in (1, 2, 5):
+        expected = np.log(10) / values[k]
+        if not flow:
+            expected = rate * np.log(0.1) / np.log(1 - rate * values[k])
+        _, time = found[f"fit_time/{k}"]
+        assert time[0, 0] == pytest.approx(expected, rel=1e-9)
+        assert found[f"fit_rate/{k}"][1][0, 0] == pytest.approx(1, rel=1e-9)
+        assert found[f"mode_left/{k}"][1][0, 0] == pytest.approx(r[-1, k], rel=1e-6)
+    assert found["fit_rate_spread"][1][0, 0] < 1e-8
+
+
+def test_a_frequency_that_is_not_fitted_has_no_time_and_no_warning():
+    y = np.cos(6 * np.pi * np.arange(16) / 16)[:, None]
+    network = {"step": np.array([0, 9]), "f_train": np.zeros((2, 2, 16, 1))}
+    found = measurements.frequencies(network, {"y_train": y}, None, 1.0, (3,), 0.1)
+    assert np.isnan(found["fit_time/3"][1]).all()
+    np.testing.assert_allclose(found["mode_left/3"][1], 1)
+    table = measurements.tidy(found, np.arange(2), np.zeros(2, bool), "base", 8)
+    assert set(table["metric"]) == {"mode_left/3", "diverged"}
+
+
+def test_loss_error_is_of_the_residual_and_ends_where_the_loss_is_small():
+    network = {
+        "step": np.arange(4),
+        "stop_step": np.array([3, 1]),
+        "loss": np.array([[1, 0.1, 2e-3, 1e-4], [1, 0.5, 0.5, 0.5]]),
+    }
+    predicted = network["loss"] * np.array([1, 1.21, 0.25, 1e9])
+    (_, error) = measurements.loss_error(network, predicted, "limit")[
+        "limit_loss_error"
+    ]
+    np.testing.assert_allclose(error[:, 0], [1, 1 - 1 / 1.1])
+
+
+def test_residual_has_a_part_along_the_target_and_one_across():
+    y = np.array([[3.0], [0], [4], [0]])
+    f = np.array([[0.0], [2], [0], [0]])
+    along, across = measurements.along_target(f, y)
+    assert along == pytest.approx(5 / 2)  # f = 0 along y: ‖y‖/√N is left
+    assert across == pytest.approx(2 / 2)
+    halfway = measurements.along_target(np.stack([y / 2, y]), y)
+    np.testing.assert_allclose(halfway, [[5 / 4, 0], [0, 0]], atol=1e-15)
+
+
+@pytest.mark.parametrize("flow", [True, False])
+def test_along_an_eigenvector_the_limit_goes_straight_at_its_rate(flow):
+    theta = kernel(5)
+    values, vectors = np.linalg.eigh(theta)
+    y = 2 * vectors[:, [3]]
+    step, rate = np.arange(0, 200), 0.1 / values[-1] * 5
+    left = np.exp(-rate * values[3] / 5 * step)
+    if not flow:
+        left = (1 - rate * values[3] / 5) ** step
+    network = {
+        "step": step,
+        "stop_step": np.array([199]),
+        "f_train": (y * (1 - left)[:, None, None])[None],
+    }
+    found = measurements.straight(
+        network, {"y_train": y}, {"ntk_train_train": theta}, rate, flow
+    )
+    assert found["straight_gap"][1][0, 0] < 1e-12
+    assert found["straight_rate"][1][0, 0] == pytest.approx(1, rel=1e-9)

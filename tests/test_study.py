@@ -99,6 +99,24 @@ colour: red
         ({"seeds": {"8": 3}}, r"no number for the widths [16]"),
         ({"widths": [8, 8]}, "a width is given twice"),
         ({"limit": "flow", "model": {"depth": 1, "alpha": 2.0}}, "alpha: 1"),
+        ({"measure": {"frequencies": [2]}}, "2 is not below half of dataset.points: 4"),
+        (
+            {
+                "measure": {"frequencies": [1]},
+                "dataset": {
+                    "kind": "gaussian",
+                    "points": 4,
+                    "target": {"kind": "noise"},
+                },
+            },
+            "needs equal angles",
+        ),
+        ({"measure": {"straight": True}}, "needs limit, and zero_output"),
+        (
+            {"measure": {"loss_error": True}, "linearize": "none"},
+            "needs limit or linearize",
+        ),
+        ({"model": {"output_weights": "plus"}}, "output_weights"),
         ({"limit": "flow", "model": {"parameterization": "mup"}}, "ntk"),
         (
             {"training": {"learning_rate": 1, "steps": 1, "keep_matrix": {"layer": 4}}},

@@ -315,3 +315,43 @@ def test_the_model_of_one_weight_has_the_minima_that_calculus_gives(alpha):
     )
     with pytest.raises(ValueError, match="takes one input and one output, not 3 and 2"):
         train(model, steps, DATA, 1, KEY, 1)
+
+
+@pytest.mark.parametrize("zero_output", ["none", "double"])
+def test_units_that_move_and_flip_are_counted(zero_output):
+    model = MLP(depth=2, zero_output=zero_output)
+    settings_ = Training(learning_rate=0.5, steps=20, record=5, snapshots=3, units=True)
+    run = train(model, settings_, DATA, 8, KEY, 2)
+    key = jax.random.fold_in(jax.random.fold_in(KEY, 8), 1)
+    start = model.init_params(key, 8, 3, 2)
+
+    def loss(params):
+        residual = model.apply(params, DATA.x_train) - DATA.y_train
+        return jnp.sum(residual**2) / (2 * len(DATA.x_train))
+
+    params = start
+    for _ in range(20):
+        gradient = jax.grad(loss)(params)
+        params = jax.tree.map(lambda w, g: w - 0.5 * g, params, gradient)
+    moved, flipped = [], [[], []]
+    for layers, first in zip(params, start, strict=True):
+        move = np.asarray(layers[0]["w"] - first[0]["w"])
+        moved += [np.linalg.norm(move[:, unit]) for unit in range(8)]
+        h = h0 = DATA.x_train
+        for layer in range(2):
+            # the sign does not know the scale
+            h, h0 = (
+                np.maximum(a @ np.asarray(p[layer]["w"]), 0)
+                for a, p in ((h, layers), (h0, first))
+            )
+            flipped[layer].append(np.mean((h > 0) != (h0 > 0)))
+    assert run.neuron_move[1, -1] == pytest.approx(max(moved), rel=1e-9)
+    np.testing.assert_allclose(run.flips[1, -1], np.mean(flipped, 1), rtol=1e-12)
+    assert (run.flips[:, 0] == 0).all() and (run.neuron_move[:, 0] == 0).all()
+    assert run.flips.shape[:2] == (2, 3) and run.neuron_move.shape == (2, 3)
+    assert run.flips[:, -1].max() > 0
+
+
+def test_units_are_not_counted_unless_asked_for():
+    run = train(MODEL, Training(learning_rate=0.1, steps=2, record=2), DATA, 4, KEY, 2)
+    assert run.flips.size == run.neuron_move.size == 0
