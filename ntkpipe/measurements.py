@@ -219,11 +219,14 @@ def kernel_slice(
     return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
 
 
-def infinite(limit: Arrays, on_circle: bool) -> dict[str, float]:
+def infinite(
+    limit: Arrays, on_circle: bool, chosen: tuple[int, ...] = ()
+) -> dict[str, float]:
     """What is known of the infinite-width kernels alone: metric → value.
 
     Equal angles make them circulant, so that their eigenvalues are the discrete
-    Fourier transform of a row: that of cos kγ is `limit_ntk_mode/k`.
+    Fourier transform of a row: that of cos kγ is `limit_ntk_mode/k`, for the
+    frequencies that are chosen or, where none is, the asymptotic ones.
     """
     theta = limit["ntk_train_train"]
     values = np.linalg.eigvalsh(theta)
@@ -238,7 +241,7 @@ def infinite(limit: Arrays, on_circle: bool) -> dict[str, float]:
         found[f"limit_eigenvalue/{i}"] = value / len(theta)
         found[f"limit_eigenvalue_ratio/{i}"] = value / largest[0]
     if on_circle:
-        frequencies = np.arange(16, len(theta) // 16 + 1)
+        frequencies = chosen or np.arange(16, len(theta) // 16 + 1)
         for name in ("ntk", "nngp"):
             row = limit[f"{name}_train_train"][0]
             modes_ = np.fft.rfft(row).real / len(row)

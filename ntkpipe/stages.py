@@ -323,7 +323,9 @@ def measure(job: Job) -> None:
     for variant, e in job.study.variants.items():
         if e.limit != "none":
             kernels = products["limit", variant, None].data
-            found = measurements.infinite(kernels, _at_equal_angles(e))
+            found = measurements.infinite(
+                kernels, _at_equal_angles(e), e.measure.frequencies
+            )
             tables.append(measurements.of_limit(found, variant))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "study", job.study.name)

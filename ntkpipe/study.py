@@ -136,8 +136,8 @@ class Experiment:
                 raise ValueError(
                     "limit: needs model.parameterization: ntk and model.init: normal"
                 )
-            if model.alpha != 1:
-                raise ValueError("limit: needs alpha: 1")
+            if model.alpha != 1 and model.zero_output == "none":
+                raise ValueError("limit: needs alpha: 1, or zero_output")
             if model.input_decay or model.output_decay:
                 raise ValueError("limit: needs no input_decay and no output_decay")
             if self.training.optimizer != "gd":

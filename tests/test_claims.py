@@ -139,6 +139,17 @@ def test_power_law_along_index():
     assert "4→16 2" in found.detail
     bad = rows([1.0, 2.0], metric="time/W1")
     assert law.evaluate(pd.concat([measurements, bad])).verdict == "missing"
+    # what is below the smallest index is not fitted
+    other = pd.concat([measurements, rows(100 * shared, metric="time/1")])
+    other = other.drop_duplicates(["width", "seed", "metric"], keep="last")
+    settings = {"metric": "time/*", "along": "index", "predicted": 2}
+    assert (
+        not claim("power_law", tolerance=0.01, **settings).evaluate(other).as_expected
+    )
+    later = claim("power_law", tolerance=0.01, min_index=2, **settings)
+    assert later.evaluate(other).verdict == "supported"
+    none = claim("power_law", tolerance=0.01, min_index=17, **settings)
+    assert none.evaluate(other).detail == "no index of time/* is 17 or more"
 
 
 def test_one_seed_is_inconclusive_unless_exact():

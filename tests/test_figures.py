@@ -252,6 +252,8 @@ KINDS = {
     "kernel_slice": {},
     "heatmap": {"widths": [16]},
     "spectrum": {"predicted": -2},
+    "projections": {},
+    "components": {},
 }
 
 
@@ -832,3 +834,115 @@ def test_landscapes(drawn):
     with pytest.raises(ValueError, match=r"say training.landscape: \{\}"):
         arrays.network = lambda *_: {"landscape_at": np.zeros(0)}
         make(kind="landscapes").table(None, arrays)
+
+
+def test_trajectories_coloured_by_variant_have_the_limit_and_the_residual():
+    panels = [{"quantity": q} for q in ("loss", "test_loss", "residual_across")]
+    figure, table, picture = draw(
+        kind="trajectories", panels=panels, models=["network", "limit"], color="variant"
+    )
+    assert set(figure.reads) == {"network", "limit", "dataset"}
+    arrays = FakeArrays()
+    limit, data = arrays("limit", "ntk"), arrays("dataset", "ntk")
+    rows = table.query("variant == 'ntk' and model == 'limit' and width == 64")
+    loss = rows.loc[rows["quantity"] == "loss", "median"].to_numpy()
+    # over initialisations: squared mean and variance
+    square = (limit["mean_train"] - data["y_train"])[..., 0] ** 2
+    expected = (square + limit["sd_train"] ** 2).mean(1) / 2
+    np.testing.assert_allclose(loss, expected[: len(loss)])
+    across = rows.loc[rows["quantity"] == "residual_across", "median"].to_numpy()
+    y = data["y_train"][:, 0] / np.linalg.norm(data["y_train"])
+    residual = (limit["mean_train"] - data["y_train"])[..., 0]
+    across_of = np.linalg.norm(residual - np.outer(residual @ y, y), axis=1)
+    np.testing.assert_allclose(across, across_of[: len(across)] / np.sqrt(POINTS))
+    assert len(picture.axes) == 6  # a row for each width
+    assert {"ntk", "standard", "infinite width"} <= set(legend(picture))
+    assert overlaps(picture) == []
+
+
+def test_scaling_along_an_index_is_the_slope_over_it():
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    rows = [
+        ("study", "ntk", 16, seed, 9, f"fit_time/{k}", (5 + 0.1 * seed) * k**1.5)
+        for seed in range(4)
+        for k in (1, 2, 4, 8)
+    ]
+    columns = ["study", "variant", "width", "seed", "step", "metric", "value"]
+    figure = make(
+        kind="scaling",
+        metrics=[{"metric": "fit_time/*", "label": "time", "predicted": 2}],
+        along="index",
+        along_label="frequency k",
+        min_width=2,
+    )
+    table = figure.table(pd.DataFrame(rows, columns=columns), arrays)
+    fit = table[table["part"] == "fit"]
+    assert fit["slope"].iloc[0] == pytest.approx(1.5)
+    assert fit["x"].min() == 2
+    assert sorted(table.loc[table["part"] == "statistic", "x"]) == [1, 2, 4, 8]
+    picture = figure.draw(table)
+    assert picture.axes[0].get_xlabel() == "frequency k"
+
+
+class EqualAngles(FakeArrays):
+    """Eight equal angles, a circulant kernel and the flow of it."""
+
+    VALUES = 1 / (1 + np.arange(5.0)) ** 2
+
+    def dataset(self, variant, width):
+        angle = 2 * np.pi * np.arange(8) / 8
+        return {"y_train": (np.cos(angle) + 2 * np.sin(3 * angle))[:, None]}
+
+    def network(self, variant, width):
+        row = np.fft.irfft(self.VALUES * 8, 8)
+        theta = row[np.abs(np.subtract.outer(np.arange(8), np.arange(8)))]
+        left = np.exp(-np.outer(ETA * self.step, self.VALUES))
+        y = self.dataset(variant, width)["y_train"]
+        residual = np.fft.irfft(left * np.fft.rfft(y[:, 0]), 8, axis=-1)
+        ones = np.ones((self.seeds, 1, 1, 1))
+        return super().network(variant, width) | {
+            "f_train": ones * (y - residual[..., None]),
+            "ntk": (ones * theta)[:, :, :, None, :, None],
+        }
+
+
+def test_modes_of_frequencies_are_fourier_components():
+    arrays = EqualAngles()
+    figure = make(kind="modes", of="frequencies", modes=[1, 3, 9])
+    table = figure.table(fake_measurements(arrays), arrays)
+    assert sorted(set(table["mode"])) == [1, 3]  # 9 of eight points is left out
+    for k, size in ((1, 1), (3, 2)):
+        rows = table[(table["mode"] == k) & (table["width"] == 16)]
+        np.testing.assert_allclose(rows["eigenvalue"], arrays.VALUES[k])
+        assert rows["component"].iloc[0] == pytest.approx(size)
+        np.testing.assert_allclose(rows["component"], rows["predicted"], rtol=1e-6)
+    assert "k = 3" in legend(figure.draw(table))
+
+
+def test_projections_add_up_and_are_those_of_the_eigenvectors(drawn):
+    _, table, _ = drawn["projections"]
+    arrays = FakeArrays()
+    rows = table[table["variant"] == "ntk"]
+    theta = arrays("limit", "ntk")["ntk_train_train"]
+    values, vectors = np.linalg.eigh(theta / POINTS)
+    np.testing.assert_allclose(rows["eigenvalue"], values[::-1])
+    y = arrays.y[:, 0] / np.linalg.norm(arrays.y)
+    assert rows["share"].iloc[0] == pytest.approx((vectors[:, -1] @ y) ** 2)
+    assert rows["share"].iloc[-1] == pytest.approx(1)
+
+
+def test_components_are_eigenvectors_of_root_mean_square_one(drawn):
+    _, table, picture = drawn["components"]
+    arrays = FakeArrays()
+    rows = table[table["variant"] == "ntk"]
+    theta = arrays("limit", "ntk")["ntk_train_train"] / POINTS
+    for axis in "xy":
+        v = rows[axis].to_numpy()
+        assert np.mean(v**2) == pytest.approx(1)
+        np.testing.assert_allclose(theta @ v, rows[f"eigenvalue_{axis}"] * v)
+    assert (rows["eigenvalue_x"] > rows["eigenvalue_y"]).all()
+    assert (rows["class"] == (arrays.y[:, 0] > 0)).all()
+    assert "component 2" in picture.axes[0].get_xlabel()
+    with pytest.raises(ValueError, match="component 6 of 5 points"):
+        figure = make(kind="components", components=[2, 6])
+        figure.table(fake_measurements(arrays), arrays)

@@ -271,3 +271,17 @@ def test_along_an_eigenvector_the_limit_goes_straight_at_its_rate(flow):
     )
     assert found["straight_gap"][1][0, 0] < 1e-12
     assert found["straight_rate"][1][0, 0] == pytest.approx(1, rel=1e-9)
+
+
+def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
+    theta, values = circulant()
+    kernels = {"ntk_train_train": theta, "nngp_train_train": theta / 2}
+    found = measurements.infinite(kernels, True, (1, 3))
+    assert found["limit_ntk_mode/3"] == pytest.approx(values[3])
+    assert found["limit_nngp_mode/1"] == pytest.approx(values[1] / 2)
+    assert "limit_ntk_mode/2" not in found
+    assert found["limit_eigenvalue/1"] == pytest.approx(values[0])
+    # cos γ and sin γ have the same
+    assert found["limit_eigenvalue/3"] == pytest.approx(values[1])
+    ratio = found["limit_eigenvalue_ratio/4"]
+    assert ratio == pytest.approx(values[2] / values[0])

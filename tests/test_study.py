@@ -98,7 +98,10 @@ colour: red
     [
         ({"seeds": {"8": 3}}, r"no number for the widths [16]"),
         ({"widths": [8, 8]}, "a width is given twice"),
-        ({"limit": "flow", "model": {"depth": 1, "alpha": 2.0}}, "alpha: 1"),
+        (
+            {"limit": "flow", "model": {"depth": 1, "alpha": 2.0}},
+            "alpha: 1, or zero_output",
+        ),
         ({"measure": {"frequencies": [2]}}, "2 is not below half of dataset.points: 4"),
         (
             {

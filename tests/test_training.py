@@ -355,3 +355,35 @@ def test_units_that_move_and_flip_are_counted(zero_output):
 def test_units_are_not_counted_unless_asked_for():
     run = train(MODEL, Training(learning_rate=0.1, steps=2, record=2), DATA, 4, KEY, 2)
     assert run.flips.size == run.neuron_move.size == 0
+
+
+def test_networks_that_begin_at_zero_have_one_limit_for_every_scale(tmp_path):
+    from ntkpipe import io, stages, study
+
+    text = """
+title: A
+question: B?
+dataset: {kind: circle, points: 4, target: {kind: harmonics, frequencies: [1]}, test: 3}
+model: {depth: 1, b_std: 0.5, zero_output: double}
+training: {learning_rate: 1, steps: 50, record: 5}
+widths: [8]
+limit: steps
+variants:
+  one: {}
+  ten: {model: {alpha: 10}}
+  subtract: {model: {zero_output: subtract}}
+"""
+    one = study.parse(text, "x.yaml")
+    data, found = str(tmp_path / "dataset.npz"), {}
+    stages.dataset(stages.Job(one, "one", 0, (), (data,)))
+    for variant in one.variants:
+        (tmp_path / variant).mkdir()
+        path = str(tmp_path / variant / "limit.npz")
+        stages.limit(stages.Job(one, variant, 0, (data,), (path,)))
+        found[variant] = io.load(path).data
+    y = io.load(data).data["y_train"]
+    theta = found["one"]["ntk_train_train"]
+    left = np.linalg.matrix_power(np.eye(4) - theta / 4, 50) @ -y
+    for limit in found.values():
+        np.testing.assert_allclose(limit["mean_train"][-1], y + left, atol=1e-12)
+        assert np.abs(limit["sd_test"]).max() == 0
