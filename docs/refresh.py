@@ -309,6 +309,7 @@ def keys() -> dict[str, Callable[[], str]]:
         "keys of one_parameter": one("OneParameter"),
         "keys of keep_matrix": one("KeepMatrix"),
         "keys of landscape": one("Landscape"),
+        "keys of ensemble": one("Ensemble"),
         "keys of measure": one("Measure"),
         "keys of all claims": table(shared_claim, ("id", "says", "source")),
         "keys of a band": table(band),

@@ -15,6 +15,7 @@ JOB, TRAINING = 1.5, 2.0
 # FLOP/s of one core (float64, matrices of a few hundred rows) and of one large GPU
 # (float32 at highest precision), and the seconds that a step and a start take there.
 CORE, GPU, GPU_STEP, GPU_START = 3e10, 2e13, 1e-4, 5.0
+DRAW = 750  # operations that take as long as a weight drawn at random and its moments
 
 
 def points(e: Experiment) -> int:
@@ -57,7 +58,15 @@ def train_flop(e: Experiment, width: int) -> int:
     """Operations of all steps and kernels of the networks of a width."""
     steps = 6 * weights(e, width) * points(e) * e.training.steps
     kernels = 4 * kernel_rows(e) ** 2 * width * e.model.depth * e.training.snapshots
-    return e.seeds_at(width) * (steps + kernels)
+    return e.seeds_at(width) * (steps + kernels + ensemble_flop(e, width))
+
+
+def ensemble_flop(e: Experiment, width: int) -> int:
+    """Operations of drawing and measuring the networks of a group, of few inputs."""
+    if e.training.ensemble is None:
+        return 0
+    size = max(e.model.depth - 1, 0) * width**2 + 3 * width
+    return DRAW * size * e.training.ensemble.networks
 
 
 def eigh_flop(e: Experiment, width: int) -> int:

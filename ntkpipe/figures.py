@@ -340,6 +340,8 @@ class Scaling(_Figure):
     """The abscissa: width, the number after a metric's slash (of `x/*`), or a number
     that differs between variants, such as {alpha10: 10, alpha30: 30}; widths are then
     told apart as variants are."""
+    width_power: float = 0.0
+    """With such numbers a, the abscissa is a·n^p: −1 for depth/width."""
     along_label: str = "width n"
     """Text of the abscissa."""
     value_label: str = "value"
@@ -401,7 +403,8 @@ class Scaling(_Figure):
             rows = rows.assign(variant=variant, x=rows["width"])
             if along:
                 named = [f"n = {width}" for width in rows["width"]]
-                rows = rows.assign(variant=named, x=along[variant])
+                x = along[variant] * rows["width"].astype(float) ** self.width_power
+                rows = rows.assign(variant=named, x=x)
             frames.append(rows[["variant", "x", "seed", "value"]])
         if not frames:
             raise lost

@@ -56,6 +56,7 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "landscape_at": "g",
         "landscape_f": "g n k",
         "landscape_linear": "g n k",
+        "moments": "s o",
         "alpha": "",
         "matrix": "u i j",
         "stop_step": "s",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ntkpipe import constancy, linear
+from ntkpipe import constancy, ensemble, linear
 from ntkpipe.empirical import matrix
 
 Arrays = Mapping[str, np.ndarray]
@@ -217,6 +217,42 @@ def kernel_slice(
     theta = network["ntk_test"][:, :, points[0], 0, :, 0]
     ends = network["step"][[0, -1]]
     return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def ensembles(
+    network: Arrays, depth: int, width: int, limit: Arrays | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Moments over many networks at initialisation: metric → (step 0, (s 1)).
+
+    A value is that of a group: of ratios, the ratio of the group's means.
+
+    Args:
+        network: what training recorded.
+        depth: number of hidden layers.
+        width: hidden width n.
+        limit: infinite-width kernels, where there are any.
+    """
+    mean = dict(zip(ensemble.NAMES, network["moments"].T, strict=True))
+    kurtosis = mean["f4"] / mean["f2"] ** 2 - 3
+    ratio = mean["theta2"] / mean["theta"] ** 2
+    metrics = {
+        "output_kurtosis": kurtosis,
+        "output_kurtosis_n": width * kurtosis,
+        "ntk_mean": mean["theta"],
+        "ntk_mean_per_layer": mean["theta"] / (depth + 1),
+        "ntk_variance": mean["theta2"] - mean["theta"] ** 2,
+        "ntk_moment_ratio": ratio,
+        "ntk_moment_log": np.log(ratio),
+        "ntk_moment_rate": np.log(ratio) * width / depth,
+        "hessian_correlation": np.abs(mean["bend"]),
+        "o3": np.sqrt(mean["o3_2"]),
+    }
+    if limit is not None:
+        theta, off = limit["ntk_train_train"][0, 0], limit["ntk_train_train"][0, :2][-1]
+        metrics["ntk_bias"] = mean["theta"] / theta - 1
+        metrics["ntk_bias_off"] = mean["theta_off"] / off - 1
+    return {name: (np.array([0]), value[:, None]) for name, value in metrics.items()}
 
 
 def infinite(

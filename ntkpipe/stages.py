@@ -287,6 +287,8 @@ def constancy(job: Job) -> None:
             found |= measurements.against_limit(
                 network, infinite, e.measure.limit_points
             )
+    if e.training.ensemble is not None:
+        found |= measurements.ensembles(network, e.model.depth, job.width, infinite)
     if e.measure.kernel_at:
         found |= measurements.kernel_slice(network, e.measure.kernel_at)
     if e.measure.frequencies:

@@ -355,6 +355,49 @@ def fit_power_law(
     return scaling_fit(np.asarray(widths, float)[order], sample, confidence=confidence)
 
 
+def collapse(
+    x: ArrayLike, sample: Sample, degree: int, key: str, *, confidence: float = 0.95
+) -> Interval:
+    """R² of a polynomial in log x through log Q: is Q a function of x alone?
+
+    R² = 1 − Σ(y − ŷ)²/Σ(y − ȳ)² with y = log Q, every point weighing alike. The
+    interval is T ± t_ν·s of T = log(1 − R²), with s over `RESAMPLES` draws of y from
+    N(y, its bootstrap covariance) and ν + 1 the fewest networks of a point.
+
+    Args:
+        x: abscissae (q,) in the order of the sample's quantities.
+        sample: logarithmic.
+        degree: of the polynomial; there must be more points than it has numbers, and
+            more different abscissae than its degree.
+        key: seeds the draws.
+        confidence: level of the interval.
+    """
+    log_x, y = np.log(np.asarray(x, float)), sample.point
+    needed = f"degree {degree} needs {degree + 2} points, {degree + 1} abscissae"
+    if len(y) < degree + 2 or len(np.unique(log_x)) < degree + 1:
+        return Interval(*[math.nan] * 5, "; ".join(filter(None, [sample.note, needed])))
+    spread = scipy.linalg.block_diag(*sample.covariances)
+    if not (np.isfinite(y).all() and np.isfinite(spread).all()):
+        return Interval(*[math.nan] * 5, sample.note)
+    if np.ptp(y) == 0:
+        return Interval(*[math.nan] * 5, "no R²: all values are alike")
+    powers = np.vander(log_x - log_x.mean(), degree + 1)
+    projection = np.eye(len(y)) - powers @ np.linalg.pinv(powers)
+
+    def unexplained(y):
+        total = np.sum((y - y.mean(-1, keepdims=True)) ** 2, axis=-1)
+        # a perfect fit, but for rounding
+        return np.log(np.maximum(np.sum((y @ projection) ** 2, -1) / total, 1e-12))
+
+    draws = generator(key).multivariate_normal(y, spread, RESAMPLES, method="eigh")
+    rest = float(unexplained(y))
+    freedom = min(sample.sizes) - 1 if spread.any() else math.inf
+    error = float(np.std(unexplained(draws), ddof=1)) if spread.any() else 0.0
+    half = error * float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
+    ends = [-math.expm1(rest), -math.expm1(rest + half), -math.expm1(rest - half)]
+    return Interval(*ends, error, freedom, sample.note)
+
+
 def equivalence(
     low: float,
     high: float,

@@ -142,6 +142,11 @@ class Experiment:
                 raise ValueError("limit: needs no input_decay and no output_decay")
             if self.training.optimizer != "gd":
                 raise ValueError("limit: needs training.optimizer: gd")
+        if self.training.ensemble is not None:
+            if model.kind != "mlp" or model.zero_output != "none":
+                raise ValueError(
+                    "training.ensemble: needs model.kind: mlp and zero_output: none"
+                )
         if self.linearize == "flow" and self.training.optimizer == "momentum":
             raise ValueError("linearize: the flow has no momentum; say steps")
 

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from ntkpipe import curvature, empirical, linear
+from ntkpipe import curvature, empirical, ensemble, linear
 from ntkpipe.datasets import Data
+from ntkpipe.ensemble import Ensemble
 from ntkpipe.models import MLP
 from ntkpipe.section import section
 
@@ -101,6 +102,8 @@ class Training:
     """Measure how far the weights are from those of the linearised model."""
     landscape: Landscape | None = None
     """Keep the first network, and its linearisation, on a line through its weights."""
+    ensemble: Ensemble | None = None
+    """Keep moments of many more networks at initialisation, a group for each seed."""
 
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
@@ -170,6 +173,7 @@ class Trajectory(NamedTuple):
     landscape_at: np.ndarray  # (g,) signed distances from w₀; g = 0 if not kept
     landscape_f: np.ndarray  # (g n k) the first network there
     landscape_linear: np.ndarray  # (g n k) its linearisation
+    moments: np.ndarray  # (s o) means over groups, `ensemble.NAMES`; o = 0 if not kept
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
     flips: np.ndarray  # (s p a) share of units × points that changed sign; or a = 0
     neuron_move: np.ndarray  # (s b) max_r ‖w_r − w_r(0)‖, first layer; or b = 0
@@ -248,8 +252,24 @@ def train(
         snapshot=training.recorded()[training.snapshot_indices()],
         layer=np.array(_layer_names(shapes)),
         seed=np.arange(seeds),
+        moments=_moments(model, training, points, width, key, seeds, progress),
         **whole,
     )
+
+
+def _moments(model, training, points, width, key, seeds, progress) -> np.ndarray:
+    """Means over the group of networks of each seed, (s 7), or (s 0)."""
+    if training.ensemble is None:
+        return np.zeros((seeds, 0))
+    networks, outputs = training.ensemble.networks, points.y.shape[1]
+    group = ensemble.moments(model, networks, width, outputs)
+    # x₀ and x₁; a single point is both
+    pair = points.x[jnp.array([0, min(1, len(points.x) - 1)])]
+    found = []
+    for replicate in range(seeds):
+        found.append(np.asarray(group(pair, jax.random.fold_in(key, replicate))))
+        progress(f"width {width}, groups", replicate + 1, seeds)
+    return np.stack(found)
 
 
 def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:

@@ -239,7 +239,12 @@ question: B?
 dataset: {kind: circle, points: 16, target: {kind: teacher, outputs: 2}, test: 3}
 model: {depth: 1, b_std: 0.1}
 training:
-  {learning_rate: 0.2, steps: 40, test_kernel: true, linear_weights: true, units: true}
+  learning_rate: 0.2
+  steps: 40
+  test_kernel: true
+  linear_weights: true
+  units: true
+  ensemble: {networks: 20}
 widths: [3]
 seeds: 2
 limit: steps
@@ -248,7 +253,10 @@ measure:
    loss_error: true}
 variants:
   base: {}
-  zero: {model: {zero_output: subtract}, measure: {straight: true, limit_points: 0}}
+  zero:
+    model: {zero_output: subtract}
+    training: {ensemble: null}
+    measure: {straight: true, limit_points: 0}
 """
 
 

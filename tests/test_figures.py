@@ -494,6 +494,17 @@ def test_scaling_along_a_number_of_the_variants():
     assert set(table["variant"]) == {"n = 16", "n = 64"}
     assert set(table.loc[table["part"] == "statistic", "x"]) == {1, 10}
     assert picture.axes[0].get_xlabel() == "output scale α"
+    _, table, _ = draw(
+        kind="scaling",
+        metrics=[{"metric": "ntk_change"}],
+        along={"ntk": 2, "standard": 4},
+        width_power=-1,
+    )
+    points = table[table["part"] == "statistic"].groupby("variant")["x"]
+    assert points.apply(sorted).to_dict() == {
+        "n = 16": [2 / 16, 4 / 16],
+        "n = 64": [2 / 64, 4 / 64],
+    }
 
 
 def test_scaling_of_a_spread_has_no_seeds():

@@ -282,3 +282,35 @@ def test_share():
     z2 = stats.norm.ppf(0.95) ** 2
     assert result.estimate == 1 and result.high == 1
     assert result.low == pytest.approx(20 / (20 + z2))
+
+
+def test_collapse_is_the_r_squared_of_a_polynomial():
+    random = np.random.default_rng(1)
+    x, noise = np.array([1.0, 2.0, 3.0, 5.0, 8.0]), random.normal(size=(5, 12))
+    blocks = [
+        np.exp(1.5 * np.log(a) + 0.1 * e)[:, None, None]
+        for a, e in zip(x, noise, strict=True)
+    ]
+    sample = statistics.bootstrap(blocks, "geometric_mean", "k")
+    result = statistics.collapse(x, sample, 1, "k")
+    fit = stats.linregress(np.log(x), sample.point)
+    assert result.estimate == pytest.approx(fit.rvalue**2, rel=1e-9)
+    assert result.low < result.estimate < result.high < 1
+    exact = statistics.bootstrap([b[:1] for b in blocks], "mean", "k", log=True)
+    assert math.isnan(statistics.collapse(x, exact, 1, "k").low)
+
+
+def test_the_interval_of_a_collapse_covers():
+    # y off a line by a fixed amount: R² known, networks noisy
+    x, random = np.geomspace(1, 8, 6), np.random.default_rng(2)
+    y = np.log(x) + 0.3 * np.array([1, -1, 0, 0, -1, 1])
+    truth = stats.linregress(np.log(x), y).rvalue ** 2
+    covered = []
+    for trial in range(150):
+        blocks = np.exp(y[:, None] + 0.15 * random.normal(size=(6, 20)))[
+            ..., None, None
+        ]
+        sample = statistics.bootstrap(list(blocks), "geometric_mean", str(trial))
+        result = statistics.collapse(x, sample, 1, str(trial))
+        covered.append(result.low <= truth <= result.high)
+    assert 0.9 < np.mean(covered) <= 1

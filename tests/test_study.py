@@ -125,6 +125,21 @@ colour: red
             {"training": {"learning_rate": 1, "steps": 1, "keep_matrix": {"layer": 4}}},
             "no layer 4: there are 2",
         ),
+        (
+            {"training": {"learning_rate": 1, "steps": 1, "ensemble": {"networks": 1}}},
+            "training.ensemble.networks",
+        ),
+        (
+            {
+                "training": {
+                    "learning_rate": 1,
+                    "steps": 1,
+                    "ensemble": {"networks": 9},
+                },
+                "model": {"zero_output": "subtract"},
+            },
+            "training.ensemble: needs model.kind: mlp and zero_output: none",
+        ),
         ({"variants": {"../up": {}}}, "String should match pattern"),
         ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key"),
         ({"variants": ["a"]}, "expected a mapping of names"),
