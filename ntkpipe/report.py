@@ -99,6 +99,7 @@ class StudyPage:
     figures: Sequence[FigurePage] = ()
     runtime_s: float | None = None
     device: str = ""
+    seeds: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)  # name → relative address
@@ -379,6 +380,8 @@ def _run(study: StudyPage, versions: Mapping[str, str]) -> str:
         facts.append(f"Run time {_duration(study.runtime_s)}")
     if study.device:
         facts.append(f"on {study.device}" if facts else f"Run on {study.device}")
+    if study.seeds:
+        facts.append(f"({study.seeds})")
     other = {k: v for k, v in study.versions.items() if versions.get(k) != v}
     if other:
         facts.append("with " + ", ".join(f"{k} {v}" for k, v in other.items()))

@@ -511,6 +511,7 @@ def _study_page(study, products, files, folder, runs):
         figures=figures,
         runtime_s=_run_time(study, runs),
         device=table.meta.get("device", ""),
+        seeds=_seeds(study),
         versions=claims_.meta["versions"],
         warnings=_warnings(study, table.data),
         files={
@@ -558,6 +559,14 @@ def _warnings(study: Study, table: pd.DataFrame) -> list[str]:
                     "did not reach the loss to stop at"
                 )
     return notes
+
+
+def _seeds(study: Study) -> str:
+    """How many networks there are at a width, and the seed they are drawn from."""
+    numbers = sorted({study.variants[v].seeds_at(width) for v, width in study.jobs()})
+    seeds = sorted({e.seed for e in study.variants.values()})
+    many = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+    return f"{many} networks a width, seed {', '.join(map(str, seeds))}"
 
 
 def _run_time(study: Study, runs: str | None) -> float | None:

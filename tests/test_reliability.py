@@ -515,18 +515,21 @@ def test_no_products_have_a_nan_where_none_is_told(whole):
         else:
             for array in data.values():
                 assert array.dtype.kind != "f" or np.isfinite(array).all()
-    assert (values(made, "diverged")["value"] == 0).all()
-    assert (values(made, "dead")["value"] == 0).all()
-    assert (values(made, "singular")["value"] == 0).all()
-    assert (values(made, "unresolved")["value"] == 0).all()
+    for metric in ("diverged", "dead", "singular", "unresolved"):
+        found = values(made, metric)["value"]
+        assert len(found) >= 6 and (found == 0).all(), metric
 
 
 def test_the_page_says_what_made_it(whole, tmp_path):
     one, made = whole
     text = page(one, made, tmp_path)
     versions = provenance.versions()
-    assert f"{versions['jax']}" in text and f"{versions['python']}" in text
-    assert "cpu" in text and "seeds" in text
+    assert f"jax {versions['jax']}" in text and f"python {versions['python']}" in text
+    assert "Run on cpu (3 networks a width, seed 0)" in text
+    few = micro(
+        seed=7, variants={"one": {"seeds": 1}, "two": {}}, claims=[], figures=[]
+    )
+    assert stages._seeds(few) == "1 to 3 networks a width, seed 7"
 
 
 def test_the_same_commands_give_the_same_bytes(whole, tmp_path):
