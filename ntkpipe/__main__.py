@@ -16,7 +16,7 @@ STAGES = {
     "train": "train all networks of one width, kernels measured on the way",
     "linearize": "the linearised model of each network, in closed form",
     "limit": "infinite width: kernels, mean and covariance of the ensemble",
-    "constancy": "how far kernel, weights and outputs went at one width",
+    "constancy": "how far kernel, weights and outputs went, at all widths",
     "measure": "all measurements of a study in one table",
     "claims": "a verdict on each claim of a study",
     "figure": "draw one figure of a study",
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
             continue
         if stage in ("dataset", "train", "linearize", "limit", "constancy"):
             command.add_argument("--variant", default="base", help="default: base")
-        if stage in ("train", "linearize", "constancy"):
+        if stage in ("train", "linearize"):
             command.add_argument("--width", type=int, required=True)
         if stage == "figure":
             command.add_argument("--name", required=True, help="name of the figure")

@@ -4,6 +4,7 @@ The estimates are for requests to a scheduler and for a person who decides wheth
 wait; they are right within a factor of two or so.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ntkpipe.study import Experiment, Study
@@ -109,6 +110,11 @@ def limit_mb(e: Experiment) -> int:
     return 4 * e.training.record * rows**2 * NUMBER // MB
 
 
+def all_widths(estimate: Callable[[Experiment, int], int]):
+    """The sum of an estimate over the widths of an experiment."""
+    return lambda e: sum(estimate(e, width) for width in e.widths)
+
+
 class Cost(NamedTuple):
     """Of a study: jobs, operations, seconds on two cores and on them with a GPU."""
 
@@ -123,7 +129,7 @@ def of_study(study: Study) -> Cost:
     jobs, flop, cores, gpu = 3 + len(study.figures), 0, 0.0, 0.0
     for variant, e in study.variants.items():
         own_data, limit = study.data_of(variant) == variant, e.limit != "none"
-        jobs += own_data + limit + len(e.widths) * (2 + (e.linearize != "none"))
+        jobs += own_data + limit + 1 + len(e.widths) * (1 + (e.linearize != "none"))
         others = limit_flop(e) if limit else 0
         for width in e.widths:
             others += eigh_flop(e, width)

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,12 @@ class Job:
     def products(self) -> dict[tuple, Product]:
         """All inputs by (product, variant, width), checked."""
         return read_products(self.study, self.inputs)
+
+    def at(self, width: int) -> "Job":
+        """The same at one width, of the same inputs, which are not read again."""
+        job = replace(self, width=width)
+        job.__dict__["products"] = self.products
+        return job
 
 
 def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
@@ -257,7 +263,19 @@ def limit(job: Job) -> None:
 
 
 def constancy(job: Job) -> None:
-    """How far kernel, weights and outputs went at one width: constancy.csv."""
+    """How far kernel, weights and outputs went, at all widths: constancy.csv."""
+    widths = job.experiment.widths
+    tables = [_constancy_at(job.at(width)) for width in widths]
+    devices = {job.products["network", job.variant, w].meta["device"] for w in widths}
+    io.save_table(
+        job.outputs[0],
+        pd.concat(tables, ignore_index=True),
+        meta(job, "constancy", ", ".join(sorted(devices))),
+    )
+
+
+def _constancy_at(job: Job) -> pd.DataFrame:
+    """All metrics of the networks of one width."""
     e, network, data = job.experiment, job.read("network"), job.read("dataset")
     rate = e.training.learning_rate
     infinite = job.read("limit") if e.limit != "none" else None
@@ -303,24 +321,19 @@ def constancy(job: Job) -> None:
         )
     if e.measure.modes:
         found |= measurements.modes(network, data, rate, e.measure.modes)
-    table = measurements.tidy(
+    return measurements.tidy(
         found, network["seed"], network["diverged"], job.variant, job.width
     )
-    trained = job.products["network", job.variant, job.width].meta["device"]
-    io.save_table(job.outputs[0], table, meta(job, "constancy", trained))
 
 
 def measure(job: Job) -> None:
     """All measurements of a study in one table: measurements.csv."""
     products = job.products
-    for variant, width in job.study.jobs():
-        if ("constancy", variant, width) not in products:
-            raise ProductError(
-                f"no constancy of {variant}, width {width} among the inputs"
-            )
+    for variant in job.study.variants:
+        if ("constancy", variant, None) not in products:
+            raise ProductError(f"no constancy of {variant} among the inputs")
     tables = [
-        products["constancy", variant, width].data
-        for variant, width in job.study.jobs()
+        products["constancy", variant, None].data for variant in job.study.variants
     ]
     for variant, e in job.study.variants.items():
         if e.limit != "none":

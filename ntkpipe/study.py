@@ -247,7 +247,8 @@ class Study:
         if stage == "limit":
             return plain(closed_form | {"limit": e.limit})
         if stage == "constancy":
-            return plain(closed_form | {"limit": e.limit, "measure": e.measure})
+            shown = {"widths": e.widths, "limit": e.limit, "measure": e.measure}
+            return plain(closed_form | shown)
         raise ValueError(f"no stage {stage}")
 
 

@@ -49,8 +49,8 @@ def test_operations_grow_with_steps_and_networks(change, factor):
 
 def test_the_number_of_jobs_is_that_of_the_workflow():
     one = study.parse(STUDY, "toy.yaml")
-    # measure, claims, page; data; train, linearize and constancy at two widths
-    assert cost.of_study(one).jobs == 3 + 1 + 3 * 2
+    # measure, claims, page; data; constancy; train and linearize at two widths
+    assert cost.of_study(one).jobs == 3 + 1 + 1 + 2 * 2
 
 
 def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():

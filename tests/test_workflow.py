@@ -149,6 +149,7 @@ def test_every_file_of_the_figure_and_the_page_are_there(finished):
         assert (results / "tiny" / "figures" / f"kernel.{ending}").stat().st_size > 100
     page = (results / "index.html").read_text(encoding="utf-8")
     assert "The kernel stands still" in page and "supported" in page
+    assert re.search(r"Run time \d+ (s|min)", page)
 
 
 # ------------------------------------------------- what runs again
@@ -166,7 +167,7 @@ def test_a_new_width_trains_this_width_only(copy):
 
 def test_other_seeds_train_but_keep_data_and_limit(copy):
     edit_study(copy, "seeds: 4", "seeds: 5")
-    assert planned(copy) == {"train": 4, "linearize": 3, "constancy": 4} | AGGREGATES
+    assert planned(copy) == {"train": 4, "linearize": 3, "constancy": 2} | AGGREGATES
 
 
 def test_words_of_a_study_redraw_and_rewrite_only(copy):
@@ -187,7 +188,7 @@ def test_comments_and_docstrings_run_nothing_again(finished, checkout):
 def test_an_edit_of_the_linear_model_does_not_train_again(finished, checkout):
     insert(checkout / "ntkpipe" / "linear.py", "predict", "edited = 1")
     plan = planned(finished, checkout)
-    assert plan == {"linearize": 3, "constancy": 4} | AGGREGATES
+    assert plan == {"linearize": 3, "constancy": 2} | AGGREGATES
 
 
 def test_an_edit_of_a_kind_of_figure_redraws_only_this_kind(finished, checkout):

@@ -88,6 +88,8 @@ def tell_if_full():
 
 LEAST_ROOM = 64 * 1024
 STUDIES = read_studies()
+# Snakemake fills pathvars into inputs, outputs and logs, and not into parameters
+BENCHMARKS = workflow.pathvars.apply("<benchmarks>")
 if workflow.is_main_process:
     if tell_if_full():
         sys.exit(1)
@@ -203,11 +205,18 @@ def dataset(wildcards):
     return product("dataset.npz", variant)
 
 
-def linearized(wildcards):
-    """The linearised model, where the experiment has one."""
-    if experiment_of(wildcards).linearize == "none":
+def all_networks(wildcards):
+    """The networks of all widths of a variant."""
+    widths = experiment_of(wildcards).widths
+    return [product("network.npz", "{variant}", width) for width in widths]
+
+
+def all_linearized(wildcards):
+    """Their linearised models, where the experiment has any."""
+    e = experiment_of(wildcards)
+    if e.linearize == "none":
         return []
-    return product("linearized.npz", "{variant}", "{width}")
+    return [product("linearized.npz", "{variant}", width) for width in e.widths]
 
 
 def limit(wildcards):
@@ -218,9 +227,9 @@ def limit(wildcards):
 
 
 def all_constancy(wildcards):
-    """The measurements of all jobs of a study."""
-    jobs = study_of(wildcards).jobs()
-    return [product("constancy.csv", variant, width) for variant, width in jobs]
+    """The measurements of all variants of a study."""
+    names = study_of(wildcards).variants
+    return [product("constancy.csv", variant) for variant in names]
 
 
 def all_limits(wildcards):
@@ -241,7 +250,7 @@ def all_products(wildcards):
             parts = [
                 ("dataset.npz", study.data_of(variant), None),
                 ("network.npz", variant, width),
-                ("constancy.csv", variant, width),
+                ("constancy.csv", variant, None),
             ]
             if experiment.linearize != "none":
                 parts.append(("linearized.npz", variant, width))
@@ -362,5 +371,7 @@ train_mem_mb = of(cost.train_mb, at_least=1000)
 train_minutes = of(cost.train_flop, at_least=10, each=CORE)
 kernel_mem_mb = of(cost.kernel_mb, at_least=1000)
 kernel_minutes = of(cost.eigh_flop, at_least=10, each=EIGH)
+constancy_mem_mb = of(cost.all_widths(cost.kernel_mb), at_least=1000)
+constancy_minutes = of(cost.all_widths(cost.eigh_flop), at_least=10, each=EIGH)
 limit_mem_mb = of(cost.limit_mb, at_least=2000)
 limit_minutes = of(cost.limit_flop, at_least=30, each=EIGH)

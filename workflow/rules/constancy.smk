@@ -1,28 +1,27 @@
 rule constancy:
     input:
         dataset,
-        "<results>/{study}/{variant}/width{width}/network.npz",
-        linearized,
+        all_networks,
+        all_linearized,
         limit,
     output:
-        "<results>/{study}/{variant}/width{width}/constancy.csv",
+        "<results>/{study}/{variant}/constancy.csv",
     log:
-        "<logs>/{study}/{variant}/width{width}/constancy.log",
+        "<logs>/{study}/{variant}/constancy.log",
     benchmark:
-        "<benchmarks>/{study}/{variant}/width{width}/constancy.tsv"
+        "<benchmarks>/{study}/{variant}/constancy.tsv"
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(kernel_mem_mb),
-        runtime=growing(kernel_minutes),
+        mem_mb=growing(constancy_mem_mb),
+        runtime=growing(constancy_minutes),
     params:
         study=study_file,
         spec=settings("constancy"),
         code=code("constancy"),
     message:
-        "{wildcards.study}: kernels of {wildcards.variant} at width {wildcards.width}"
+        "{wildcards.study}: kernels of {wildcards.variant}"
     shell:
         "python -m ntkpipe constancy {params.study:q} --variant {wildcards.variant} "
-        "--width {wildcards.width} --input {input:q} --output {output:q} "
-        "--threads {threads} > {log:q} 2>&1"
+        "--input {input:q} --output {output:q} --threads {threads} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ rule report:
         runtime=growing(10),
     params:
         studies=study_files,
-        benchmarks="<benchmarks>",
+        benchmarks=BENCHMARKS,
         gallery=config["gallery"],
         spec=settings("report"),
         code=code("report"),
@@ -29,4 +29,4 @@ rule report:
     shell:
         "python -m ntkpipe report {params.studies:q} --input {input:q} "
         "--output {output:q} --benchmarks {params.benchmarks:q} "
-        "--gallery {params.gallery:q} --threads {threads} > {log:q} 2>&1"
+        "--gallery={params.gallery:q} --threads {threads} > {log:q} 2>&1"
