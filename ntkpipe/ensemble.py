@@ -21,8 +21,8 @@ from ntkpipe.section import section
 # of them are the draw of the weights. In float32 it is a third of that.
 TOGETHER = {"cpu": 100_000}
 TOGETHER_ELSEWHERE = 10_000_000
-NAMES = ("f2", "f4", "theta", "theta2", "theta_off", "bend", "o3_2")
-"""What is averaged, see `of_network`."""
+NAMES = ("f2", "f4", "theta", "theta2", "theta_w", "theta_w2", "bend", "o3_2")
+"""What is averaged, see `of_network`; Θ(x₀, x_i) of the other points follow."""
 
 
 @section
@@ -34,9 +34,9 @@ class Ensemble:
 
 
 def moments(model: MLP, networks: int, width: int, outputs: int) -> Callable:
-    """A compiled function (points, key) ↦ means over a group of networks, (7,).
+    """A compiled function (points, key) ↦ means over a group of networks.
 
-    Network i is drawn with fold_in(key, i).
+    Points are (m d), means (8 + m − 1,). Network i is drawn with fold_in(key, i).
 
     Args:
         model: architecture, parametrisation and initialisation.
@@ -69,10 +69,11 @@ def moments(model: MLP, networks: int, width: int, outputs: int) -> Callable:
 
 
 def of_network(model: MLP, params, points) -> jax.Array:
-    """f², f⁴, Θ, Θ², Θ(x₀, x₁), ∂f ∂²f ∂f f and O₃² of one network, (7,).
+    """f², f⁴, Θ, Θ², Θ_W, Θ_W², ∂f ∂²f ∂f f and O₃² of one network, then Θ(x₀, x_i).
 
-    All at x₀ where nothing is said, of the first output. With v = R∇f, R the layers'
-    relative learning rates, the direction in which gradient descent moves f(x₀),
+    All at x₀ where nothing is said, of the first output; Θ_W is what the weights, and
+    not the biases, give to Θ. With v = R∇f, R the layers' relative learning rates, the
+    direction in which gradient descent moves f(x₀),
 
         Θ(x₀, x) = v·∇f(x),   ∂f ∂²f ∂f = vᵀ∇²f v,   O₃ = v·∇Θ(x₀, x₀) = 2 vᵀ∇²f v.
 
@@ -82,14 +83,17 @@ def of_network(model: MLP, params, points) -> jax.Array:
     def f(params):
         return model.apply(params, points)[:, 0]
 
-    (value, _), pullback = jax.vjp(f, params)
-    (gradient,) = pullback(jnp.array([1, 0], points.dtype))
+    values, pullback = jax.vjp(f, params)
+    (gradient,) = pullback(jnp.eye(1, len(points), dtype=points.dtype)[0])
     v = jax.tree.map(jnp.multiply, gradient, model.learning_rates(params))
+    parts = jax.tree.map(lambda g, v: jnp.sum(g * v), gradient, v)
+    theta_w = sum(layer["w"] for layers in parts for layer in layers)
 
     def slope(params):
         return jax.jvp(f, (params,), (v,))[1]
 
-    (theta, off), (bend, _) = jax.jvp(slope, (params,), (v,))
-    return jnp.stack(
-        [value**2, value**4, theta, theta**2, off, bend * value, 4 * bend**2]
-    )
+    row, bends = jax.jvp(slope, (params,), (v,))
+    value, theta, bend = values[0], row[0], bends[0]
+    kernel = [theta, theta**2, theta_w, theta_w**2]
+    found = [value**2, value**4, *kernel, bend * value, 4 * bend**2]
+    return jnp.concatenate([jnp.stack(found), row[1:]])

@@ -341,7 +341,8 @@ class Scaling(_Figure):
     that differs between variants, such as {alpha10: 10, alpha30: 30}; widths are then
     told apart as variants are."""
     width_power: float = 0.0
-    """With such numbers a, the abscissa is a·n^p: −1 for depth/width."""
+    """With such numbers a, the abscissa is a·n^p: −1 for depth/width. Lines are then
+    along the widths of each variant."""
     along_label: str = "width n"
     """Text of the abscissa."""
     value_label: str = "value"
@@ -401,10 +402,11 @@ class Scaling(_Figure):
             rows = reading.values.iloc[:, 0].rename("value").reset_index()
             rows = rows[rows["width"].isin(self.widths or rows["width"])]
             rows = rows.assign(variant=variant, x=rows["width"])
-            if along:
+            if along and self.width_power:
+                rows["x"] = along[variant] * rows["width"] ** self.width_power
+            elif along:
                 named = [f"n = {width}" for width in rows["width"]]
-                x = along[variant] * rows["width"].astype(float) ** self.width_power
-                rows = rows.assign(variant=named, x=x)
+                rows = rows.assign(variant=named, x=along[variant])
             frames.append(rows[["variant", "x", "seed", "value"]])
         if not frames:
             raise lost
@@ -422,7 +424,7 @@ class Scaling(_Figure):
 
     def _fit(self, rows: pd.DataFrame, key: str) -> statistics.ScalingFit:
         """The power law; variants share their seeds, widths do not."""
-        if self.along == "width":
+        if self.along == "width" or self.width_power:
             widths, samples = zip(*rows.groupby("x")["value"], strict=True)
             return statistics.fit_power_law(
                 widths, samples, key, statistic=self.statistic

@@ -233,9 +233,11 @@ def ensembles(
         width: hidden width n.
         limit: infinite-width kernels, where there are any.
     """
-    mean = dict(zip(ensemble.NAMES, network["moments"].T, strict=True))
+    count = len(ensemble.NAMES)
+    mean = dict(zip(ensemble.NAMES, network["moments"].T[:count], strict=True))
     kurtosis = mean["f4"] / mean["f2"] ** 2 - 3
     ratio = mean["theta2"] / mean["theta"] ** 2
+    ratio_w = mean["theta_w2"] / mean["theta_w"] ** 2
     metrics = {
         "output_kurtosis": kurtosis,
         "output_kurtosis_n": width * kurtosis,
@@ -245,13 +247,15 @@ def ensembles(
         "ntk_moment_ratio": ratio,
         "ntk_moment_log": np.log(ratio),
         "ntk_moment_rate": np.log(ratio) * width / depth,
+        "ntk_moment_rate_weights": np.log(ratio_w) * width / depth,
         "hessian_correlation": np.abs(mean["bend"]),
         "o3": np.sqrt(mean["o3_2"]),
     }
     if limit is not None:
-        theta, off = limit["ntk_train_train"][0, 0], limit["ntk_train_train"][0, :2][-1]
-        metrics["ntk_bias"] = mean["theta"] / theta - 1
-        metrics["ntk_bias_off"] = mean["theta_off"] / off - 1
+        theta = limit["ntk_train_train"][0]
+        metrics["ntk_bias"] = mean["theta"] / theta[0] - 1
+        for i, off in enumerate(network["moments"].T[count:], 1):
+            metrics[f"ntk_bias_off/{i}"] = off / theta[i] - 1
     return {name: (np.array([0]), value[:, None]) for name, value in metrics.items()}
 
 

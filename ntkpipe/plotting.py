@@ -382,7 +382,8 @@ def _slope_words(fit: pd.DataFrame) -> list[str]:
         return ["no width in the fitted range"]
     first = fit.iloc[0]
     if np.isnan(first["slope"]):
-        return [f"no slope: {first['note']}" if pd.notna(first["note"]) else "no slope"]
+        said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
+        return [said if said.startswith("no slope") else f"no slope: {said}"]
     words = [f"slope {number(first['slope'])}"]
     if np.isfinite(first["slope_low"]):
         words[0] += f" [{number(first['slope_low'])}, {number(first['slope_high'])}]"

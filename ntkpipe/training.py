@@ -173,7 +173,7 @@ class Trajectory(NamedTuple):
     landscape_at: np.ndarray  # (g,) signed distances from w₀; g = 0 if not kept
     landscape_f: np.ndarray  # (g n k) the first network there
     landscape_linear: np.ndarray  # (g n k) its linearisation
-    moments: np.ndarray  # (s o) means over groups, `ensemble.NAMES`; o = 0 if not kept
+    moments: np.ndarray  # (s o) means over groups, see `ensemble`; o = 0 if not kept
     feature_change: np.ndarray  # (s p h) ‖h_l(t) − h_l(0)‖/‖h_l(0)‖, hidden layers
     flips: np.ndarray  # (s p a) share of units × points that changed sign; or a = 0
     neuron_move: np.ndarray  # (s b) max_r ‖w_r − w_r(0)‖, first layer; or b = 0
@@ -258,16 +258,14 @@ def train(
 
 
 def _moments(model, training, points, width, key, seeds, progress) -> np.ndarray:
-    """Means over the group of networks of each seed, (s 7), or (s 0)."""
+    """Means over the group of networks of each seed, (s o), or (s 0)."""
     if training.ensemble is None:
         return np.zeros((seeds, 0))
     networks, outputs = training.ensemble.networks, points.y.shape[1]
     group = ensemble.moments(model, networks, width, outputs)
-    # x₀ and x₁; a single point is both
-    pair = points.x[jnp.array([0, min(1, len(points.x) - 1)])]
     found = []
     for replicate in range(seeds):
-        found.append(np.asarray(group(pair, jax.random.fold_in(key, replicate))))
+        found.append(np.asarray(group(points.x, jax.random.fold_in(key, replicate))))
         progress(f"width {width}, groups", replicate + 1, seeds)
     return np.stack(found)
 

@@ -12,7 +12,7 @@ from ntkpipe.models import MLP
 from ntkpipe.training import Training, train
 
 KEY = jax.random.key(5)
-PAIR = np.array([[0.3, -1.2, 0.5], [1.0, 0.4, -0.2]])
+POINTS = np.array([[0.3, -1.2, 0.5], [1.0, 0.4, -0.2], [0.1, 0.2, 0.3]])
 
 
 def brute_force(model, params, points):
@@ -29,15 +29,24 @@ def brute_force(model, params, points):
     hessian = jax.hessian(lambda w: f(w)[0])(flat)
     theta = (jacobian * rates) @ jacobian.T
     v = rates * jacobian[0]
+    weights = ravel_pytree(
+        jax.tree_util.tree_map_with_path(
+            lambda path, w: float(path[-1].key == "w") + 0 * w, params
+        )
+    )[0]
+    theta_w = (weights * rates * jacobian[0]) @ jacobian[0]
     own = jax.grad(lambda w: jnp.sum(rates * jax.grad(lambda u: f(u)[0])(w) ** 2))
     return [
         value[0] ** 2,
         value[0] ** 4,
         theta[0, 0],
         theta[0, 0] ** 2,
-        theta[0, 1],
+        theta_w,
+        theta_w**2,
         v @ hessian @ v * value[0],
         (own(flat) @ v) ** 2,
+        theta[0, 1],
+        theta[0, 2],
     ]
 
 
@@ -51,15 +60,16 @@ def brute_force(model, params, points):
 )
 def test_moments_are_those_of_the_full_jacobian_and_hessian(model, monkeypatch):
     monkeypatch.setattr(ensemble, "TOGETHER", {"cpu": 150})  # chunks of unequal size
-    found = ensemble.moments(model, 7, 4, 2)(PAIR, KEY)
+    found = ensemble.moments(model, 7, 4, 2)(POINTS, KEY)
     networks = [
         model.init_params(jax.random.fold_in(KEY, i), 4, 3, 2) for i in range(7)
     ]
-    expected = np.mean([brute_force(model, p, PAIR) for p in networks], 0)
+    of_one = jax.jit(lambda params: brute_force(model, params, POINTS))
+    expected = np.mean([of_one(params) for params in networks], 0)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
-def groups(model, width, count, networks, points=((1.0,), (1.0,))):
+def groups(model, width, count, networks, points=((1.0,),)):
     group = ensemble.moments(model, networks, width, 1)
     keys = [jax.random.fold_in(KEY, r) for r in range(count)]
     return np.stack([group(np.array(points), key) for key in keys])
@@ -86,6 +96,7 @@ def test_a_linear_network_has_the_moments_that_are_exact():
         ("ntk_moment_ratio", 1 + 1 / n, 0.01),
         ("ntk_moment_log", np.log(1 + 1 / n), 0.01),
         ("ntk_moment_rate", n * np.log(1 + 1 / n), 0.02),
+        ("ntk_moment_rate_weights", n * np.log(1 + 1 / n), 0.02),
         ("hessian_correlation", 2 / n, 0.01),
         ("o3", 4 / n, 0.01),
     ):
@@ -101,7 +112,7 @@ def test_the_mean_kernel_of_relu_has_no_bias_on_the_diagonal():
     found = groups(model, 5, 20, 10_000, points)
     of = measurements.ensembles({"moments": found}, 2, 5, limit)
     assert within(of["ntk_bias"][1], 0) < 0.01
-    off = of["ntk_bias_off"][1]
+    off = of["ntk_bias_off/1"][1]
     assert abs(off.mean()) > 5 * off.std(ddof=1) / np.sqrt(len(off))
 
 
@@ -124,7 +135,7 @@ def test_biases_that_begin_at_zero_are_learned():
 
 
 def test_training_keeps_a_group_for_each_seed():
-    data = Data(PAIR, np.ones((2, 1)), PAIR[:1], np.ones((1, 1)))
+    data = Data(POINTS, np.ones((3, 1)), POINTS[:1], np.ones((1, 1)))
     model = MLP(depth=1, activation="tanh")
     plain = Training(learning_rate=0.1, steps=2, record=2)
     many = Training(
@@ -136,7 +147,7 @@ def test_training_keeps_a_group_for_each_seed():
     without = train(model, plain, data, 4, KEY, 3)
     run = train(model, many, data, 4, KEY, 3)
     key = jax.random.fold_in(jax.random.fold_in(KEY, 4), 2)
-    expected = ensemble.moments(model, 5, 4, 1)(PAIR, key)
+    expected = ensemble.moments(model, 5, 4, 1)(POINTS, key)
     np.testing.assert_allclose(run.moments[2], expected, rtol=1e-12)
     assert without.moments.shape == (3, 0)
     for name in set(run._fields) - {"moments"}:

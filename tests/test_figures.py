@@ -502,8 +502,8 @@ def test_scaling_along_a_number_of_the_variants():
     )
     points = table[table["part"] == "statistic"].groupby("variant")["x"]
     assert points.apply(sorted).to_dict() == {
-        "n = 16": [2 / 16, 4 / 16],
-        "n = 64": [2 / 64, 4 / 64],
+        "ntk": [2 / 64, 2 / 16],
+        "standard": [4 / 64, 4 / 16],
     }
 
 
