@@ -219,12 +219,13 @@ def test_unknown_names_of_studies_are_told_with_the_nearest():
 def test_a_stage_depends_on_its_own_settings_only():
     before = study.parse(GOOD, "x.yaml")
     wider = study.parse(GOOD.replace("[8, 16]", "[8, 16, 32]"), "x.yaml")
-    for stage in ("dataset", "train", "linearize", "constancy"):
+    assert before.spec("constancy", "base") != wider.spec("constancy", "base")
+    for stage in ("dataset", "train", "linearize"):
         assert before.spec(stage, "base", 8) == wider.spec(stage, "base", 8)
     more = study.parse(GOOD.replace("seeds: 3", "seeds: 4"), "x.yaml")
     assert before.spec("dataset", "base") == more.spec("dataset", "base")
     assert before.spec("train", "base", 8) != more.spec("train", "base", 8)
-    json.dumps([before.spec(s, "base", 8) for s in ("dataset", "train", "constancy")])
+    json.dumps([before.spec(s, "base", 8) for s in ("dataset", "train", "limit")])
 
 
 def test_schema_in_the_repository_is_that_of_the_sections():
