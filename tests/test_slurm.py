@@ -139,7 +139,7 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
 ):
     faults = tmp_path / "faults"
     faults.mkdir()
-    for job in ("relu-16.memory", "tanh-16.hang", "tanh-32.fail"):
+    for job in ("relu-16.memory", "tanh-16.hang", "tanh-64.hang", "tanh-32.fail"):
         (faults / f"train-{job}").touch()
     results = study / "results" / "tiny"
     targets = [
@@ -161,15 +161,19 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    hanging = faults / "train-tanh-16.done"
-    wait_for(hanging.exists, process)
-    # by hand, as a person or the cluster's owner might
-    [job] = [
-        row
-        for row in of_rule(jobs(cluster, study), "train", "tanh", "16")
-        if row["JobState"] == "RUNNING"
-    ]
-    subprocess.run(["scancel", job["JobId"]], env=cluster, check=True)
+    for width, order in (
+        ("16", ["scancel"]),  # by hand, as a person or the cluster's owner might
+        # its time is over: within half a minute SLURM looks and ends it
+        ("64", ["scontrol", "update", "EndTime=now"]),
+    ):
+        wait_for((faults / f"train-tanh-{width}.done").exists, process)
+        [job] = [
+            row
+            for row in of_rule(jobs(cluster, study), "train", "tanh", width)
+            if row["JobState"] == "RUNNING"
+        ]
+        name = job["JobId"] if width == "16" else f"JobId={job['JobId']}"
+        subprocess.run([*order, name], env=cluster, check=True)
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 1, said
     made = {(t.parts[-3], t.parts[-2]) for t in targets if t.exists()}
@@ -180,15 +184,22 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
         (variant, width): [
             row["JobState"] for row in of_rule(rows, "train", variant, width)
         ]
-        for variant, width in (("relu", "16"), ("tanh", "16"), ("tanh", "32"))
+        for variant, width in (
+            ("relu", "16"),
+            ("tanh", "16"),
+            ("tanh", "32"),
+            ("tanh", "64"),
+        )
     }
     assert states["tanh", "16"] == ["CANCELLED", "COMPLETED"]
     assert states["relu", "16"][0] in ("FAILED", "OUT_OF_MEMORY", "CANCELLED")
     assert states["relu", "16"][1:] == ["COMPLETED"]
+    assert states["tanh", "64"] == ["TIMEOUT", "COMPLETED"]
     assert states["tanh", "32"] == ["FAILED", "FAILED"]
     first, second = of_rule(rows, "train", "relu", "16")
     assert megabytes(second) == 2 * megabytes(first)
     assert (first["TimeLimit"], second["TimeLimit"]) == ("00:10:00", "00:20:00")
+    assert of_rule(rows, "train", "tanh", "64")[1]["TimeLimit"] == "00:20:00"
     # who failed for good is told by its files
     last = said.rpartition("Finished jobid")[2] + said[-3000:]
     assert "tanh/width32/network.npz" in last and "train" in last

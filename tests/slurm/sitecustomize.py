@@ -21,7 +21,7 @@ def fault(words):
                 os._exit(1)
             order.rename(order.with_suffix(".done"))
             held = b"x" * (2 * 10**9 if kind == "memory" else 1)
-            time.sleep(100)
+            time.sleep(300)
             del held
 
 
