@@ -751,10 +751,14 @@ def small_disk(folder, size):
 def test_a_full_disk_is_told_in_a_sentence_and_loses_nothing(finished, tmp_path):
     folder = Path(shutil.copytree(finished, tmp_path / "copy"))
     whole = kills.contents(folder)
-    relu = folder / "results" / "tiny" / "relu"
-    shutil.rmtree(relu)
-    kills.undo_the_end(folder)
-    with small_disk(relu, "16k") as grow:
+    results, relu = folder / "results", folder / "results" / "tiny" / "relu"
+    shutil.rmtree(results)
+    # not the folder of one output, which Snakemake removes where it is left empty
+    with small_disk(results, "40m") as grow:
+        shutil.copytree(finished / "results", results, dirs_exist_ok=True)
+        shutil.rmtree(relu)
+        kills.undo_the_end(folder)
+        grow(shutil.disk_usage(results).used + 16 * 1024)
         said = snakemake(folder, fails=1)
         assert re.search(
             r"ntkpipe: results/tiny/relu/\S+ is not written: No space left on device; "
@@ -763,7 +767,7 @@ def test_a_full_disk_is_told_in_a_sentence_and_loses_nothing(finished, tmp_path)
         )
         assert "Traceback" not in said
         assert not list(relu.rglob("*.tmp"))
-        grow("10m")
+        grow("40m")
         snakemake(folder)
         assert kills.contents(folder) == whole
 
