@@ -15,8 +15,15 @@ from ntkpipe.empirical import matrix
 Arrays = Mapping[str, np.ndarray]
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
 # These have no value by rights, and another metric says why: `converged`, `singular`,
-# `mode_left/k`.
-EXPLAINED = ("stop_step", "ntk_condition", "fit_time", "fit_rate", "fit_rate_spread")
+# `mode_left/k`; an alignment with targets that are all alike has none either.
+EXPLAINED = (
+    "stop_step",
+    "ntk_condition",
+    "ntk_alignment",
+    "fit_time",
+    "fit_rate",
+    "fit_rate_spread",
+)
 # A loss is held against its prediction down to this share of where it began.
 LOSS_FOLLOWED = 1e-3
 # So many eigenvalues of the limit kernel are metrics.

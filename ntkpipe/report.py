@@ -147,15 +147,21 @@ def _header(studies: Sequence[StudyPage], claims: pd.DataFrame) -> str:
     if warned:
         items = "".join(
             f'<li><a href="#{_id(study)}">{_text(study.title)}</a>: '
-            f"{_text(warning)}</li>"
+            f"{_first_warnings(study.warnings)}</li>"
             for study in warned
-            for warning in study.warnings
         )
         parts.append(
             f"<div class=warning><p><strong>⚠ Missing or diverged runs</strong></p>"
             f"<ul>{items}</ul></div>"
         )
     return f"<header>{''.join(parts)}</header>"
+
+
+def _first_warnings(warnings: Sequence[str]) -> str:
+    """The first two; all of them stand at the study."""
+    shown = "; ".join(_text(warning) for warning in warnings[:2])
+    more = len(warnings) - 2
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def _summary(claims: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ what they say of themselves, so that their order on the command line is free.
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -535,43 +535,51 @@ def _study_page(study, products, files, folder, runs):
 
 
 def _warnings(study: Study, table: pd.DataFrame) -> list[str]:
-    """What a reader must know before the numbers: divergence, instability."""
+    """What a reader must know before the numbers: divergence, instability.
+
+    Widths of a variant of which the same is said share a line.
+    """
+    found: dict[tuple[str, str], list[int]] = {}
+    for (variant, width), rows in table.groupby(["variant", "width"], sort=False):
+        for says in _doubts(rows, study.variants[variant]):
+            found.setdefault((variant, says), []).append(width)
+    notes = []
+    for (variant, says), widths in found.items():
+        what = "width" if len(widths) == 1 else "widths"
+        notes.append(f"{variant}, {what} {', '.join(map(str, widths))}: {says}")
+    return notes
+
+
+def _doubts(rows: pd.DataFrame, e: Experiment) -> Iterator[str]:
+    """What makes the numbers of one width doubtful, in words."""
     doubts = {
         "dead": "are dead: the last hidden layer is the same for all points",
         "singular": "have a singular kernel, by equal points or too few weights",
         "unresolved": "moved their kernel by less than rounding does",
     }
-    notes = []
-    for (variant, width), rows in table.groupby(["variant", "width"], sort=False):
-        lost = rows.loc[rows["metric"] == "diverged", "value"]
-        where = f"{variant}, width {width}"
-        if lost.any():
-            notes.append(f"{where}: {lost.sum():.0f} of {len(lost)} networks diverged")
-        for metric, says in doubts.items():
-            found = rows[rows["metric"] == metric]
-            doubtful = found.groupby("seed")["value"].max()
-            if doubtful.any():
-                count = f"{doubtful.sum():.0f} of {len(doubtful)} networks"
-                notes.append(f"{where}: {count} {says}")
-        undefined = rows.loc[rows["metric"].str.startswith("undefined/"), "metric"]
-        if len(undefined):
-            names = undefined.str.removeprefix("undefined/").unique()
-            notes.append(f"{where}: without a value (0/0) are {', '.join(names)}")
-        rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
-        past = int((rate["value"] > 1).sum())
-        if past:
-            notes.append(
-                f"{where}: the learning rate is past the stability limit 2/λ_max of "
-                f"{past} of {len(rate)} linearised models"
-            )
-        if study.variants[variant].training.stop_at_loss is not None:
-            reached = rows.loc[rows["metric"] == "converged", "value"]
-            if not reached.all():
-                notes.append(
-                    f"{where}: {(1 - reached).sum():.0f} of {len(reached)} networks "
-                    "did not reach the loss to stop at"
-                )
-    return notes
+    lost = rows.loc[rows["metric"] == "diverged", "value"]
+    if lost.any():
+        yield f"{lost.sum():.0f} of {len(lost)} networks diverged"
+    for metric, says in doubts.items():
+        doubtful = rows[rows["metric"] == metric].groupby("seed")["value"].max()
+        if doubtful.any():
+            yield f"{doubtful.sum():.0f} of {len(doubtful)} networks {says}"
+    undefined = rows.loc[rows["metric"].str.startswith("undefined/"), "metric"]
+    if len(undefined):
+        names = undefined.str.removeprefix("undefined/").unique()
+        yield f"without a value (0/0) are {', '.join(names)}"
+    rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
+    past = int((rate["value"] > 1).sum())
+    if past and e.training.steps:
+        yield (
+            "the learning rate is past the stability limit 2/λ_max of "
+            f"{past} of {len(rate)} linearised models"
+        )
+    if e.training.stop_at_loss is not None:
+        reached = rows.loc[rows["metric"] == "converged", "value"]
+        if not reached.all():
+            missed = f"{(1 - reached).sum():.0f} of {len(reached)} networks"
+            yield f"{missed} did not reach the loss to stop at"
 
 
 def _seeds(study: Study) -> str:

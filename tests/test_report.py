@@ -169,6 +169,11 @@ def test_missing_and_diverged_runs_are_named_at_the_top():
     page = report.page([warned], CLAIMS, VERSIONS)
     assert page.index("2 of 5 networks diverged") < page.index('id="claims"')
     assert page.count("2 of 5 networks diverged") == 2
+    many = study(warnings=("first", "second", "third <b>", "fourth"))
+    page = report.page([many], CLAIMS, VERSIONS)
+    top, _, rest = page.partition('id="claims"')
+    assert "first; second; and 2 more" in top and "third" not in top
+    assert "third &lt;b&gt;" in rest
 
 
 def test_everything_is_escaped():
