@@ -573,6 +573,9 @@ tr:target { outline: 2px solid var(--link); outline-offset: -2px; }
 .number { white-space: nowrap; }
 .number .band { white-space: normal; display: inline-block; min-width: 7.2rem;
   max-width: 13rem; }
+.claims tbody th { white-space: normal; overflow-wrap: break-word; min-width: 7rem;
+  max-width: 10rem; }
+.claims td:nth-child(2) { min-width: 16rem; }
 .gallery tbody th { white-space: normal; min-width: 8rem; }
 .gallery td { min-width: 10rem; }
 .gallery img { display: block; width: 15rem; max-width: none; margin-bottom: .4rem;
