@@ -218,8 +218,10 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
         text=True,
     )
     wait_for((faults / "dataset-relu-None.done").exists, process)
+    # the job may run before Snakemake has heard its number, by which it is cancelled
+    time.sleep(5)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=100)
+    said, _ = process.communicate(timeout=200)
     assert process.returncode == 1, said
     states = {row["JobState"] for row in jobs(cluster, study)}
     assert states <= {"CANCELLED", "COMPLETING"}, said
