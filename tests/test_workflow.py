@@ -204,6 +204,35 @@ def test_an_edit_of_a_kind_of_figure_redraws_only_this_kind(finished, checkout):
 # ------------------------------------------------- accidents
 
 
+def test_the_scheduler_looks_at_waiting_jobs_when_one_has_ended(tmp_path):
+    folder = tmp_path / "waits"
+    shutil.copytree(ROOT / "tests" / "workflow", folder)
+    (folder / "Snakefile").write_text(
+        f"""
+include: "{ROOT}/Snakefile"
+
+
+rule wait:
+    output:
+        touch("{{n}}.done"),
+    shell:
+        "sleep 1"
+
+
+rule waits:
+    input:
+        expand("{{n}}.done", n=range(12)),
+"""
+    )
+    run = [sys.executable, "-m", "snakemake", "--cores", "2", "--verbose", "waits"]
+    said = subprocess.run(
+        run, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert said.returncode == 0, said.stderr
+    # 13 jobs; with Snakemake's timers, of which each look starts one, it was 37
+    assert 6 <= said.stderr.count("Ready jobs:") <= 16
+
+
 def test_a_damaged_product_is_named_and_can_be_deleted(copy):
     network = copy / "results" / "tiny" / "relu" / "width16" / "network.npz"
     network.write_bytes(network.read_bytes()[:1000])
