@@ -924,7 +924,10 @@ def _curve(x, values, **columns) -> pd.DataFrame:
 
 @section
 class Heatmap(_Figure):
-    """Kernel matrices side by side: before and after training, change, limit."""
+    """Kernel matrices side by side: before and after training, change, limit.
+
+    Of networks that are not trained there are no kernel after it and no change.
+    """
 
     kind: Literal["heatmap"] = "heatmap"
     kernel: Literal["ntk", "nngp"] = "ntk"
@@ -966,7 +969,9 @@ class Heatmap(_Figure):
             if not len(seeds):
                 continue
             before, after = (self._kernel(network, seeds[0], when) for when in (0, -1))
-            matrices = {"before": before, "after": after, "change": after - before}
+            matrices = {"before": before}
+            if not np.array_equal(before, after):  # or nothing was trained
+                matrices |= {"after": after, "change": after - before}
             if self.limit:
                 name = f"{self.kernel}_{self.points}_{self.points}"
                 matrices["limit"] = arrays("limit", variant)[name]

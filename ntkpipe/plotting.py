@@ -834,7 +834,7 @@ def components(table: pd.DataFrame, which: Sequence[int]) -> Figure:
                     mew=0,
                 )  # fmt: skip
             first = part.iloc[0]
-            values = [_tick(float(f"{first[f'eigenvalue_{a}']:.2g}")) for a in "xy"]
+            values = [f"{first[f'eigenvalue_{a}']:#.3g}" for a in "xy"]
             labels = [
                 rf"component {i}, $\lambda_{{{i}}}$ = {value}"
                 for i, value in zip(which, values, strict=True)

@@ -626,6 +626,14 @@ def test_heatmap(drawn):
     assert images[2].norm.vmin == -images[2].norm.vmax
 
 
+def test_heatmap_of_untrained_networks_has_no_empty_panels():
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    network = arrays.network("ntk", 16)
+    arrays.network = lambda *_: network | {"ntk": network["ntk"][:, :1]}
+    table = make(kind="heatmap").table(None, arrays)
+    assert list(dict.fromkeys(table["part"])) == ["before", "limit"]
+
+
 def test_heatmap_by_angle():
     arrays = FakeArrays(variants=("ntk",), widths=(16,))
     arrays.x = arrays.x[::-1]
