@@ -11,6 +11,8 @@ import sys
 import time
 from typing import IO
 
+from ntkpipe import allocator
+
 STAGES = {
     "dataset": "draw the data of a variant (dataset.npz)",
     "train": "train all networks of one width, kernels measured on the way",
@@ -90,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ntkpipe").setLevel(logging.INFO)
+    allocator.keep_freed()
     _limit_threads(getattr(options, "threads", None))
     # held until this process ends, however it ends
     gpu_lock = _choose_device(getattr(options, "gpu", 0))

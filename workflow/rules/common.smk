@@ -318,6 +318,7 @@ def named_figures(animated):
 
 MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
 NARROW = 20 * 1024
+FEW_POINTS = 16
 SMALL_KERNEL = 1000
 CORE = 5 * 10**9 * 60  # operations in a minute, of one slow core; of eigh fewer
 EIGH = 2 * 10**9 * 60
@@ -352,8 +353,14 @@ def is_small(wildcards):
 
 
 def train_threads(wildcards):
-    """One core for many narrow networks; for a wide one all that --cores allows."""
-    return 1 if is_small(wildcards) else MANY_THREADS
+    """One core for many narrow networks; for a wide one all that --cores allows.
+
+    Also for few points, whose products wait for memory, and for networks that are not
+    trained: a second core made these jobs no faster.
+    """
+    e = experiment_of(wildcards)
+    one = is_small(wildcards) or cost.points(e) < FEW_POINTS or not e.training.steps
+    return 1 if one else MANY_THREADS
 
 
 def train_gpu(wildcards):
