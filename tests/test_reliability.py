@@ -385,6 +385,7 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
             "training": {"steps": 10**5},
             "widths": [8192],
         },
+        "few": {"dataset": {"points": 4}, "training": {"steps": 9}, "widths": [65536]},
     }
     raw["claims"] = []
     raw["figures"] = []
@@ -400,10 +401,12 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
     )
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begin < 60
     asked = json.loads(done.stdout.splitlines()[-1])
-    toy, wide, absurd = asked["toy"], asked["wide"], asked["absurd"]
+    toy, wide, few, absurd = (asked[name] for name in ("toy", "wide", "few", "absurd"))
     # a toy has one core and no GPU; a wide network has what --cores allows, not more
     assert (toy["threads"], toy["gpu"]) == (1, 0)
     assert (wide["threads"], wide["gpu"]) == (2, 1)
+    # products of a few rows wait for memory, in which a second core does not help
+    assert (few["threads"], few["gpu"]) == (1, 1)
     assert toy["mem_mb"] < wide["mem_mb"] < absurd["mem_mb"]
     assert toy["runtime"] < wide["runtime"] < absurd["runtime"]
 
