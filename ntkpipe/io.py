@@ -166,7 +166,7 @@ def load(path: str | Path) -> Product:
         AttributeError,
         EOFError,
         OSError,
-        NotImplementedError,
+        RuntimeError,  # "is encrypted", "compression is not supported"
         MemoryError,
         zipfile.BadZipFile,
         zlib.error,

@@ -86,6 +86,17 @@ def test_a_pickle_in_an_npz_is_refused(tmp_path):
         io.load(path)
 
 
+def test_a_bit_that_says_encrypted_is_damage(tmp_path):
+    path = tmp_path / "whole.npz"
+    io.save(path, ARRAYS, META)
+    body = bytearray(path.read_bytes())
+    at = body.index(b"PK\x01\x02")  # the first entry of the directory
+    body[at + 8] |= 1
+    path.write_bytes(body)
+    with pytest.raises(io.ProductError, match="encrypted"):
+        io.load(path)
+
+
 @given(data=st.data())
 @settings(
     max_examples=150,
