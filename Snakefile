@@ -14,8 +14,8 @@ use rule * from ntkpipe
 
 # Snakemake limits itself to 100 jobs a second and for that plans, after each look at the
 # waiting jobs, another one a second later. These come on top of the looks when a job ends
-# and never stop: in the default study they came to hundreds a second and took a fourth of
-# the time. Jobs of seconds don't need the limit, unless somebody asks for another one.
+# and never stop: in the default study they came to hundreds a second and took 13 % of the
+# processor time. Jobs of seconds don't need the limit, unless somebody sets another one.
 # (The hook is here as Snakemake takes none from a module.)
 onstart:
     limit = workflow.scheduler.job_rate_limiter
