@@ -232,12 +232,11 @@ def train(
     # other data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
     points = _Points(x, y, x_test)
-    key = jax.random.fold_in(key, width)
     run = _Run(model, training, width)
     shapes = jax.eval_shape(run.init, points, key, 0)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     together = size <= SIDE_BY_SIDE
-    compiled = run.compiled(points, key, seeds if together else 0, size)
+    compiled = run.compiled(points, key, seeds, size, together)
     records = []
     for batch in [range(seeds)] if together else [[r] for r in range(seeds)]:
         label = f"width {width}, seed {batch[0]}" + f"–{batch[-1]}" * together
@@ -263,6 +262,7 @@ def _moments(model, training, points, width, key, seeds, progress) -> np.ndarray
         return np.zeros((seeds, 0))
     networks, outputs = training.ensemble.networks, points.y.shape[1]
     group = ensemble.moments(model, networks, width, outputs)
+    key = jax.random.fold_in(key, width)
     found = []
     for replicate in range(seeds):
         found.append(np.asarray(group(points.x, jax.random.fold_in(key, replicate))))
@@ -342,16 +342,18 @@ class _Run:
         self.model, self.training, self.width = model, training, width
         self.optimizer = training.transformation()
 
-    def compiled(self, points: _Points, key, seeds: int, size: int) -> _Compiled:
-        """The functions compiled, for `seeds` networks of `size` weights, or for one.
+    def compiled(
+        self, points: _Points, key, seeds: int, size: int, together: bool
+    ) -> _Compiled:
+        """The functions compiled, of `seeds` networks of `size` weights.
 
-        For one, without an axis of seeds, `seeds` is 0.
+        With an axis of seeds if they are together, and for one network otherwise.
         """
         on_cpu = jax.default_backend() == "cpu"
 
         def jit(f, *axes, donate=(), level=LEVEL):
             return jax.jit(
-                jax.vmap(f, axes) if seeds and axes else f,
+                jax.vmap(f, axes) if together and axes else f,
                 donate_argnums=donate,
                 compiler_options=(
                     {"xla_backend_optimization_level": level} if on_cpu else None
@@ -362,9 +364,9 @@ class _Run:
             step = partial(self.advance, points, steps=steps)
             return jax.lax.map(lambda network: step(*network), (states, f0))
 
-        few = size * max(seeds, 1) <= FEW_WEIGHTS
+        few = seeds * size <= FEW_WEIGHTS
         begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
-        if on_cpu and seeds and size > STEPPED_TOGETHER:
+        if on_cpu and together and size > STEPPED_TOGETHER:
             advance = jit(one_by_one, donate=1)
         else:
             advance = jit(self.advance, None, 0, 0, None, donate=1)
@@ -379,7 +381,7 @@ class _Run:
 
     def init(self, points: _Points, key, replicate):
         """Raw parameters of replicate r."""
-        key = jax.random.fold_in(key, replicate)
+        key = jax.random.fold_in(jax.random.fold_in(key, self.width), replicate)
         d, k = points.x.shape[1], points.y.shape[1]
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
