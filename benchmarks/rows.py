@@ -24,7 +24,8 @@ from jax.flatten_util import ravel_pytree
 from benchmarks.rivals import Rivals
 from ntkpipe import curvature, empirical, infinite, linear
 from ntkpipe.models import MLP
-from ntkpipe.training import Training, _Points, _Run
+from ntkpipe.protocol import Training
+from ntkpipe.training import _Points, _Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -186,7 +187,7 @@ def _trainer(points, width, dtype="float32"):
     data = _Points(x, jnp.sin(x), x)
     run = _Run(model, Training(learning_rate=1e-3, steps=1), width)
     size = width * (width + 2)
-    compiled = run.compiled(data, jax.random.key(0), 0, size)
+    compiled = run.compiled(data, jax.random.key(0), 1, size, together=False)
     state, start = compiled.begin(0)
     return compiled, [state], start
 

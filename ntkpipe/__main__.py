@@ -102,12 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     # held until this process ends, however it ends
     gpu_lock = _choose_device(getattr(options, "gpu", 0))
 
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    # on a GPU the default is TF32, as coarse as the kernel change of a wide network
-    jax.config.update("jax_default_matmul_precision", "highest")
-    _keep_compiled(jax)
+    _configure_jax()
 
     from ntkpipe import io, study
 
@@ -121,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"ntkpipe: {error}", file=sys.stderr)
         return 1
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError
         if "RESOURCE_EXHAUSTED" not in str(error) and type(error) is not MemoryError:
             raise
         reason = " ".join(str(error).split())[:200]
@@ -185,22 +180,34 @@ def _limit_threads(threads: int | None) -> None:
         os.environ[name] = str(threads)
 
 
-def _keep_compiled(jax) -> None:
-    """Keep what is compiled in NTKPIPE_CACHE, or in JAX_COMPILATION_CACHE_DIR, if set.
+def _configure_jax() -> None:
+    """Settings for when a stage imports JAX; those that need no JAX are quicker.
 
-    In a folder for each jaxlib, which must not read what another has compiled. Its own
-    thresholds would leave out the small programs that a short job is made of.
+    What is compiled is kept in NTKPIPE_CACHE, or in JAX_COMPILATION_CACHE_DIR, if set:
+    in a folder for each jaxlib, which must not read what another has compiled. JAX's
+    own thresholds would leave out the small programs that a short job is made of.
     """
+    settings = {
+        "jax_enable_x64": True,
+        # on a GPU the default is TF32, as coarse as the kernel change of a wide network
+        "jax_default_matmul_precision": "highest",
+    }
     own = os.environ.get("NTKPIPE_CACHE")
     folder = own or os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if not folder:
-        return
-    from jaxlib.version import __version__
+    if folder:
+        from jaxlib.version import __version__
 
-    folder = os.path.join(os.path.abspath(folder), f"jaxlib-{__version__}")
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        name = f"jaxlib-{__version__}"
+        folder = os.path.join(os.path.abspath(folder.removesuffix(name)), name)
+        settings |= {
+            "jax_compilation_cache_dir": folder,
+            "jax_persistent_cache_min_compile_time_secs": 0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+    os.environ |= {name.upper(): str(value) for name, value in settings.items()}
+    if jax := sys.modules.get("jax"):
+        for name, value in settings.items():
+            jax.config.update(name, value)
 
 
 def _choose_device(gpus: int) -> IO | None:

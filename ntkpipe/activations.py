@@ -1,24 +1,23 @@
 """The activation functions a study file can name."""
 
-from functools import partial
+from ntkpipe.lazy import Lazy
 
-import jax
-import jax.numpy as jnp
+jax = Lazy("jax")
 
 ACTIVATIONS = {
     # max(0, u); derivative 0 at the kink
-    "relu": jax.nn.relu,
+    "relu": lambda u: jax.nn.relu(u),
     # the error function, the sigmoid whose Gaussian moments are elementary
-    "erf": jax.scipy.special.erf,
+    "erf": lambda u: jax.scipy.special.erf(u),
     # hyperbolic tangent
-    "tanh": jnp.tanh,
+    "tanh": lambda u: jax.numpy.tanh(u),
     # u Φ(u) with the exact normal distribution function, not its tanh fit
-    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu": lambda u: jax.nn.gelu(u, approximate=False),
     # log(1 + exp u)
-    "softplus": jax.nn.softplus,
+    "softplus": lambda u: jax.nn.softplus(u),
     # u: the deep linear network
     "linear": lambda u: u,
     # u²: a polynomial, for which the limit kernel is not positive definite
-    "square": jnp.square,
+    "square": lambda u: jax.numpy.square(u),
 }
 """Name in a study file → elementwise function."""

@@ -7,18 +7,22 @@ expected to come out contradicted. The rules of verdict are those of
 `ntkpipe.statistics`: equivalence of an interval, never "the interval contains p".
 """
 
+from __future__ import annotations
+
 import fnmatch
 import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from ntkpipe import statistics
+from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 from ntkpipe.statistics import Interval, Sample, ScalingFit, Statistic
+
+pd = Lazy("pandas")
 
 Step = Literal["final", "initial", "max"] | int
 """The last logged step, step 0, the largest value over all steps, or one step."""

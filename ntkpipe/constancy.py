@@ -7,6 +7,12 @@ is numpy in float64.
 import numpy as np
 
 
+def matrix(kernel):
+    """The kernel (n k m j) as the matrix (nk mj)."""
+    n, k, m, j = kernel.shape[-4:]
+    return kernel.reshape(*kernel.shape[:-4], n * k, m * j)
+
+
 def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """‖A − B‖_F / ‖A‖_F, (… n n) → (…)."""
     return _norm(after - before) / _norm(before)

@@ -4,17 +4,20 @@ Points are (n d) and targets (n k) in float64; the key comes from the study's se
 that all variants and widths of a study see the same data.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Annotated, Literal, NamedTuple
 
-import jax
-import jax.random as jr
 import numpy as np
 from pydantic import Field
 
 from ntkpipe import io
+from ntkpipe.lazy import Lazy
 from ntkpipe.models import MLP
 from ntkpipe.section import section
+
+jax, jr = Lazy("jax"), Lazy("jax.random")
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
 

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ntkpipe.constancy import matrix as matrix
 from ntkpipe.models import Scale, dense
 
 Array = jax.Array
@@ -363,12 +364,6 @@ def ntk_vector_product(apply: Apply, params, x: Array, v: Array, rates=None) -> 
     if rates is not None:
         g = jax.tree.map(jnp.multiply, g, rates)
     return jax.jvp(f, (params,), (g,))[1]
-
-
-def matrix(kernel):
-    """The kernel (n k m j) as the matrix (nk mj)."""
-    n, k, m, j = kernel.shape[-4:]
-    return kernel.reshape(*kernel.shape[:-4], n * k, m * j)
 
 
 # --- tiles ------------------------------------------------------------------------

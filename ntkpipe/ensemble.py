@@ -5,16 +5,19 @@ networks or more to see. They are drawn, measured and forgotten, in groups: one 
 each seed, with the means over it as its values, so that claims resample groups.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Annotated
 
-import jax
-import jax.numpy as jnp
 from pydantic import Field
 
+from ntkpipe.lazy import Lazy
 from ntkpipe.models import MLP
 from ntkpipe.section import section
+
+jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
 # Weights of the networks that are side by side: on a CPU they stay in the cache. Depth
 # 3, width 20, float64, one core: 15 µs a network at 10⁵ weights, 24 at 10⁶; 13 to 16

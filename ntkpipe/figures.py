@@ -6,15 +6,19 @@ draws that table and nothing else. Neither knows a file. The drawing is in `plot
 imported only when something is drawn, because the workflow reads this module often.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from ntkpipe import claims, statistics
+from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
+
+pd = Lazy("pandas")
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Axis = Literal["angle", "x"]

@@ -4,6 +4,8 @@ A product is a `.npz` (never a pickle) or a `.csv` that carries what made it: pr
 study, variant, width, the settings it was made with (`spec`) and the versions.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -21,8 +23,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import PIL.Image
+
+from ntkpipe.lazy import Lazy
+
+pd = Lazy("pandas")
 
 FORMAT = 1
 # What each product holds: its arrays and their axes; one letter is one length.

@@ -4,13 +4,17 @@ A metric with an index has it after a slash (`weight_change/W2`). Values of netw
 that diverged are left out, `diverged` says how many there are.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
-from ntkpipe import constancy, ensemble, linear
-from ntkpipe.empirical import matrix
+from ntkpipe import constancy, ensemble
+from ntkpipe.constancy import matrix
+from ntkpipe.lazy import Lazy
+
+pd = Lazy("pandas")
 
 Arrays = Mapping[str, np.ndarray]
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
@@ -300,6 +304,8 @@ def limit_dynamics(
     network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
 ) -> dict[str, np.ndarray]:
     """Each network's outputs as the infinite-width kernel moves them from f(w₀)."""
+    from ntkpipe import linear
+
     kernel = limit["ntk_train_train"][:, None, :, None]
     test = limit["ntk_test_train"][:, None, :, None]
     rows = [

@@ -3,22 +3,23 @@
 Beside them stands the model of one weight with which the blog explains lazy training.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from pydantic import Discriminator, Field, Tag
 
-from ntkpipe import infinite
 from ntkpipe.activations import ACTIVATIONS
+from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-Array = jax.Array
-Layer = dict[str, Array]  # w (fan_in fan_out) and, with biases, b (fan_out,)
+jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+
+Layer = dict[str, "jax.Array"]  # w (fan_in fan_out) and, with biases, b (fan_out,)
 Params = tuple[tuple[Layer, ...], ...]  # one network, or the two of `double`
 
 
@@ -73,10 +74,10 @@ class Scale(NamedTuple):
     lr_b: float
 
 
-Site = Callable[[str, Array, Layer, Scale], Array]
+Site = Callable[[str, "jax.Array", Layer, Scale], "jax.Array"]
 
 
-def dense(name: str, h: Array, layer: Layer, scale: Scale) -> Array:
+def dense(name: str, h: jax.Array, layer: Layer, scale: Scale) -> jax.Array:
     """z = w·h W + b·β: the one operation that networks are written in.
 
     `MLP.apply` calls it for each layer through its argument `site`, which is where
@@ -121,7 +122,7 @@ class MLP:
     """`zero`: biases begin at 0; b_std is then what multiplies them (Basri et al.)."""
 
     def init_params(
-        self, key: Array, width: int, d: int, k: int, dtype=float
+        self, key: jax.Array, width: int, d: int, k: int, dtype=float
     ) -> Params:
         """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
         sizes = [d, *[width] * self.depth, k]
@@ -152,12 +153,12 @@ class MLP:
             layers.append(layer)
         return (tuple(layers),) * (2 if self.zero_output == "double" else 1)
 
-    def _draw(self, key: Array, count: int, dtype) -> Array:
+    def _draw(self, key: jax.Array, count: int, dtype) -> jax.Array:
         if self.init == "torch":
             return jax.random.uniform(key, (count,), dtype, -1.0, 1.0)
         return jax.random.normal(key, (count,), dtype)
 
-    def apply(self, params: Params, x: Array, site: Site = dense) -> Array:
+    def apply(self, params: Params, x: jax.Array, site: Site = dense) -> jax.Array:
         """h(x; w), (n d) → (n k), before the output scale α."""
         outputs = []
         for copy, layers in enumerate(params):
@@ -180,6 +181,8 @@ class MLP:
                 f"`init: normal` and no decay, not of {self.parameterization} with "
                 f"{self.init}"
             )
+        from ntkpipe import infinite
+
         return infinite.kernels(
             x1,
             x2,
@@ -271,7 +274,7 @@ class OneParameter:
     output_weights: ClassVar[str] = "learned"
 
     def init_params(
-        self, key: Array, width: int, d: int, k: int, dtype=float
+        self, key: jax.Array, width: int, d: int, k: int, dtype=float
     ) -> Params:
         """The initial weight, of one input and one output."""
         del key, width
@@ -282,7 +285,7 @@ class OneParameter:
             )
         return (({"w": jnp.full((1, 1), self.start, dtype)},),)
 
-    def apply(self, params: Params, x: Array) -> Array:
+    def apply(self, params: Params, x: jax.Array) -> jax.Array:
         """h(x; w), (n 1) → (n 1), before the output scale α."""
         w = params[0][0]["w"]
         return (w * x + w**2 * x + jnp.sin(jnp.exp(0.1 * w))) * (w - self.start)

@@ -4,6 +4,8 @@ The page loads nothing: pictures are data URIs, the style is inline, there is no
 script. Everything that comes from a study file is escaped.
 """
 
+from __future__ import annotations
+
 import base64
 import html
 import io
@@ -12,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
 from ntkpipe.gallery import Original, Source
+from ntkpipe.lazy import Lazy
+
+pd = Lazy("pandas")
 
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked

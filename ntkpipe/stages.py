@@ -4,6 +4,8 @@ This and `ntkpipe.io` are the modules that know files. A stage finds its inputs 
 what they say of themselves, so that their order on the command line is free.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import time
@@ -14,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ntkpipe import constancy as metrics
 from ntkpipe import io, measurements, provenance
 from ntkpipe.io import Product, ProductError
+from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
 from ntkpipe.study import Experiment, Study
+
+pd = Lazy("pandas")
 
 log = logging.getLogger("ntkpipe")
 # the stage that makes each product, for the settings it must have been made with
@@ -71,7 +75,7 @@ class Job:
         """All inputs by (product, variant, width), checked."""
         return read_products(self.study, self.inputs)
 
-    def at(self, width: int) -> "Job":
+    def at(self, width: int) -> Job:
         """The same at one width, of the same inputs, which are not read again."""
         job = replace(self, width=width)
         job.__dict__["products"] = self.products

@@ -11,18 +11,16 @@ trajectory of weights is ever stored.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pydantic import Field
 
 from ntkpipe import curvature, empirical, ensemble, linear
 from ntkpipe.datasets import Data
-from ntkpipe.ensemble import Ensemble
 from ntkpipe.models import MLP
-from ntkpipe.section import section
+from ntkpipe.protocol import Training
 
 # Up to SIDE_BY_SIDE weights a network, the seeds of a width are one array, and a call
 # at each record is for all of them; wider networks train one after the other. Steps go
@@ -46,89 +44,14 @@ LEVEL = 1
 FEW_WEIGHTS = 2_000_000
 
 
-@section
-class KeepMatrix:
-    """The corner of a weight matrix that is kept at each recorded step."""
+def transformation(training: Training):
+    """The optimiser as an optax gradient transformation."""
+    if training.optimizer == "adam":
+        import optax  # 0.3 s, as long as many a training
 
-    layer: Annotated[int, Field(ge=1)] = 2
-    """Which matrix: 1 reads the input, 2 the first hidden layer, …"""
-    size: Annotated[int, Field(ge=1, le=100)] = 50
-    """How many of its rows and columns."""
-
-
-@section
-class Landscape:
-    """The line through w₀ and the last w, on which a network is evaluated."""
-
-    reach: Annotated[float, Field(gt=0)] = 1.0
-    """How far from w₀ to both sides, in ‖w − w₀‖."""
-    zoom: Annotated[float, Field(gt=0)] = 2.0
-    """The same in units of ‖w(T) − w₀‖, with as many points again."""
-    points: Annotated[int, Field(ge=2, le=10_000)] = 201
-    """Number of points."""
-
-
-@section
-class Training:
-    """Full-batch training and what is recorded of it."""
-
-    optimizer: Literal["gd", "momentum", "adam"] = "gd"
-    """Gradient descent, heavy ball, or Adam."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Learning rate η."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum β of the heavy ball."""
-    steps: Annotated[int, Field(ge=0, le=10**9)]
-    """Number of steps at most."""
-    stop_at_loss: Annotated[float, Field(gt=0)] | None = None
-    """Stop a network as soon as its training loss is below this."""
-    record: Annotated[int, Field(ge=2, le=10_000)] = 50
-    """Number of steps, 0 and the last included, at which outputs are recorded."""
-    spacing: Literal["log", "linear"] = "log"
-    """How recorded steps are spaced."""
-    snapshots: Annotated[int, Field(ge=1, le=1000)] = 2
-    """Number of recorded steps, 0 and the last included, with kernels."""
-    kernel: Literal["full", "trace"] = "full"
-    """All k × k outputs of the kernel, or its trace over them divided by k."""
-    test_kernel: bool = False
-    """Keep the kernel among the test points too, before and after training."""
-    keep_matrix: KeepMatrix | None = None
-    """Keep the corner of a weight matrix of the first network at recorded steps."""
-    curvature: bool = False
-    """Measure ‖∇f‖ and ‖∇²f‖ of the first output at the first training point."""
-    units: bool = False
-    """Measure how far hidden units move and how many of their activations flip."""
-    linear_weights: bool = False
-    """Measure how far the weights are from those of the linearised model."""
-    landscape: Landscape | None = None
-    """Keep the first network, and its linearisation, on a line through its weights."""
-    ensemble: Ensemble | None = None
-    """Keep moments of many more networks at initialisation, a group for each seed."""
-
-    def recorded(self) -> np.ndarray:
-        """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
-        if self.spacing == "linear":
-            steps = np.linspace(0, self.steps, self.record)
-        else:
-            steps = np.geomspace(1, max(self.steps, 1), self.record - 1)
-        steps = np.minimum(np.round(steps).astype(int), self.steps)
-        return np.unique([0, *steps, self.steps])
-
-    def snapshot_indices(self) -> np.ndarray:
-        """Which of the recorded steps have kernels."""
-        last = len(self.recorded()) - 1
-        if self.snapshots == 1:
-            return np.array([0])
-        return np.unique(np.round(np.linspace(0, last, self.snapshots)).astype(int))
-
-    def transformation(self):
-        """The optimiser as an optax gradient transformation."""
-        if self.optimizer == "adam":
-            import optax  # 0.3 s, as long as many a training
-
-            return optax.adam(self.learning_rate)
-        momentum = self.momentum if self.optimizer == "momentum" else None
-        return _Descent(self.learning_rate, momentum)
+        return optax.adam(training.learning_rate)
+    momentum = training.momentum if training.optimizer == "momentum" else None
+    return _Descent(training.learning_rate, momentum)
 
 
 class _Descent(NamedTuple):
@@ -340,7 +263,7 @@ class _Run:
 
     def __init__(self, model: MLP, training: Training, width: int):
         self.model, self.training, self.width = model, training, width
-        self.optimizer = training.transformation()
+        self.optimizer = transformation(training)
 
     def compiled(
         self, points: _Points, key, seeds: int, size: int, together: bool

@@ -9,7 +9,8 @@ from jax.flatten_util import ravel_pytree
 from ntkpipe import ensemble, measurements
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
-from ntkpipe.training import Training, train
+from ntkpipe.protocol import Training
+from ntkpipe.training import train
 
 KEY = jax.random.key(5)
 POINTS = np.array([[0.3, -1.2, 0.5], [1.0, 0.4, -0.2], [0.1, 0.2, 0.3]])

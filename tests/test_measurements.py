@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from ntkpipe import constancy, measurements
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
-from ntkpipe.training import Training, train
+from ntkpipe.protocol import Training
+from ntkpipe.training import train
 
 RNG = np.random.default_rng(0)
 

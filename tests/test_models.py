@@ -9,7 +9,8 @@ import pytest
 from ntkpipe.datasets import Data
 from ntkpipe.infinite import kernels
 from ntkpipe.models import MLP, PARAMETERIZATIONS
-from ntkpipe.training import Training, train
+from ntkpipe.protocol import Training
+from ntkpipe.training import train
 
 KEY = jax.random.key(3)
 

@@ -12,7 +12,8 @@ import pytest
 
 from ntkpipe import empirical
 from ntkpipe.models import MLP
-from ntkpipe.training import Training, _Points, _Run
+from ntkpipe.protocol import Training
+from ntkpipe.training import _Points, _Run
 
 MODEL = MLP(depth=2, b_std=0.1)
 X = jnp.ones((4, 3), jnp.float32)
@@ -38,7 +39,7 @@ def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
     points = _Points(X, X[:, :2], X)
     with jax.default_matmul_precision("highest"):
         run = _Run(MODEL, Training(learning_rate=0.1, steps=3), 8)
-        compiled = run.compiled(points, jax.random.key(0), seeds, 100)
+        compiled = run.compiled(points, jax.random.key(0), seeds or 1, 100, bool(seeds))
         state, start = compiled.begin(jnp.arange(seeds) if seeds else 0)
         advance, observe = compiled.advance, compiled.observe
         lowered = [
@@ -52,9 +53,9 @@ def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
 
 
 COMPILE = """
-import os, jax
-from ntkpipe.__main__ import _keep_compiled
-_keep_compiled(jax)
+from ntkpipe.__main__ import _configure_jax
+_configure_jax()
+import jax
 jax.jit(lambda x: x + 1)(1.0)
 """
 

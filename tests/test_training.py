@@ -12,7 +12,8 @@ from ntkpipe import training as training_module
 from ntkpipe.datasets import Data
 from ntkpipe.empirical import ntk
 from ntkpipe.models import MLP, OneParameter
-from ntkpipe.training import KeepMatrix, Landscape, Training, train
+from ntkpipe.protocol import KeepMatrix, Landscape, Training
+from ntkpipe.training import train
 
 KEY = jax.random.key(0)
 X = np.asarray(jax.random.normal(jax.random.key(1), (7, 3)))
