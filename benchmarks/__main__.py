@@ -9,6 +9,7 @@ import jax
 from benchmarks import results, scaling
 from benchmarks.rivals import Rivals
 from benchmarks.rows import ROWS
+from ntkpipe import allocator
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Print rows as they are measured, then write the files."""
     options = parser().parse_args(arguments)
+    allocator.keep_freed()  # as jobs do
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")
     options.output.mkdir(parents=True, exist_ok=True)

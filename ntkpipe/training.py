@@ -39,7 +39,8 @@ OF_THE_FIRST = ("matrix", "landscape_at", "landscape_f", "landscape_linear")
 # weights 25 to 32 %, other functions about as long; the loop then runs 0.97 to 1.06
 # times as long (40 networks of width 10, 128 and 300, tanh and relu, float64, on a
 # shared machine). What runs once goes at level 0, which compiles in 0.6 times the time
-# of level 1, unless it draws so many weights that it runs longer than that saves.
+# of level 1, unless it draws so many weights, of all seeds, that it runs longer than
+# that saves: 107 ns a weight at level 0, 17 at level 1.
 LEVEL = 1
 FEW_WEIGHTS = 2_000_000
 
