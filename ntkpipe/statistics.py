@@ -244,7 +244,7 @@ def interval(
     random = v > 0
     # Relative to the sum, for v² may underflow.
     freedom = float(1 / np.sum((v[random] / v.sum()) ** 2 / m[random]))
-    half = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    half = float(scipy.special.stdtrit(freedom, (1 + confidence) / 2)) * error
     return Interval(
         estimate, estimate - half, estimate + half, error, freedom, sample.note
     )
@@ -393,7 +393,7 @@ def collapse(
     rest = float(unexplained(y))
     freedom = min(sample.sizes) - 1 if spread.any() else math.inf
     error = float(np.std(unexplained(draws), ddof=1)) if spread.any() else 0.0
-    half = error * float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
+    half = error * float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))
     ends = [-math.expm1(rest), -math.expm1(rest + half), -math.expm1(rest - half)]
     return Interval(*ends, error, freedom, sample.note)
 
@@ -425,7 +425,7 @@ def above_zero(result: Interval) -> float:
         return 1.0
     if result.error == 0:
         return 0.0 if result.estimate > 0 else 1.0
-    return float(scipy.stats.t.sf(result.estimate / result.error, result.freedom))
+    return float(scipy.special.stdtr(result.freedom, -result.estimate / result.error))
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:

@@ -319,6 +319,7 @@ def named_figures(animated):
 MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
 NARROW = 20 * 1024
 FEW_POINTS = 16
+LONG = 10**13  # operations of several minutes, of one core
 SMALL_KERNEL = 1000
 CORE = 5 * 10**9 * 60  # operations in a minute, of one slow core; of eigh fewer
 EIGH = 2 * 10**9 * 60
@@ -353,14 +354,16 @@ def is_small(wildcards):
 
 
 def train_threads(wildcards):
-    """One core for many narrow networks; for a wide one all that --cores allows.
+    """One core, and all that --cores allows for a training of minutes.
 
-    Also for few points, whose products wait for memory, and for networks that are not
-    trained: a second core made these jobs no faster.
+    A job starts and compiles on one core, and one that asks for more waits until they
+    are free. The products of few points, or of narrow networks, wait for memory: there
+    a second core made the training itself no faster.
     """
     e = experiment_of(wildcards)
-    one = is_small(wildcards) or cost.points(e) < FEW_POINTS or not e.training.steps
-    return 1 if one else MANY_THREADS
+    long = cost.train_flop(e, int(wildcards.width)) > LONG
+    wide = not is_small(wildcards) and cost.points(e) >= FEW_POINTS
+    return MANY_THREADS if long and wide else 1
 
 
 def train_gpu(wildcards):

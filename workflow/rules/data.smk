@@ -9,6 +9,7 @@ rule dataset:
         "<benchmarks>/{study}/{variant}/dataset.tsv"
     conda:
         "../../environment.yml"
+    priority: 2
     threads: 1
     resources:
         mem_mb=growing(data_mem_mb),

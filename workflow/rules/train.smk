@@ -9,6 +9,7 @@ rule train:
         "<benchmarks>/{study}/{variant}/width{width}/train.tsv"
     conda:
         "../../environment.yml"
+    priority: 1  # the longest jobs begin early, and short ones fill the end
     threads: train_threads
     resources:
         mem_mb=growing(train_mem_mb),
