@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -43,6 +42,12 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from ntkpipe import io
+from ntkpipe.lazy import without
+
+# seaborn imports it for densities, which no figure here has, and does without where it
+# is not; it takes 0.8 s, as long as a figure takes to be drawn
+with without("scipy.stats"):
+    import seaborn as sns
 
 PAGE = 8.0  # inches: the width of a page
 INK, GREY, TARGET = "#262626", "#767676", "#d55e00"

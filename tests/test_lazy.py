@@ -1,15 +1,16 @@
+import importlib
 import subprocess
 import sys
 
 import pytest
 
-from ntkpipe.lazy import Lazy
+from ntkpipe.lazy import Lazy, without
 
 MODULES = """
 import sys
 from ntkpipe.__main__ import main
 assert main({arguments}) == 0
-print(sorted({{"jax", "pandas", "seaborn"}} & set(sys.modules)))
+print(sorted({{"jax", "pandas", "scipy.stats", "seaborn"}} & set(sys.modules)))
 """
 
 
@@ -27,6 +28,14 @@ def test_a_module_is_imported_when_it_is_used():
         fractions.nothing  # noqa: B018
     with pytest.raises(ModuleNotFoundError):
         Lazy("there_is_no_such_module").anything  # noqa: B018
+
+
+def test_a_module_is_not_found_for_a_while():
+    with without("wave"), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("wave")
+    assert importlib.import_module("wave").Wave_read
+    with without("wave"):  # who has it keeps it
+        assert importlib.import_module("wave").Wave_read
 
 
 def test_a_job_imports_what_it_needs(finished, tmp_path):
