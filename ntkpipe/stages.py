@@ -228,11 +228,16 @@ def limit(job: Job) -> None:
     from ntkpipe import infinite
 
     e, data = job.experiment, job.read("dataset")
-    train_, test = data["x_train"], data["x_test"]
+    # all points at once: each shape of a kernel is compiled by itself
+    whole = e.model.infinite(np.concatenate([data["x_train"], data["x_test"]]))
+    train_, test = slice(len(data["x_train"])), slice(len(data["x_train"]), None)
     points = {
-        "train_train": e.model.infinite(train_),
-        "test_train": e.model.infinite(test, train_),
-        "test_test": e.model.infinite(test),
+        name: infinite.Kernels(*(np.asarray(kernel)[block] for kernel in whole))
+        for name, block in {
+            "train_train": (train_, train_),
+            "test_train": (test, train_),
+            "test_test": (test, test),
+        }.items()
     }
     # networks that begin at zero are one function in the limit, and have no covariance
     prior = 1.0 if e.model.zero_output == "none" else 0.0
