@@ -20,5 +20,9 @@ use rule * from ntkpipe
 # (The hook is here as Snakemake takes none from a module.)
 onstart:
     limit = workflow.scheduler.job_rate_limiter
-    if workflow.local_exec and limit and (limit.max_jobs, limit.timespan) == (100, 1):
+    if (
+        workflow.local_exec
+        and limit
+        and (limit.max_jobs, limit.timespan) == (100, 1)
+    ):
         workflow.scheduler.job_rate_limiter = None

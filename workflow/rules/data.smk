@@ -7,9 +7,9 @@ rule dataset:
         "<logs>/{study}/{variant}/dataset.log",
     benchmark:
         "<benchmarks>/{study}/{variant}/dataset.tsv"
+    priority: 2
     conda:
         "../../environment.yml"
-    priority: 2
     threads: 1
     resources:
         mem_mb=growing(data_mem_mb),

@@ -7,9 +7,9 @@ rule train:
         "<logs>/{study}/{variant}/width{width}/train.log",
     benchmark:
         "<benchmarks>/{study}/{variant}/width{width}/train.tsv"
+    priority: 1  # the longest jobs begin early, and short ones fill the end
     conda:
         "../../environment.yml"
-    priority: 1  # the longest jobs begin early, and short ones fill the end
     threads: train_threads
     resources:
         mem_mb=growing(train_mem_mb),
