@@ -216,6 +216,8 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # a shell's background jobs, and so their tests, ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for((faults / "dataset-relu-None.done").exists, process)
     # the job may run before Snakemake has heard its number, by which it is cancelled
