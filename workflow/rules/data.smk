@@ -7,7 +7,6 @@ rule dataset:
         "<logs>/{study}/{variant}/dataset.log",
     benchmark:
         "<benchmarks>/{study}/{variant}/dataset.tsv"
-    priority: 2
     conda:
         "../../environment.yml"
     threads: 1

@@ -7,7 +7,6 @@ rule train:
         "<logs>/{study}/{variant}/width{width}/train.log",
     benchmark:
         "<benchmarks>/{study}/{variant}/width{width}/train.tsv"
-    priority: 1  # the longest jobs begin early, and short ones fill the end
     conda:
         "../../environment.yml"
     threads: train_threads
