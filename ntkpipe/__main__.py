@@ -197,6 +197,7 @@ def _configure_jax() -> None:
     if folder:
         from jaxlib.version import __version__
 
+        # it may be there already: the name that is set below is one that is read
         name = f"jaxlib-{__version__}"
         folder = os.path.join(os.path.abspath(folder.removesuffix(name)), name)
         settings |= {

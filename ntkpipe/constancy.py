@@ -1,7 +1,7 @@
 """How much a kernel moves: metrics of kernels as matrices.
 
 Kernels are (… n n) arrays; leading axes (seeds, snapshots) are kept. Everything here
-is numpy in float64.
+is numpy in float64, but `matrix`, which also takes arrays of JAX.
 """
 
 import numpy as np
