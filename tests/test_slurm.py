@@ -25,6 +25,8 @@ PROFILE = ["--profile", ROOT / "profiles" / "slurm", "--max-threads", "2"]
 # the first look at a job after 1 s, not 40 s
 SOON = ["--slurm-init-seconds-before-status-checks", "1"]
 SOON += ["--seconds-between-status-checks", "1"]
+# a shell's background jobs, and so their tests, ignore Ctrl-C
+HEARING = ["env", "--default-signal=INT"]
 
 
 def why_not():
@@ -210,14 +212,13 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
     faults.mkdir()
     (faults / "dataset-relu-None.hang").touch()
     process = subprocess.Popen(
-        command(study, *PROFILE, *SOON, "results/tiny/relu/dataset.npz"),
+        HEARING
+        + command(study, *PROFILE, *SOON, "results/tiny/relu/dataset.npz"),
         cwd=study,
         env=cluster | {"FAULTS": str(faults), "PYTHONPATH": f"{SLURM}:{ROOT}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # a shell's background jobs, and so their tests, ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for((faults / "dataset-relu-None.done").exists, process)
     # the job may run before Snakemake has heard its number, by which it is cancelled
