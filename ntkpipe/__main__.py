@@ -104,7 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     _configure_jax()
 
-    from ntkpipe import io, study
+    from ntkpipe import compiler, io, study
+
+    compiler.set_flags()
 
     try:
         return _run(options)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe import curvature, empirical, ensemble, linear
+from ntkpipe import compiler, curvature, empirical, ensemble, linear
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
@@ -274,13 +274,14 @@ class _Run:
         With an axis of seeds if they are together, and for one network otherwise.
         """
         on_cpu = jax.default_backend() == "cpu"
+        few = seeds * size <= FEW_WEIGHTS
 
         def jit(f, *axes, donate=(), level=LEVEL):
             return jax.jit(
                 jax.vmap(f, axes) if together and axes else f,
                 donate_argnums=donate,
                 compiler_options=(
-                    {"xla_backend_optimization_level": level} if on_cpu else None
+                    compiler.options(level, large=not few) if on_cpu else None
                 ),
             )
 
@@ -288,7 +289,6 @@ class _Run:
             step = partial(self.advance, points, steps=steps)
             return jax.lax.map(lambda network: step(*network), (states, f0))
 
-        few = seeds * size <= FEW_WEIGHTS
         begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
         if on_cpu and together and size > STEPPED_TOGETHER:
             advance = jit(one_by_one, donate=1)

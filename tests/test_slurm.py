@@ -212,8 +212,7 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
     faults.mkdir()
     (faults / "dataset-relu-None.hang").touch()
     process = subprocess.Popen(
-        HEARING
-        + command(study, *PROFILE, *SOON, "results/tiny/relu/dataset.npz"),
+        HEARING + command(study, *PROFILE, *SOON, "results/tiny/relu/dataset.npz"),
         cwd=study,
         env=cluster | {"FAULTS": str(faults), "PYTHONPATH": f"{SLURM}:{ROOT}"},
         stdout=subprocess.PIPE,
