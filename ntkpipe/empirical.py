@@ -34,18 +34,20 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ntkpipe.constancy import matrix as matrix
 from ntkpipe.models import Scale, dense
+from ntkpipe.squares import aligned, place
 
 Array = jax.Array
 Apply = Callable[..., Array]
 Outputs = Literal["full", "trace"]
 Layers = Literal["sum", "each"]
 
-WHOLE = 1024
+WHOLE = 2048
 """Up to so many rows N·k `ntk` is one compiled expression; above it is made of tiles.
 
 Measured on two cores, float32, ms as one expression / as tiles: N = 300, width 64:
-0.5 / 2; 512, 1024: 21 / 27; 1024, 1024: 57 / 74; 1024, 128: 8 / 10; 2048, 1024: 200 /
-170; 2048, 128: 35 / 26; 512 points with ten outputs, width 512: 385 / 246.
+0.4 / 1.4; 512, 1024: 11 / 18; 1024, 1024: 28 / 35; 1024, 128: 3.2 / 4.8; 2048, 1024:
+82 / 88; 2048, 128: 15 / 17; ten outputs and width 512: 200 points 21 / 32, 512 points
+117 / 112.
 """
 LEAF = 256
 """Squares with so many rows are not halved further for the sake of symmetry."""
@@ -218,12 +220,15 @@ def learning_rates(apply: Apply, params, x: Array):
 def layer_block(s1: Signals, s2: Signals, outputs: Outputs = "full") -> Array:
     """One layer's part of Θ between two sets of points, (n k m k) or (n 1 m 1)."""
     scale = s1.scale
-    inner = scale.lr_w * scale.w**2 * _dot("np,mp->nm", s1.h, s2.h)
+    inner = scale.lr_w * scale.w**2 * _dot(s1.h, s2.h)
     inner = (inner + scale.lr_b * scale.b**2)[:, None, :, None]
+    (n, k, _), (m, _, q) = s1.delta.shape, s2.delta.shape
     if outputs == "trace":
-        outer = _dot("nkq,mkq->nm", s1.delta, s2.delta) / s1.delta.shape[1]
+        outer = _dot(s1.delta.reshape(n, -1), s2.delta.reshape(m, -1)) / k
         return inner * outer[:, None, :, None]
-    return inner * _dot("niq,mjq->nimj", s1.delta, s2.delta)
+    # of matrices: XLA would transpose the factors and the product of an einsum of δ
+    outer = _dot(s1.delta.reshape(-1, q), s2.delta.reshape(-1, q))
+    return inner * outer.reshape(n, k, m, k)
 
 
 def block(sites1, sites2, outputs: Outputs = "full", layers: Layers = "sum"):
@@ -272,8 +277,8 @@ def ntk(
         for name, part in parts.items():
             if name not in found:
                 k = part.shape[1]
-                found[name] = _aligned((len(x1), k, columns, k), part.dtype)
-            write(found[name], square, part)
+                found[name] = aligned((len(x1), k, columns, k), part.dtype)
+            place(found[name], square.rows, square.columns, part, square.mirrored)
     found = {name: jax.device_put(a, may_alias=True) for name, a in found.items()}
     return found if layers == "each" else found[""]
 
@@ -283,7 +288,14 @@ def _rows(apply, params, x1, x2, outputs) -> int:
     points = max(len(x1), 0 if x2 is None else len(x2))
     if outputs == "trace" or points > WHOLE:
         return points
-    return points * jax.eval_shape(apply, params, x1[:1]).shape[1]
+    one = jax.ShapeDtypeStruct((1, *x1.shape[1:]), x1.dtype)
+    return points * _outputs.eval_shape(apply, params, one).shape[1]
+
+
+@partial(jax.jit, static_argnames="apply")
+def _outputs(apply, params, x):
+    """f(x); of a jitted function the shapes are looked up, not traced again."""
+    return apply(params, x)
 
 
 @partial(jax.jit, static_argnames=("apply", "outputs", "layers"))
@@ -470,10 +482,10 @@ def _side(points: int, k: int) -> int:
     """Points along the side of a square: large enough for the matrix product."""
     if jax.default_backend() != "cpu":
         return max(512, 4096 // k)
-    # four or more rows of squares, or symmetry saves little; 1024 to 1536 rows N·k, as
+    # four or more rows of squares, or symmetry saves little; some 512 rows N·k, as
     # larger squares leave the cache between their layers
     side = min(512, max(128, points // 4 // 64 * 64))
-    side = max(64, min(side, 1536 // k // 64 * 64))
+    side = max(64, min(side, 768 // k // 64 * 64))
     # squares of one size: the last would otherwise be filled up
     return math.ceil(points / math.ceil(points / side) / 8) * 8
 
@@ -557,14 +569,6 @@ def tiles(
         yield _trim(*waiting.popleft())
 
 
-def write(kernel: np.ndarray, square: Tile, theta=None) -> None:
-    """Copy a square, and its mirror image, into a kernel (n k m k)."""
-    theta = np.asarray(square.theta if theta is None else theta)
-    kernel[square.rows, :, square.columns] = theta
-    if square.mirrored:
-        kernel[square.columns, :, square.rows] = theta.transpose(2, 3, 0, 1)
-
-
 _signals = partial(jax.jit, static_argnames="apply")(signals)
 _square = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 
@@ -617,12 +621,4 @@ def shared_over_devices(tree):
     return _sharing(devices)[1](tree)
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Empty array that XLA takes over as it is: it copies what does not start at 64."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
-
-
-_dot = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+_dot = partial(jnp.einsum, "ap,bp->ab", precision=jax.lax.Precision.HIGHEST)

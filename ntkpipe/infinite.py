@@ -28,6 +28,7 @@ from jax.typing import ArrayLike
 
 from ntkpipe.activations import ACTIVATIONS
 from ntkpipe.linear import gain
+from ntkpipe.squares import aligned, place
 
 TOLERANCE = 1e-10
 """Largest share of E[φ²], or of E[φ'²], that a Hermite series may leave out."""
@@ -57,14 +58,14 @@ class Ensemble(NamedTuple):
 
 
 def _relu(c, q1, q2):
-    scale = jnp.sqrt(q1 * q2)
-    rho = jnp.clip(c / jnp.where(scale == 0, 1, scale), -1, 1)
-    # √(1 − ρ²) turns a rounding ε of ρ into √ε: parallel points need ρ = 1 exactly
-    rho = jnp.where(rho > 1 - 32 * jnp.finfo(rho.dtype).eps, 1, rho)
-    # tan(θ/2) = √((1 − ρ)/(1 + ρ)) with cos θ = ρ
-    angle = jnp.pi - 2 * jnp.arctan(jnp.sqrt((1 - rho) / (1 + rho)))
-    sine = jnp.sqrt((1 - rho) * (1 + rho))
-    return scale * (sine + rho * angle) / (2 * jnp.pi), angle / (2 * jnp.pi)
+    scale = jnp.sqrt(q1) * jnp.sqrt(q2)
+    rho = c / jnp.where(scale == 0, 1, scale)
+    # √(1 − ρ²) turns a rounding ε of ρ into √ε: parallel points need ρ = ±1 exactly
+    rho = jnp.where(abs(rho) > 1 - 32 * jnp.finfo(rho.dtype).eps, jnp.sign(rho), rho)
+    # √2 sin(θ/2) and √2 cos(θ/2) with cos θ = ρ
+    sine, cosine = jnp.sqrt(1 - rho), jnp.sqrt(1 + rho)
+    angle = jnp.pi - 2 * jnp.arctan(sine / cosine)
+    return scale * (sine * cosine + rho * angle) / (2 * jnp.pi), angle / (2 * jnp.pi)
 
 
 def _erf(c, q1, q2):
@@ -221,13 +222,12 @@ def _expansions(x, W_std, b_std, *, activation, depth) -> list[tuple]:
 # --- kernels ----------------------------------------------------------------------
 
 
+@partial(jax.jit, static_argnames=("moments", "signs", "zero_biases"))
 def _recursion(
     x1, x2, layers1, layers2, W_std, b_std, *, moments, signs, zero_biases
 ) -> Kernels:
-    """The recursion of the module's heading; x2 = None for x1 with itself."""
-    gram = x1 @ (x1 if x2 is None else x2).T / x1.shape[1]
-    if x2 is None:
-        gram, layers2 = (gram + gram.T) / 2, layers1
+    """The recursion of the module's heading."""
+    gram = x1 @ x2.T / x1.shape[1]
     ntk = W_std**2 * gram + b_std**2
     nngp = W_std**2 * gram if zero_biases else ntk
     for layer, (p1, p2) in enumerate(zip(layers1, layers2, strict=True), 1):
@@ -241,15 +241,16 @@ def _recursion(
         learned = nngp + b_std**2
         ntk = learned + below
         nngp = nngp if zero_biases else learned
-    if x2 is None:
-        # a product of matrices and a sum of a series are only nearly symmetric
-        nngp, ntk = (nngp + nngp.T) / 2, (ntk + ntk.T) / 2
     return Kernels(nngp, ntk)
 
 
-_block = partial(jax.jit, static_argnames=("moments", "signs", "zero_biases"))(
-    _recursion
-)
+@jax.jit
+def _symmetric(kernels: Kernels) -> Kernels:
+    """(K + Kᵀ)/2: a product of matrices and a sum of a series are nearly symmetric.
+
+    By itself: in one expression with what it is of, XLA computes mirror images anew.
+    """
+    return jax.tree.map(lambda k: (k + k.T) / 2, kernels)
 
 
 def kernels(
@@ -306,8 +307,14 @@ def kernels(
         layers1, layers2 = at(x1), None if x2 is None else at(x2)
     if x2 is None:
         layers2 = None
-    block = partial(
-        _block,
+
+    def block(x1, x2, layers1, layers2):
+        if x2 is None:
+            return _symmetric(recursion(x1, x1, layers1, layers1))
+        return recursion(x1, x2, layers1, layers2)
+
+    recursion = partial(
+        _recursion,
         W_std=W_std,
         b_std=b_std,
         moments=moments,
@@ -320,10 +327,7 @@ def kernels(
 
 
 def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
-    """Squares of side `tile`, put together in host memory; half of them if x2 = None.
-
-    XLA would copy the whole array to mirror a square in it.
-    """
+    """Squares of side `tile`, put together in host memory; half if x2 = None."""
 
     def cut(x, layers):
         # views in host memory: XLA would compile every slice by itself
@@ -335,7 +339,8 @@ def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
 
     rows = cut(x1, layers1)
     columns = rows if x2 is None else cut(x2, layers2)
-    whole = [_aligned((len(x1), len(x1 if x2 is None else x2)), x1.dtype) for _ in "KΘ"]
+    shape = len(x1), 1, len(x1 if x2 is None else x2), 1
+    whole = [aligned(shape, x1.dtype) for _ in "KΘ"]
     for a, (i, xi, pi) in enumerate(rows):
         # queued before the first is copied out, so that both go on at once
         squares = [
@@ -345,18 +350,9 @@ def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
         ]
         for j, square in squares:
             for out, part in zip(whole, square, strict=True):
-                out[i, j] = part
-                if x2 is None:
-                    out[j, i] = np.asarray(part).T
-    return Kernels(*(jax.device_put(out, may_alias=True) for out in whole))
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Empty array that XLA takes over as it is: it copies what does not start at 64."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+                square = np.asarray(part)[:, None, :, None]
+                place(out, i, j, square, mirrored=x2 is None and i != j)
+    return Kernels(*(jax.device_put(out[:, 0, :, 0], may_alias=True) for out in whole))
 
 
 # --- trained ensembles ------------------------------------------------------------

@@ -25,6 +25,7 @@ import numpy as np
 
 from ntkpipe import empirical
 from ntkpipe.empirical import Apply, Outputs, Tile
+from ntkpipe.squares import place
 
 log = logging.getLogger("ntkpipe")
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
@@ -61,7 +62,7 @@ def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.n
     dtype = jax.eval_shape(apply, params, x1[:1]).dtype
     kernel = np.lib.format.open_memmap(path, "w+", dtype, cut.shape)
     for square in empirical.tiles(apply, params, x1, x2, **options):
-        empirical.write(kernel, square)
+        place(kernel, square.rows, square.columns, square.theta, square.mirrored)
     kernel.flush()
     return np.load(path, mmap_mode="r")
 

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ntkpipe import constancy, empirical, panels
 from ntkpipe.models import MLP, Scale, dense
+from ntkpipe.squares import place
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +32,22 @@ def pair():
 def assemble(squares, shape):
     kernel = np.full(shape, np.nan)
     for square in squares:
-        empirical.write(kernel, square)
+        place(kernel, *square[:2], square.theta, square.mirrored)
     return kernel
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20))
+def test_a_square_and_its_mirror_image_are_placed(a, b, k):
+    n = a + b
+    whole = np.arange(float((n * k) ** 2)).reshape(n, k, n, k)
+    whole += whole.transpose(2, 3, 0, 1)
+    kernel = np.full_like(whole, np.nan)
+    rows, columns = slice(0, a), slice(a, n)
+    place(kernel, rows, columns, whole[rows, :, columns], True)
+    assert np.array_equal(kernel[rows, :, columns], whole[rows, :, columns])
+    assert np.array_equal(kernel[columns, :, rows], whole[columns, :, rows])
+    assert np.isnan(kernel[rows, :, rows]).all()
+    assert np.isnan(kernel[columns, :, columns]).all()
 
 
 def test_squares_make_the_kernel(pair):
@@ -236,6 +253,7 @@ import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
 from ntkpipe import empirical, panels
 from ntkpipe.models import MLP
+from ntkpipe.squares import place
 model = MLP(depth=2, activation="tanh", b_std=0.3)
 params = model.init_params(jax.random.key(0), 12, 3, 2)
 after = jax.tree.map(lambda w: w + 0.05 * jax.numpy.cos(w), params)
@@ -245,7 +263,7 @@ used = {len(s.theta.sharding.device_set) for s in squares}
 assert used == {len(jax.local_devices())}, used
 kernel = np.zeros((70, 2, 70, 2))
 for square in squares:
-    empirical.write(kernel, square)
+    place(kernel, *square[:2], square.theta, square.mirrored)
 c = panels.compare(model.apply, params, after, x, tile=20)
 keys = jax.random.split(jax.random.key(3), 8)
 seeds = jax.vmap(lambda key: model.init_params(key, 12, 3, 2))(keys)
