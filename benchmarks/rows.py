@@ -415,7 +415,14 @@ ROWS = [
         "tutorial", 128, 1024, 1, 100, "torch.func, its tutorial", _torch("tutorial"), 3
     ),
     _kernel(
-        "loop", 128, 1024, 1, 1000, "a loop over points in torch", _torch("blog"), 3
+        "loop",
+        128,
+        1024,
+        1,
+        1000,
+        "the blog's loop over points in torch",
+        _torch("blog"),
+        3,
     ),
     Row(
         "kernel/memory",
