@@ -143,6 +143,7 @@ colour: red
         ({"variants": {"../up": {}}}, "String should match pattern"),
         ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key"),
         ({"variants": ["a"]}, "expected a mapping of names"),
+        ({"variants": {"figures": {}}}, "variants: `figures` is the folder"),
         ({"name": "../../etc"}, "name: unknown key"),
         ({"seed": 2**64}, "seed"),
         ({"widths": [10**30]}, "widths"),
