@@ -386,7 +386,7 @@ class Npz:
 
     kind: Literal["npz"] = "npz"
     path: str
-    """Path of the file, from the folder in which the workflow runs."""
+    """Its path from the folder in which the workflow runs; 2 GiB in float64 at most."""
 
     def sample(self, key) -> Data:
         """Read the arrays, refusing what is not finite numbers of matching shapes."""

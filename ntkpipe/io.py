@@ -13,11 +13,11 @@ import glob
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 import xml.etree.ElementTree
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -115,6 +115,18 @@ ENDS = {
     "gif": (b"GIF8", b"\x3b"),
     "pdf": (b"%PDF-", b"%%EOF\n"),
 }
+# A user's arrays: at most so many bytes in float64, 80,000 points of 3,072 numbers.
+USERS = tuple(PRODUCTS["dataset"])
+LARGEST = 2**31
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+DAMAGED = "{path} is damaged ({reason}): delete it and run again"
+UNFIT = (
+    "{path}: {reason}; expected a .npz of the arrays "
+    f"{', '.join(USERS)}, (n d) or (n,)"
+)
 # A diverged network has no finite numbers; `diverged` says so instead.
 MAY_DIVERGE = ("network", "linearized")
 
@@ -156,30 +168,12 @@ def save_table(path: str | Path, table: pd.DataFrame, meta: dict) -> None:
 
 def load(path: str | Path) -> Product:
     """Read a product, refusing what is damaged or is no product."""
-    try:
+    if not Path(path).exists():
+        raise ProductError(f"{path} does not exist: run the rule that makes it")
+    with _refusing(path, DAMAGED):
         product = _load_table(path) if str(path).endswith(".csv") else _load(path)
         if product.meta.get("format") != FORMAT:
             raise ValueError(f"format {product.meta.get('format')}, not {FORMAT}")
-    except FileNotFoundError as error:
-        raise ProductError(f"{path} does not exist: run the rule that makes it") from (
-            error
-        )
-    except (
-        ValueError,  # includes UnicodeDecodeError and json.JSONDecodeError
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        OSError,
-        RuntimeError,  # "is encrypted", "compression is not supported"
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-        pd.errors.ParserError,
-    ) as error:
-        raise ProductError(
-            f"{path} is damaged ({_one_line(error)}): delete it and run again"
-        ) from error
     return product
 
 
@@ -201,7 +195,7 @@ def read_picture(path: str | Path) -> bytes:
     """
     kind = str(path).rpartition(".")[2]
     body = Path(path).read_bytes()
-    try:
+    with _refusing(path, DAMAGED):
         if kind == "png":
             with PIL.Image.open(io.BytesIO(body)) as picture:
                 picture.verify()
@@ -210,12 +204,36 @@ def read_picture(path: str | Path) -> bytes:
         begin, end = ENDS.get(kind, (b"", b""))
         if not (body.startswith(begin) and body.endswith(end)):
             raise ValueError(f"{len(body)} bytes that are no whole {kind}")
-    # Pillow has errors of its own for each way to be broken, SyntaxError among them
-    except Exception as error:
-        raise ProductError(
-            f"{path} is damaged ({_one_line(error)}): delete it and run again"
-        ) from error
     return body
+
+
+def users_shapes(path: str | Path) -> dict[str, tuple[int, int]]:
+    """The shapes of a user's arrays, as their headers say: no data are read.
+
+    One axis counts as one column.
+    """
+    with _refusing(path, UNFIT), zipfile.ZipFile(path) as archive:
+        files = {f.filename.removesuffix(".npy"): f for f in archive.infolist()}
+        missing = [name for name in USERS if name not in files]
+        if missing:
+            raise ValueError(f"no {', '.join(missing)}; it has {str([*files])[:200]}")
+        _refuse_size(sum(files[name].file_size for name in USERS))
+        shapes = {}
+        for name in USERS:
+            with archive.open(files[name]) as file:
+                version = np.lib.format.read_magic(file)
+                shape, _, _ = HEADERS[version](file)
+            if len(shape) not in (1, 2) or min(shape) < 1:
+                raise ValueError(f"{name} has the shape {shape}")
+            shapes[name] = (shape[0], math.prod(shape[1:]))
+        # of bytes, too, eight times as much is made
+        _refuse_size(8 * sum(map(math.prod, shapes.values())))
+    return shapes
+
+
+def _refuse_size(size: int) -> None:
+    if size > LARGEST:
+        raise ValueError(f"unpacks to {size:,} bytes, at most {LARGEST:,}")
 
 
 def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
@@ -223,45 +241,31 @@ def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
 
     Each is a finite number array of two axes (one axis counts as one column).
     """
-    names = tuple(PRODUCTS["dataset"])
-    wanted = f"expected a .npz of the arrays {', '.join(names)}, (n d) or (n,)"
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not a .npz file")
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            packed = sum(member.compress_size for member in archive.infolist())
-        if size > 2**33 or size > 1000 * max(packed, 1):
-            raise ValueError(f"unpacks to {size:,} bytes")
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                raise ValueError(
-                    f"no {', '.join(missing)}; it has {', '.join(archive.files)[:200]}"
-                )
-            arrays = {name: archive[name] for name in names}
-        for name, array in arrays.items():
+    shapes, arrays = users_shapes(path), {}
+    with _refusing(path, UNFIT), np.load(path, allow_pickle=False) as archive:
+        for name, shape in shapes.items():
+            array = archive[name]
             if array.dtype.kind not in "fiu":
                 raise ValueError(f"{name} holds {array.dtype}, not numbers")
-            if array.ndim not in (1, 2) or array.size == 0:
-                raise ValueError(f"{name} has the shape {array.shape}")
-            arrays[name] = array.astype(float).reshape(len(array), -1)
+            arrays[name] = array.astype(float).reshape(shape)
             if not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} holds NaN or infinity")
         _axes("dataset", arrays)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        MemoryError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise ProductError(f"{path}: {_one_line(error)}; {wanted}") from error
     return arrays
+
+
+@contextlib.contextmanager
+def _refusing(path: str | Path, text: str) -> Iterator[None]:
+    """Any error is a `ProductError` of this text.
+
+    numpy, zipfile, zlib, tokenize, pandas and Pillow have errors of their own for each
+    way to be broken, SyntaxError and OverflowError among them.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ProductError(text.format(path=path, reason=reason)) from error
 
 
 @contextlib.contextmanager
@@ -373,10 +377,6 @@ def _axes(product: str, arrays: dict[str, np.ndarray]) -> None:
             for letter, length in zip(letters, shape, strict=True)
         ):
             raise ValueError(f"{name} has the shape {shape}, not ({axes})")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _umask() -> int:

@@ -1,5 +1,7 @@
 """Data sets: shapes, laws and refusals."""
 
+import zipfile
+
 import jax
 import numpy as np
 import pytest
@@ -217,3 +219,41 @@ def test_files_that_are_no_npz_are_refused(tmp_path, content):
         Npz(path=str(path)).sample(KEY)
     with pytest.raises(io.ProductError, match=r"No such file|not a \.npz"):
         Npz(path=str(tmp_path / "missing.npz")).sample(KEY)
+
+
+def npy(header):
+    """A .npy file of three numbers with this header."""
+    header = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
+
+
+HEADER = "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 1)}"
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("3, 1", f"{10**25}, 1"),
+        ("3, 1", f"{10**8}, {10**8}"),
+        ("3, 1", "True, 1"),
+        ("3, 1", "-3, -1"),
+        ("(3, 1)}", "(3, 1"),
+        ("(3, 1)}", "(" * 3000),
+        ("'shape'", "3"),
+        ("'<f8'", "'?8'"),
+        ("'<f8'", "[('a', 1, 2, 3)]"),
+        ("{", "["),
+        (HEADER, ""),
+    ],
+)
+def test_damaged_headers_are_refused_in_one_sentence(tmp_path, old, new):
+    path = tmp_path / "bad.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in io.USERS:
+            header = HEADER.replace(old, new) if name == "x_test" else HEADER
+            archive.writestr(f"{name}.npy", npy(header))
+    with pytest.raises(io.ProductError, match=r"expected a \.npz") as error:
+        Npz(path=str(path)).sample(KEY)
+    assert "\n" not in str(error.value)
+    with pytest.raises(io.ProductError, match="is damaged"):
+        io.load(path)
