@@ -57,7 +57,7 @@ class Job:
 
     def read(self, product: str) -> dict[str, np.ndarray]:
         """The arrays of the one input that is such a product."""
-        variant = self.variant
+        variant = self.variant or None
         if product == "dataset":
             variant = self.study.data_of(variant)
         found = self.products.get((product, variant, self.width)) or (
@@ -65,8 +65,8 @@ class Job:
         )
         if found is None:
             raise ProductError(
-                f"no {product} of {self.study.name}, {self.variant} among the inputs "
-                f"({', '.join(self.inputs) or 'none'})"
+                f"no {product} of {_place(self.study, variant, self.width)} among the "
+                f"inputs ({', '.join(self.inputs) or 'none'})"
             )
         return found.data
 
@@ -84,7 +84,7 @@ class Job:
 
 def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
     """Products by (product, variant, width), each made with the study's settings."""
-    found = {}
+    found, origin = {}, {}
     for path in paths:
         product = io.load(path)
         kind, variant, width = product.key
@@ -97,12 +97,19 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
         spec = study.spec(MAKER[kind], variant or "", width or 0)
         io.check(path, product, {"spec": spec})
         if product.key in found:
+            # either may be the one that lies in the other's place
             raise ProductError(
-                f"{path} is the {kind} of {variant}, width {width}, which another "
-                "input is, too: delete it and run again"
+                f"{origin[product.key]} and {path} are both the {kind} of "
+                f"{_place(study, variant, width)}: delete both and run again"
             )
-        found[product.key] = product
+        found[product.key], origin[product.key] = product, path
     return found
+
+
+def _place(study: Study, variant: str | None, width: int | None) -> str:
+    """Of which study, variant and width, in words."""
+    parts = [study.name, variant, width and f"width {width}"]
+    return ", ".join(part for part in parts if part)
 
 
 def meta(job: Job, product: str, device: str | None = None) -> dict[str, Any]:
@@ -368,7 +375,7 @@ def claims(job: Job) -> None:
     """A verdict on each claim of a study: claims.csv."""
     from ntkpipe import claims as claims_
 
-    table = job.products["measurements", None, None].data
+    table = job.read("measurements")
     verdicts = [claim.evaluate(table) for claim in job.study.claims]
     result = claims_.table(verdicts)
     result["study"] = job.study.name
@@ -412,16 +419,14 @@ def figure(job: Job) -> None:
     """Draw one figure: its table as .csv, the picture as .png, .svg, .pdf or .gif."""
     from ntkpipe import plotting
 
-    products = job.products
-    table_of = products.pop(("measurements", None, None))
+    rows = job.read("measurements")
     drawn = job.study.figure(job.figure)
     try:
-        table = drawn.table(table_of.data, Arrays(job.study, products))
+        table = drawn.table(rows, Arrays(job.study, job.products))
         picture = drawn.draw(table)
         moving = getattr(drawn, "animated", False)
         frames = drawn.frames(table) if moving else None
     except ValueError as error:
-        rows = table_of.data
         if not rows.loc[rows["metric"] == "diverged", "value"].any():
             raise
         # the page is made all the same, and the picture says what is wrong

@@ -224,12 +224,24 @@ def test_a_damaged_product_is_named_or_reads_as_before(whole, other, product, tm
 
 def test_a_product_of_another_width_is_refused(whole, tmp_path):
     one, made = whole
-    swapped = made | {("network", "base", 4): made["network", "base", 8]}
-    with pytest.raises(io.ProductError, match="which another input is, too"):
+    # which of the two is in the wrong place can't be told
+    there = made["network", "base", 8]
+    copied = shutil.copy(there, tmp_path / "network.npz")
+    swapped = made | {("network", "base", 4): copied}
+    says = "are both the network of micro, base, width 8: delete both and run again"
+    with pytest.raises(io.ProductError, match=says) as error:
         read(one, swapped, "network")
+    assert str(copied) in str(error.value) and str(there) in str(error.value)
     lacking = {k: v for k, v in made.items() if k != ("network", "base", 4)}
     with pytest.raises(io.ProductError, match="no network of micro, base"):
         read(one, lacking, "network")
+
+
+@pytest.mark.parametrize("name", ["claims", "figure"])
+def test_a_command_without_the_measurements_says_so(whole, tmp_path, name):
+    one, _ = whole
+    with pytest.raises(io.ProductError, match=r"no measurements of micro among .*none"):
+        stage(name, one, None, str(tmp_path / "made.csv"), (), figure="loss")
 
 
 def test_a_damaged_picture_is_named(whole, tmp_path):
