@@ -55,11 +55,10 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(stage, help=text, description=text)
         if stage == "schema":
             continue
-        if stage != "verify":
-            many = stage in ("report", "validate")
-            command.add_argument(
-                "study", nargs="+" if many else 1, help="study file (YAML)"
-            )
+        many = stage in ("report", "validate", "verify")
+        command.add_argument(
+            "study", nargs="+" if many else 1, help="study file (YAML)"
+        )
         if stage == "validate":
             continue
         if stage in ("dataset", "train", "linearize", "limit", "constancy"):
@@ -137,9 +136,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.stage == "schema":
         print(json.dumps(study.schema(), indent=2, ensure_ascii=False))
         return 0
-    if options.stage == "verify":
-        return stages.verify(options.input)
     studies = study.load_files(options.study)
+    if options.stage == "verify":
+        return stages.verify(studies, options.input)
     if options.stage == "validate":
         for one in studies:
             jobs = len(list(one.jobs()))

@@ -106,6 +106,27 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
     return found
 
 
+def read_studies(
+    studies: list[Study], paths: Iterable[str], needed: tuple[str, ...]
+) -> dict[str, dict[tuple, Product]]:
+    """The products of each study by its name; each has those that are needed."""
+    own: dict[str, list[str]] = {study.name: [] for study in studies}
+    for path in paths:
+        name = io.load(path).meta.get("study")
+        if name not in own:
+            raise ProductError(
+                f"{path} is of {name}, not of {' or '.join(own)}: delete it and run "
+                "again"
+            )
+        own[name].append(path)
+    found = {study.name: read_products(study, own[study.name]) for study in studies}
+    for name, products in found.items():
+        for product in needed:
+            if (product, None, None) not in products:
+                raise ProductError(f"no {product} of {name} among the inputs")
+    return found
+
+
 def _place(study: Study, variant: str | None, width: int | None) -> str:
     """Of which study, variant and width, in words."""
     parts = [study.name, variant, width and f"width {width}"]
@@ -460,29 +481,19 @@ def report(
 
     products = [path for path in inputs if _is_product(path)]
     files = [Path(path) for path in inputs if not _is_product(path)]
-    by_study: dict[str, dict[tuple, Product]] = {}
-    for study in studies:
-        own = [p for p in products if io.load(p).meta.get("study") == study.name]
-        by_study[study.name] = read_products(study, own)
-        for needed in ("claims", "measurements"):
-            if (needed, None, None) not in by_study[study.name]:
-                raise ProductError(f"no {needed} of {study.name} among the inputs")
-    verdicts = pd.concat(
-        [by_study[study.name]["claims", None, None].data for study in studies],
-        ignore_index=True,
-    )
+    by_study = read_studies(studies, products, ("claims", "measurements"))
     pages = [
         _study_page(study, by_study[study.name], files, Path(output).parent, runs)
         for study in studies
     ]
     sources = gallery_.load(gallery) if gallery else ()
-    page = report_.page(pages, verdicts, provenance.versions(), sources)
+    page = report_.page(pages, _verdicts(by_study), provenance.versions(), sources)
     io.write(output, lambda file: file.write(page.encode()))
 
 
-def verify(inputs: list[str]) -> int:
+def verify(studies: list[Study], inputs: list[str]) -> int:
     """Print verdicts that did not come out as expected; 0 if there are none."""
-    table = pd.concat([io.load(path).data for path in inputs], ignore_index=True)
+    table = _verdicts(read_studies(studies, inputs, ("claims",)))
     other = table[~table["as_expected"].astype(bool)]
     for row in other.itertuples():
         print(
@@ -494,6 +505,12 @@ def verify(inputs: list[str]) -> int:
             print(f"    {row.detail}")
     print(f"{len(table) - len(other)} of {len(table)} verdicts are as expected")
     return 1 if len(other) else 0
+
+
+def _verdicts(by_study: dict[str, dict[tuple, Product]]) -> pd.DataFrame:
+    """The claims of all studies in one table."""
+    tables = [own["claims", None, None].data for own in by_study.values()]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _is_product(path: str) -> bool:

@@ -244,6 +244,26 @@ def test_a_command_without_the_measurements_says_so(whole, tmp_path, name):
         stage(name, one, None, str(tmp_path / "made.csv"), (), figure="loss")
 
 
+def test_verify_refuses_what_is_not_the_claims_of_its_studies(whole, other, capsys):
+    one, made = whole
+    second = study.parse(json.dumps(MICRO | {"seed": 5}), "other.yaml")
+    ours, theirs = (str(paths["claims", "", 0]) for paths in (made, other))
+    assert stages.verify([one, second], [ours, theirs]) == 0
+    assert "2 of 2 verdicts are as expected" in capsys.readouterr().out
+    for studies_, inputs, says in (
+        (
+            [one, second],
+            [ours, ours],
+            f"{ours} and {ours} are both the claims of micro",
+        ),
+        ([one], [theirs], f"{theirs} is of other, not of micro"),
+        ([one], [made["measurements", "", 0]], "no claims of micro among the inputs"),
+        ([micro(claims=[])], [ours], f"{ours} was made with another spec"),
+    ):
+        with pytest.raises(io.ProductError, match=re.escape(says)):
+            stages.verify(studies_, inputs)
+
+
 def test_a_damaged_picture_is_named(whole, tmp_path):
     one, made = whole
     name = one.figures[0].name

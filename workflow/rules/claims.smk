@@ -38,8 +38,10 @@ rule verify:
     conda:
         "../../environment.yml"
     params:
+        studies=study_files,
         code=code("verify"),
     message:
         "verdicts against what was expected"
     shell:
-        "python -m ntkpipe verify --input {input:q} > {log:q} 2>&1; cat {log:q}"
+        "python -m ntkpipe verify {params.studies:q} --input {input:q} "
+        "> {log:q} 2>&1; cat {log:q}"
