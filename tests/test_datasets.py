@@ -1,12 +1,13 @@
 """Data sets: shapes, laws and refusals."""
 
+import json
 import zipfile
 
 import jax
 import numpy as np
 import pytest
 
-from ntkpipe import io
+from ntkpipe import io, study
 from ntkpipe.datasets import (
     Circle,
     Digits,
@@ -21,7 +22,6 @@ from ntkpipe.datasets import (
     RandomLabels,
     Sphere,
     Teacher,
-    Values,
 )
 from ntkpipe.models import MLP
 
@@ -127,44 +127,125 @@ def test_too_many_images_are_refused():
         Digits(train=1500, test=500).sample(KEY)
 
 
+SPHERE = {"kind": "sphere", "points": 3, "dimension": 3, "target": {"kind": "noise"}}
+GAUSSIAN = SPHERE | {"kind": "gaussian"}
+CIRCLE = {"kind": "circle", "points": 3, "target": {"kind": "noise"}}
+POINTS = {"kind": "points", "x": [[1.0], [2.0]], "y": [[1.0], [1.0]]}
+STUDY = {
+    "title": "A",
+    "question": "B?",
+    "model": {},
+    "training": {"learning_rate": 1.0, "steps": 1},
+    "widths": [8],
+}
+
+
 @pytest.mark.parametrize(
-    "kind, message",
+    "base, change, message",
     [
-        (Points(x=((1.0,), (1.0, 2.0)), y=((1.0,), (1.0,))), "different lengths"),
-        (Points(x=((1.0,),), y=((1.0,), (1.0,))), "1 points x but 2 targets"),
-        (Circle(points=3, target=Values(y=(1.0,))), "1 values for 3 points"),
+        (POINTS, {"x": [[]], "y": [[1.0]]}, "x.0: "),
+        (POINTS, {"y": [[], []]}, "y.0: "),
+        (POINTS, {"x": [[1.0], [1.0, 2.0]]}, "x: rows of different lengths"),
+        (POINTS, {"y": [[1.0]]}, "y: 1 targets of 2 points x"),
+        (CIRCLE, {"angles": []}, "angles: "),
+        (CIRCLE, {"target": {"kind": "values", "y": [1.0]}}, "target.y: 1 values for"),
         (
-            Sphere(points=3, dimension=3, target=Eigenvector(component=4)),
-            "component: 4 of 3 points",
-        ),
-        (
-            Sphere(points=3, dimension=3, target=Eigenvector(component=0)),
-            "component: 0 of 3 points",
-        ),
-        (  # frequency 3 on the circle without biases
-            Circle(
-                points=8,
-                target=Eigenvector(component=-1, network=MLP(output_weights="signs")),
-            ),
-            "zero but for rounding",
+            CIRCLE,
+            {"angles": [0.0], "target": {"kind": "values", "y": [1.0, 2.0]}},
+            "target.y: 2 values for 1 points",
         ),
         (
-            Sphere(
-                points=3,
-                dimension=3,
-                target=Eigenvector(network=MLP(parameterization="mup")),
-            ),
-            "parameterization: ntk",
+            CIRCLE,
+            {"target": {"kind": "harmonics", "frequencies": []}},
+            "target.frequencies: ",
         ),
         (
-            Gaussian(points=3, dimension=3, target=Noise(), test_on="circle"),
-            "dimension: 2",
+            CIRCLE,
+            {"target": {"kind": "harmonics", "frequencies": [1], "amplitudes": []}},
+            "target.amplitudes: 0 of them for 1 frequencies",
         ),
+        *(
+            (base, {"dimension": 1, "target": target}, "target.kind: ")
+            for base in (SPHERE, GAUSSIAN)
+            for target in (
+                {"kind": "product"},
+                {"kind": "harmonics", "frequencies": [1]},
+            )
+        ),
+        (GAUSSIAN, {"test_on": "circle"}, "test_on: circle needs dimension: 2"),
+        *(
+            (
+                SPHERE,
+                {"target": {"kind": "eigenvector", "component": at}},
+                f"target.component: {at} of 3 points",
+            )
+            for at in (4, 0, -4)
+        ),
+        (
+            SPHERE,
+            {"target": {"kind": "eigenvector", "network": {"parameterization": "mup"}}},
+            "target.network: needs parameterization: ntk",
+        ),
+        ({"kind": "digits"}, {"classes": [0, 42]}, "classes.1: "),
+        ({"kind": "mnist5k"}, {"classes": [3, 3]}, "classes: one is given twice"),
+        ({"kind": "digits"}, {"train": 10**4}, "train: with test 10128 images, and"),
+        (
+            {"kind": "digits"},
+            {"target": {"kind": "values", "y": [1.0]}},
+            "target.y: 1 values for 128 points",
+        ),
+        ({"kind": "npz"}, {"path": ""}, "path: "),
+        ({"kind": "npz"}, {"path": "a\x00b"}, "path: "),
+        ({"kind": "npz"}, {"path": "{study}.npz"}, "path: "),
     ],
 )
-def test_what_does_not_fit_is_refused(kind, message):
-    with pytest.raises(ValueError, match=message):
-        kind.sample(KEY)
+def test_what_does_not_fit_is_refused_with_its_key(base, change, message):
+    for prefix, raw in (
+        ("dataset", STUDY | {"dataset": base | change}),
+        (
+            "variants.v.dataset",
+            STUDY | {"dataset": base, "variants": {"v": {"dataset": change}}},
+        ),
+    ):
+        with pytest.raises(study.StudyError) as error:
+            study.parse(json.dumps(raw), "x.yaml")
+        faults = [f for f in error.value.faults if f.startswith(f"x.yaml: {prefix}.")]
+        assert any(f"{prefix}.{message}" in fault for fault in faults), error.value
+
+
+def test_a_target_of_rounding_is_refused():
+    # frequency 3 on the circle without biases
+    none = Eigenvector(component=-1, network=MLP(output_weights="signs"))
+    with pytest.raises(ValueError, match="zero but for rounding"):
+        Circle(points=8, target=none).sample(KEY)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Points(x=((1.0, 2.0),), y=((1.0, 2.0, 3.0),)),
+        Circle(points=3, target=Product()),
+        Circle(angles=(0.0, 1.0), target=Noise()),
+        Gaussian(points=3, dimension=5, target=Teacher(outputs=2), test=4),
+        Sphere(points=3, dimension=4, target=RandomLabels()),
+        Digits(train=5, test=6),
+        Digits(train=5, test=6, classes=(3, 8)),
+        Mnist5k(train=5, test=6, target=Noise()),
+    ],
+    ids=lambda kind: kind.kind,
+)
+def test_sizes_are_those_of_what_is_drawn(kind):
+    n, m, d, k = kind.sizes
+    shapes = {"x_train": (n, d), "y_train": (n, k), "x_test": (m, d), "y_test": (m, k)}
+    data = kind.sample(KEY)._asdict()
+    assert {name: array.shape for name, array in data.items()} == shapes
+
+
+@pytest.mark.parametrize("kind", [Digits, Mnist5k])
+def test_images_of_each_class_are_all_there(kind):
+    data, k = kind(train=1, test=1), sum(kind.images)
+    assert tuple(np.bincount(data._load()[1])) == kind.images
+    assert len(kind(train=k - 1, test=1).sample(KEY).x_train) == k - 1
 
 
 def test_user_data_is_read(tmp_path):
@@ -178,6 +259,7 @@ def test_user_data_is_read(tmp_path):
     data = Npz(path=str(tmp_path / "mine.npz")).sample(KEY)
     assert data.y_train.shape == (3, 1)
     assert data.x_test.dtype == np.float64
+    assert Npz(path=str(tmp_path / "mine.npz")).sizes == (3, 2, 2, 1)
 
 
 GOOD = {
