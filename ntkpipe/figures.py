@@ -8,6 +8,7 @@ imported only when something is drawn, because the workflow reads this module of
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Protocol
 
@@ -396,7 +397,7 @@ class Scaling(_Figure):
             try:
                 reading = claims.read(measurements, metric, self.step, variant, 1, None)
             except claims.Missing as missing:
-                if not _all_diverged(measurements, variant):
+                if not _is_lost(measurements, variant, metric):
                     raise
                 lost = missing
                 continue
@@ -491,9 +492,12 @@ class Scaling(_Figure):
         )
 
 
-def _all_diverged(measurements: pd.DataFrame, variant: str) -> bool:
-    fate = measurements.query("variant == @variant and metric == 'diverged'")
-    return bool(len(fate)) and bool(fate["value"].all())
+def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:
+    """Whether networks are why there is no number: all diverged, or it is 0/0."""
+    rows = measurements[measurements["variant"] == variant]
+    fate = rows.loc[rows["metric"] == "diverged", "value"]
+    undefined = fnmatch.filter(rows["metric"].unique(), f"undefined/{metric}")
+    return bool(undefined) or (len(fate) > 0 and bool(fate.all()))
 
 
 def _through_centre(law: statistics.ScalingFit, slope: float) -> np.ndarray:

@@ -448,7 +448,7 @@ def figure(job: Job) -> None:
         moving = getattr(drawn, "animated", False)
         frames = drawn.frames(table) if moving else None
     except ValueError as error:
-        if not rows.loc[rows["metric"] == "diverged", "value"].any():
+        if not _has_faults(rows):
             raise
         # the page is made all the same, and the picture says what is wrong
         log.warning("figure %s: %s", job.figure, error)
@@ -461,6 +461,12 @@ def figure(job: Job) -> None:
             io.write(output, lambda file, body=body: file.write(body))
     pictures = [o for o in job.outputs if not o.endswith(".csv")]
     plotting.save(picture, pictures, frames)
+
+
+def _has_faults(rows: pd.DataFrame) -> bool:
+    """Whether networks diverged, died or have no value: a figure may lack its own."""
+    fault = rows["metric"].isin(["diverged", "dead", "singular"]) & (rows["value"] == 1)
+    return bool((fault | rows["metric"].str.startswith("undefined/")).any())
 
 
 def momentum(e: Experiment) -> float:

@@ -516,6 +516,31 @@ def test_dead_networks_are_told(tmp_path):
     assert "without a value (0/0) are" in text
 
 
+def test_a_study_of_dead_networks_has_its_page(tmp_path):
+    """Dead from the start, all of them: a figure has nothing to show."""
+    dead = {
+        "dataset": {"x": [[1.0], [2.0]], "y": [[1.0], [2.0]]},
+        "model": {"activation": "relu"},
+        "widths": [1],
+        "seeds": 2,
+        "limit": "none",
+    }
+    one = micro(seed=1, **dead)
+    made = run(one, tmp_path / "one")
+    assert (values(made, "dead")["value"] == 1).all()
+    assert "2 of 2 networks are dead" in page(one, made, tmp_path / "one")
+    drawn = pd.read_csv(tmp_path / "one" / "micro" / "figures" / "loss.csv")
+    assert "no metric ntk_change" in drawn["note"].item()
+    # those beside them are shown
+    both = [MICRO["figures"][0] | {"variants": ["dead", "tame"]}]
+    variants = {"dead": dead, "tame": {}}
+    beside = micro(seed=1, variants=variants, claims=[], figures=both)
+    made = run(beside, tmp_path / "two")
+    assert "2 of 2 networks are dead" in page(beside, made, tmp_path / "two")
+    drawn = pd.read_csv(tmp_path / "two" / "micro" / "figures" / "loss.csv")
+    assert set(drawn["variant"]) == {"tame"}
+
+
 def test_duplicate_points_make_a_singular_kernel_that_is_told(tmp_path, caplog):
     points = [[1.0, 0.5], [1.0, 0.5], [0.2, -1.0]]
     one = micro(dataset={"x": points}, widths=[4])
