@@ -270,6 +270,8 @@ def ensembles(
     return {name: (np.array([0]), value[:, None]) for name, value in metrics.items()}
 
 
+# a kernel of zeros has no ratio of eigenvalues; `of_limit` counts it
+@np.errstate(divide="ignore", invalid="ignore")
 def infinite(
     limit: Arrays, on_circle: bool, chosen: tuple[int, ...] = ()
 ) -> dict[str, float]:
@@ -511,16 +513,22 @@ def against_limit(
 
 
 def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
-    """Metrics of infinite width as rows: width 0, seed 0, step 0."""
-    names = list(metrics)
+    """Metrics of infinite width as rows: width 0, seed 0, step 0.
+
+    What is 0/0 is left out, and counted as `tidy` does.
+    """
+    rows: dict[str, float] = {}
+    for name, value in metrics.items():
+        known = np.isfinite(value)
+        rows |= {name: float(value)} if known else {f"undefined/{name}": 1.0}
     return pd.DataFrame(
         {
             "variant": variant,
             "width": 0,
             "seed": 0,
             "step": 0,
-            "metric": names,
-            "value": [float(metrics[name]) for name in names],
+            "metric": list(rows),
+            "value": list(rows.values()),
         }
     )[list(COLUMNS)]
 

@@ -286,3 +286,14 @@ def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
     assert found["limit_eigenvalue/3"] == pytest.approx(values[1])
     ratio = found["limit_eigenvalue_ratio/4"]
     assert ratio == pytest.approx(values[2] / values[0])
+
+
+def test_a_limit_of_zeros_has_no_ratio_which_is_counted():
+    zero = np.zeros((3, 3))
+    kernels = {"ntk_train_train": zero, "nngp_train_train": zero}
+    table = measurements.of_limit(measurements.infinite(kernels, False), "base")
+    value = table.set_index("metric")["value"]
+    assert np.isfinite(value).all() and value["limit_max"] == 0
+    ratios = ["limit_min_ratio", *(f"limit_eigenvalue_ratio/{i}" for i in (1, 2, 3))]
+    for ratio in ratios:
+        assert ratio not in value and value[f"undefined/{ratio}"] == 1
