@@ -31,6 +31,12 @@ Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 
 
+# How far a kernel moved: rounding noise where `unresolved`, and not so for others.
+OF_MOVES = frozenset(
+    ("ntk_change", "ntk_cosine", "ntk_inflation", "nngp_change", "ntk_rest_change")
+)
+
+
 class Verdict(NamedTuple):
     """A row of claims.csv. `tolerance` is the accepted band in words."""
 
@@ -1043,7 +1049,8 @@ def read(
     finite = values[np.isfinite(values).all(axis=1)]
     if finite.empty:
         raise Missing(f"{metric} has no finite value")
-    return Reading(finite, _left_out(inside, finite))
+    noise = "" if OF_MOVES.isdisjoint(names) else _unresolved(inside, finite)
+    return Reading(finite, _join(_left_out(inside, finite), noise))
 
 
 def _at_step(rows: pd.DataFrame, step: Step) -> pd.DataFrame:
@@ -1073,6 +1080,18 @@ def _left_out(inside: pd.DataFrame, used: pd.DataFrame) -> str:
     diverged = networks[(networks["metric"] == "diverged") & (networks["value"] == 1)]
     wild = len(diverged[["width", "seed"]].drop_duplicates())
     return f"{lost} of {len(everything)} networks have no value, {wild} diverged"
+
+
+def _unresolved(inside: pd.DataFrame, used: pd.DataFrame) -> str:
+    """How many of the networks that are used moved their kernel by rounding only."""
+    rows = inside[inside["metric"] == "unresolved"]
+    fate = rows.groupby(["width", "seed"])["value"].max().reindex(used.index)
+    if not fate.any():
+        return ""
+    return (
+        f"{fate.sum():.0f} of {len(used)} networks moved their kernel by less than "
+        "rounding does"
+    )
 
 
 def judge_all(

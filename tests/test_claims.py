@@ -246,6 +246,25 @@ def test_steps(step, value):
     assert found.estimate == value and found.verdict == "supported"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"kind": "bound", "at_most": 1},
+        {"kind": "power_law", "predicted": -1, "tolerance": 0.1},
+    ],
+)
+def test_a_kernel_that_moved_by_rounding_only_is_told(statement):
+    said = {}
+    for metric in ("ntk_change", "loss_ratio"):
+        table = scaling(-1.0, metric=metric)
+        lost = [rows([1.0, 0.0, 1.0], "unresolved", width=w) for w in WIDTHS[-2:]]
+        found = claim(metric=metric, **statement).evaluate(pd.concat([table, *lost]))
+        assert found.verdict == "supported"
+        said[metric] = found.detail
+    note = "4 of 50 networks moved their kernel by less than rounding does"
+    assert note in said["ntk_change"] and note not in said["loss_ratio"]
+
+
 def test_final_is_each_networks_own_last_step():
     measurements = pd.concat(
         [
