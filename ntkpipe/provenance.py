@@ -32,6 +32,12 @@ def versions() -> dict[str, str]:
     }
 
 
+def together(*values: str) -> str:
+    """Versions, or devices, of several products: `0.10.2, 0.12`, each once."""
+    each = {one for value in values for one in value.split(", ") if one}
+    return ", ".join(sorted(each))
+
+
 def device() -> str:
     """The device that JAX computes on, in words."""
     import jax

@@ -133,16 +133,21 @@ def _place(study: Study, variant: str | None, width: int | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def meta(job: Job, product: str, device: str | None = None) -> dict[str, Any]:
-    """What a product says of itself."""
+def meta(job: Job, product: str, device: str = "") -> dict[str, Any]:
+    """What a product says of itself: versions and devices with those of its inputs."""
     stage = MAKER[product]
+    inputs = [read.meta for read in job.products.values()]
     about: dict[str, Any] = {"product": product, "study": job.study.name}
     if job.variant:
         about["variant"] = job.variant
     if job.width:
         about["width"] = job.width
     about["spec"] = job.study.spec(stage, job.variant, job.width)
-    about["versions"] = provenance.versions()
+    about["versions"] = {
+        name: provenance.together(own, *(i["versions"].get(name, own) for i in inputs))
+        for name, own in provenance.versions().items()
+    }
+    device = provenance.together(device, *(i.get("device", "") for i in inputs))
     if device:
         about["device"] = device
     return about
@@ -301,14 +306,9 @@ def limit(job: Job) -> None:
 
 def constancy(job: Job) -> None:
     """How far kernel, weights and outputs went, at all widths: constancy.csv."""
-    widths = job.experiment.widths
-    tables = [_constancy_at(job.at(width)) for width in widths]
-    devices = {job.products["network", job.variant, w].meta["device"] for w in widths}
-    io.save_table(
-        job.outputs[0],
-        pd.concat(tables, ignore_index=True),
-        meta(job, "constancy", ", ".join(sorted(devices))),
-    )
+    tables = [_constancy_at(job.at(width)) for width in job.experiment.widths]
+    table = pd.concat(tables, ignore_index=True)
+    io.save_table(job.outputs[0], table, meta(job, "constancy"))
 
 
 def _constancy_at(job: Job) -> pd.DataFrame:
@@ -381,10 +381,7 @@ def measure(job: Job) -> None:
             tables.append(measurements.of_limit(found, variant))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "study", job.study.name)
-    devices = {product.meta.get("device", "cpu") for product in products.values()}
-    io.save_table(
-        job.outputs[0], table, meta(job, "measurements", ", ".join(sorted(devices)))
-    )
+    io.save_table(job.outputs[0], table, meta(job, "measurements"))
     log.info("measure: %d values of %d metrics", len(table), table["metric"].nunique())
 
 

@@ -601,6 +601,24 @@ def test_the_page_says_what_made_it(whole, tmp_path):
     assert stages._seeds(few) == "1 to 3 networks a width, seed 7"
 
 
+def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
+    """After an upgrade claims are made anew, and networks are not."""
+    one, made = whole
+    meta, table = io.load(made["constancy", "base", 0])
+    newer = provenance.versions()["jax"]
+    meta["versions"] |= {"jax": "0.9.1"}
+    before = str(tmp_path / "constancy.csv")
+    io.save_table(before, table, meta | {"device": "gpu: H100"})
+    inputs = [before, made["limit", "base", 0]]
+    measured = str(tmp_path / "measurements.csv")
+    stage("measure", one, None, measured, inputs)
+    judged = stage("claims", one, None, str(tmp_path / "claims.csv"), [measured])
+    made = {("measurements", "", 0): measured, ("claims", "", 0): judged}
+    text = page(one, made, tmp_path)
+    assert f"with jax {', '.join(sorted(('0.9.1', newer)))}." in text
+    assert "Run on cpu, gpu: H100" in text
+
+
 def test_the_same_commands_give_the_same_bytes(whole, tmp_path):
     one, made = whole
     again = run(one, tmp_path)
