@@ -9,7 +9,7 @@ import jax
 from benchmarks import results, scaling
 from benchmarks.rivals import Rivals
 from benchmarks.rows import ROWS
-from ntkpipe import allocator
+from ntkpipe import allocator, compiler
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +30,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Print rows as they are measured, then write the files."""
     options = parser().parse_args(arguments)
-    allocator.keep_freed()  # as jobs do
+    if options.toy and options.output == results.FOLDER:
+        parser().error("--toy needs --output: results/ is of whole sizes")
+    allocator.keep_freed()  # as jobs do, and their flags
+    compiler.set_flags()
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")
     options.output.mkdir(parents=True, exist_ok=True)

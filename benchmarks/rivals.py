@@ -1,6 +1,7 @@
 """Other programs, each in a throw-away environment and a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -83,8 +84,11 @@ class Rivals:
         if not self._allowed:
             raise Missing("rivals were not asked for")
         python = self._environment(name)
+        # flags of our XLA are none that theirs knows
+        environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         return subprocess.Popen(
             [python, HERE / "server.py", f"with_{name}"],
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

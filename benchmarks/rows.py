@@ -7,6 +7,7 @@ round is one number of the row: what else the machine does meets both sides alik
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,14 +61,14 @@ def clock(run: Callable) -> Callable[[], float]:
 
 
 def turns(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
-    """Seconds of each side, in turns; fast ones repeat, and count by their best."""
+    """Seconds of each side, in turns; fast ones repeat, and count by their median."""
     repeats = []
     for side in sides:
         repeats.append(max(1, min(50, math.ceil(0.05 / max(side(), 1e-6)))))
     taken = [[] for _ in sides]
     for _ in range(rounds):
         for times, side, repeat in zip(taken, sides, repeats, strict=True):
-            times.append(min(side() for _ in range(repeat)))
+            times.append(float(np.median([side() for _ in range(repeat)])))
     return taken
 
 
@@ -94,6 +95,8 @@ def kernel_gemm(rounds, rivals, **sizes) -> list[float]:
     model, params, x = network(**sizes)
 
     def run():
+        if len(x) <= empirical.WHOLE:
+            return empirical._squares(model.apply, params, x, "full", "sum")
         for square in empirical.tiles(model.apply, params, x):
             last = square.theta
         return last
@@ -120,24 +123,42 @@ def kernel_rival(rounds, rivals: Rivals, *, cases, d=1, **sizes) -> list[float]:
 
 def kernel_memory(rounds, rivals, **sizes) -> list[float]:
     """Largest resident memory of Θ beyond the parameters, in a process of its own."""
-    code = f"""
-import jax, re
-from benchmarks.rows import network
-from ntkpipe import empirical
+    found = in_a_process(f"""
 model, params, x = network(**{sizes!r})
 small = network(300, 16)
 empirical.ntk(small[0].apply, *small[1:])
-def status(name):
-    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 jax.block_until_ready(params)
-open("/proc/self/clear_refs", "w").write("5")
-before = status("VmRSS")
-kernel = empirical.ntk(model.apply, params, x)
-print((status("VmHWM") - before) * 1024 / 1e9)
+print(peak(lambda: empirical.ntk(model.apply, params, x)))
+""")
+    return [float(found)]
+
+
+def in_a_process(code: str) -> str:
+    """What `code` prints in a Python of its own, with the settings of a job."""
+    start = """
+from ntkpipe import allocator, compiler
+allocator.keep_freed()
+compiler.set_flags()
+import jax
+from benchmarks.rows import network, peak
+from ntkpipe import empirical, panels
 """
-    run = [sys.executable, "-c", code]
-    found = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
-    return [float(found.stdout)]
+    run = [sys.executable, "-c", start + code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout
+
+
+def peak(run: Callable) -> float:
+    """Gigabytes of resident memory that `run` takes at most, on Linux."""
+
+    def status(name):
+        lines = Path("/proc/self/status").read_text()
+        return int(re.search(rf"{name}:\s+(\d+)", lines)[1])
+
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    jax.block_until_ready(run())
+    return (status("VmHWM") - before) * 1024 / 1e9
 
 
 def kernel_float32(rounds, rivals, **sizes) -> list[float]:
@@ -487,8 +508,9 @@ ROWS = [
         8,
         "%",
         kernel_on_the_way,
-        {"points": 20, "width": 1024, "every": 50, "times": 6},
+        {"points": 20, "width": 1024, "every": 50, "times": 12},
         SMALL | {"every": 5, "times": 2},
+        9,
     ),
     Row(
         "linearised",

@@ -25,7 +25,7 @@ def set_flags() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {users}".strip()
 
 
-def options(level: int, *, large: bool) -> dict[str, int | bool]:
+def options(level: int = 3, *, large: bool) -> dict[str, int | bool]:
     """`compiler_options` of jax.jit: optimisation level, and arrays that are large."""
     chosen: dict[str, int | bool] = {"xla_backend_optimization_level": level}
     return chosen | ({EMITTERS: True, PARTS: 32} if large and TWO_EMITTERS else {})

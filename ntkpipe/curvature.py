@@ -50,6 +50,7 @@ class Joint(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("apply", "iterations"))
+@jax.default_matmul_precision("highest")
 def curvature(
     apply: Apply, params, x: Array, *, iterations: int = 32, key: Array | None = None
 ) -> Curvature:
@@ -82,6 +83,7 @@ def curvature(
 
 
 @partial(jax.jit, static_argnames=("apply", "iterations", "rounds"))
+@jax.default_matmul_precision("highest")
 def joint(
     apply: Apply,
     params,

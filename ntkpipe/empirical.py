@@ -143,6 +143,7 @@ def _listens(apply: Apply) -> bool:
     return True
 
 
+@jax.default_matmul_precision("highest")
 def signals(apply: Apply, params, x: Array) -> tuple[Array, dict[str, Signals]]:
     """Outputs (n k) and the signals of each dense layer, in the order of the layers.
 
@@ -260,6 +261,9 @@ def ntk(
         x2: points (m d); default x1.
         outputs: `full`, or `trace` over outputs divided by k.
         layers: `sum`, or `each` for a dict of the layers' parts, {name: (n k m k)}.
+
+    Raises:
+        MemoryError: Θ is larger than what is free.
     """
     arguments = jax.tree.leaves((params, x1, x2))
     traced = any(isinstance(a, jax.core.Tracer) for a in arguments)
@@ -270,6 +274,12 @@ def ntk(
             return _whole(apply, params, x1, x2, outputs, layers)
         # two expressions: in one, XLA computes mirror images anew, with other roundings
         return _join(_squares(apply, params, x1, outputs, layers))
+    cut = plan(apply, params, x1, x2, outputs=outputs, layers=layers)
+    if cut.kernel_bytes > free_memory():
+        raise MemoryError(
+            f"the {cut}; {free_memory() / 1e9:.3g} GB are free: use `panels.save`, or "
+            "`tiles` and sums over its squares (`panels.reduce`, `panels.compare`)"
+        )
     columns = len(x1 if x2 is None else x2)
     found = {}
     for square in tiles(apply, params, x1, x2, outputs=outputs, layers=layers):
@@ -288,13 +298,17 @@ def _rows(apply, params, x1, x2, outputs) -> int:
     points = max(len(x1), 0 if x2 is None else len(x2))
     if outputs == "trace" or points > WHOLE:
         return points
-    one = jax.ShapeDtypeStruct((1, *x1.shape[1:]), x1.dtype)
-    return points * _outputs.eval_shape(apply, params, one).shape[1]
+    return points * output(apply, params, x1).shape[1]
+
+
+def output(apply: Apply, params, x) -> jax.ShapeDtypeStruct:
+    """Shape (1 k) and dtype of f at one point: looked up, once it was traced."""
+    one = jax.ShapeDtypeStruct((1, *np.shape(x)[1:]), jnp.result_type(x))
+    return _jitted.eval_shape(apply, params, one)
 
 
 @partial(jax.jit, static_argnames="apply")
-def _outputs(apply, params, x):
-    """f(x); of a jitted function the shapes are looked up, not traced again."""
+def _jitted(apply, params, x):
     return apply(params, x)
 
 
@@ -362,6 +376,7 @@ def last_layer(sites: dict[str, Signals]) -> Array:
     return sum(layer_block(s, s, "trace") for s in last)[:, 0, :, 0]
 
 
+@jax.default_matmul_precision("highest")
 def ntk_vector_product(apply: Apply, params, x: Array, v: Array, rates=None) -> Array:
     """Θ(x, x) v for v (n k), by one vjp and one jvp; works for any `apply`.
 
@@ -481,12 +496,15 @@ def plan(
 def _side(points: int, k: int) -> int:
     """Points along the side of a square: large enough for the matrix product."""
     if jax.default_backend() != "cpu":
-        return max(512, 4096 // k)
+        return _equal(points, max(512, 4096 // k))
     # four or more rows of squares, or symmetry saves little; some 512 rows N·k, as
     # larger squares leave the cache between their layers
     side = min(512, max(128, points // 4 // 64 * 64))
-    side = max(64, min(side, 768 // k // 64 * 64))
-    # squares of one size: the last would otherwise be filled up
+    return _equal(points, max(64, min(side, 768 // k // 64 * 64)))
+
+
+def _equal(points: int, side: int) -> int:
+    """At most `side`, for squares of one size: the last would else be filled up."""
     return math.ceil(points / math.ceil(points / side) / 8) * 8
 
 

@@ -164,7 +164,9 @@ def train(
     records = []
     for batch in [range(seeds)] if together else [[r] for r in range(seeds)]:
         label = f"width {width}, seed {batch[0]}" + f"–{batch[-1]}" * together
-        replicates = np.array(batch) if together else batch[0]
+        replicates = (
+            empirical.shared_over_devices(np.array(batch)) if together else batch[0]
+        )
         record = _train_batch(compiled, replicates, training, partial(progress, label))
         records.append(record if together else {k: v[None] for k, v in record.items()})
     whole = {name: np.concatenate([r[name] for r in records]) for name in records[0]}
@@ -273,7 +275,7 @@ class _Run:
 
         With an axis of seeds if they are together, and for one network otherwise.
         """
-        on_cpu = jax.default_backend() == "cpu"
+        on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
 
         def jit(f, *axes, donate=(), level=LEVEL):
@@ -290,7 +292,7 @@ class _Run:
             return jax.lax.map(lambda network: step(*network), (states, f0))
 
         begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
-        if on_cpu and together and size > STEPPED_TOGETHER:
+        if on_cpu and together and size > STEPPED_TOGETHER and not several:
             advance = jit(one_by_one, donate=1)
         else:
             advance = jit(self.advance, None, 0, 0, None, donate=1)

@@ -95,6 +95,14 @@ def test_scaling_is_measured_and_drawn(tmp_path):
     assert not plt.get_fignums()
 
 
+def test_toy_sizes_leave_the_results_alone(capsys):
+    from benchmarks.__main__ import main
+
+    with pytest.raises(SystemExit):
+        main(["--toy", "--rows", "kernel/float32"])
+    assert "--toy needs --output" in capsys.readouterr().err
+
+
 def test_readme_has_the_table_of_the_csv():
     text = results.README.read_text()
     between = text.split(results.MARKS[0])[1].split(results.MARKS[1])[0]

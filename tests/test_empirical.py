@@ -172,7 +172,9 @@ def test_parameters_outside_dense_layers_enter_by_their_jacobian():
 
 
 @pytest.mark.parametrize("outputs", ["full", "trace"])
-def test_many_points_are_worked_off_in_squares(outputs):
+@pytest.mark.parametrize("whole", [2048, 100])  # one expression, tiles
+def test_many_points_are_worked_off_in_squares(outputs, whole, monkeypatch):
+    monkeypatch.setattr(empirical, "WHOLE", whole)
     model, params, x = network(n=300, k=2)
     theta = empirical.ntk(model.apply, params, x, outputs=outputs)
     np.testing.assert_array_equal(theta, theta.transpose(2, 3, 0, 1))
@@ -182,10 +184,9 @@ def test_many_points_are_worked_off_in_squares(outputs):
     np.testing.assert_allclose(theta, whole, rtol=1e-12, atol=1e-13)
     cross = empirical.ntk(model.apply, params, x, x[:7], outputs=outputs)
     np.testing.assert_allclose(cross, whole[:, :, :7], rtol=1e-12, atol=1e-13)
-    if outputs == "full":
-        each = empirical.ntk(model.apply, params, x, layers="each")
-        assert list(each) == ["1.0", "2.0", "3.0"]
-        np.testing.assert_allclose(sum(each.values()), whole, rtol=1e-12, atol=1e-13)
+    each = empirical.ntk(model.apply, params, x, outputs=outputs, layers="each")
+    assert list(each) == ["1.0", "2.0", "3.0"]
+    np.testing.assert_allclose(sum(each.values()), whole, rtol=1e-12, atol=1e-13)
 
 
 def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():

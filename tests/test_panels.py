@@ -104,6 +104,48 @@ def test_60000_points_fit_into_bounded_memory():
     assert "60,000 × 60,000 points, 1 output:" in str(small)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_comparison_takes_the_memory_that_was_planned():
+    code = """
+import re
+from ntkpipe import empirical, panels
+import jax, jax.numpy as jnp, numpy as np
+from ntkpipe.models import MLP
+model = MLP(depth=1)
+before = model.init_params(jax.random.key(0), 16, 3, 1, jnp.float32)
+after = jax.tree.map(lambda w: w + 0.1, before)
+x = np.asarray(jax.random.normal(jax.random.key(1), (8000, 3)), np.float32)
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+panels.compare(model.apply, before, after, x[:1000], budget=4e7)
+open("/proc/self/clear_refs", "w").write("5")
+before_it = status("VmRSS")
+panels.compare(model.apply, before, after, x, budget=4e7)
+cut = empirical.plan(model.apply, before, x, budget=2e7)
+print((status("VmHWM") - before_it) * 1024, 2 * cut.bytes, cut.kernel_bytes)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    took, planned, kernel = map(int, done.stdout.split())
+    assert planned <= 4e7
+    assert kernel == 8000**2 * 4
+    # compilation takes some, too; two kernels would be 512 MB
+    assert took < planned + 8e7
+
+
+def test_a_kernel_larger_than_memory_is_refused(pair, monkeypatch):
+    apply, params, _, x, (whole, _) = pair
+    monkeypatch.setattr(empirical, "WHOLE", 100)
+    monkeypatch.setattr(empirical, "free_memory", lambda: whole.nbytes - 1.0)
+    with pytest.raises(MemoryError, match=r"70 × 70 points, 2 outputs.*panels\.save"):
+        empirical.ntk(apply, params, x)
+
+
 def test_kernel_on_disk(pair, tmp_path, caplog):
     apply, params, _, x, (whole, _) = pair
     with caplog.at_level("INFO", "ntkpipe"):
@@ -248,6 +290,22 @@ def test_change_is_exact_where_that_is_cheaper(pair):
         panels.change(apply, before, after, x, method="estimate", probes=4)
 
 
+def test_change_is_estimated_where_that_is_cheaper():
+    model = MLP(depth=2, activation="tanh")
+    before = model.init_params(jax.random.key(0), 8, 3, 6)
+    after = jax.tree.map(lambda w: w + 0.1 * jnp.cos(w), before)
+    x = np.asarray(jax.random.normal(jax.random.key(1), (200, 3)))
+    found = panels.change(model.apply, before, after, x, probes=24)
+    assert found.method == "estimate"
+    exact = panels.change(model.apply, before, after, x, method="exact")
+    assert abs(found.value - exact.value) < 5 * found.error + 0.02 * exact.value
+    traced = panels.change(model.apply, before, after, x, outputs="trace")
+    assert traced.method == "exact"
+    assert abs(traced.value / exact.value - 1) > 1e-3  # it is another kernel
+    with pytest.raises(ValueError, match="compared exactly"):
+        panels.change(model.apply, before, after, x, outputs="trace", method="estimate")
+
+
 DEVICES = """
 import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
@@ -270,8 +328,26 @@ seeds = jax.vmap(lambda key: model.init_params(key, 12, 3, 2))(keys)
 seeds = empirical.shared_over_devices(seeds)
 assert len(seeds[0][0]["w"].sharding.device_set) == len(jax.local_devices())
 kernels = jax.jit(jax.vmap(lambda p: empirical.ntk(model.apply, p, x[:6])))(seeds)
+from ntkpipe import training
+from ntkpipe.datasets import Data
+from ntkpipe.protocol import Training
+held = set()
+compiled = training._Run.compiled
+def look(*arguments):
+    run = compiled(*arguments)
+    def begin(replicates):
+        state, start = run.begin(replicates)
+        held.add(len(state.params[0][0]["w"].sharding.device_set))
+        return state, start
+    return run._replace(begin=begin)
+training._Run.compiled = look
+data = Data(x[:6], np.sin(x[:6, :2]), x[6:9], np.sin(x[6:9, :2]))
+protocol = Training(learning_rate=0.1, steps=20, record=4)
+trained = training.train(model, protocol, data, 12, jax.random.key(0), 8)
+assert held == {len(jax.local_devices())}, held
 np.savez("PATH", kernel=kernel, change=c.change, distance=c.cosine_distance,
-         seeds=kernels)
+         seeds=kernels, loss=trained.loss, ntk=trained.ntk,
+         moved=trained.weight_change)
 """
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ntkpipe import empirical
+from ntkpipe import curvature, empirical, panels
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
 from ntkpipe.training import _Points, _Run
@@ -31,6 +31,19 @@ def test_kernels_ask_for_full_precision_by_themselves():
     for outputs in ("full", "trace"):
         found = precisions(empirical._square.lower(sites, sites, outputs, "sum"))
         assert len(found) == 6
+        assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
+
+
+def test_signals_and_products_ask_for_full_precision_by_themselves():
+    v = jnp.ones((4, 2), jnp.float32)
+    for lowered in (
+        empirical._signals.lower(MODEL.apply, PARAMS, X),
+        panels._pull.lower(MODEL.apply, PARAMS, X, v),
+        panels._push.lower(MODEL.apply, PARAMS, X, PARAMS),
+        curvature.curvature.lower(MODEL.apply, PARAMS, X, iterations=3),
+    ):
+        found = precisions(lowered)
+        assert len(found) >= 3
         assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
 
 
@@ -57,6 +70,7 @@ from ntkpipe.__main__ import _configure_jax
 _configure_jax()
 import jax
 jax.jit(lambda x: x + 1)(1.0)
+assert jax.config.jax_default_matmul_precision == "highest"
 """
 
 

@@ -71,16 +71,28 @@ def test_training_is_the_plain_loop(optimizer, transformation):
     assert run.layer.tolist() == ["W1", "b1", "W2", "b2", "W3", "b3"]
 
 
-def test_one_network_after_the_other_is_the_same_as_side_by_side(monkeypatch):
+@pytest.mark.parametrize("limit", ["SIDE_BY_SIDE", "STEPPED_TOGETHER"])
+def test_one_network_after_the_other_is_the_same_as_side_by_side(limit, monkeypatch):
     settings_ = Training(learning_rate=0.2, steps=30, record=6, stop_at_loss=0.05)
     together = train(MODEL, settings_, DATA, 8, KEY, 3)
-    monkeypatch.setattr(training_module, "SIDE_BY_SIDE", 0)
+    monkeypatch.setattr(training_module, limit, 0)
     apart = train(MODEL, settings_, DATA, 8, KEY, 3)
     for name, a, b in zip(together._fields, together, apart, strict=True):
         if a.dtype.kind == "f":
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
         else:
             np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_steps_write_over_the_weights(together):
+    points = training_module._Points(DATA.x_train, DATA.y_train, DATA.x_test)
+    points = jax.tree.map(jnp.asarray, points)
+    run = training_module._Run(MODEL, Training(learning_rate=0.1, steps=2), 8)
+    compiled = run.compiled(points, KEY, 2, 100, together)
+    state, start = compiled.begin(jnp.arange(2) if together else 0)
+    compiled.advance(state, start.f0, 2)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
 
 
 def test_networks_are_independent_of_how_many_there_are():
