@@ -37,8 +37,13 @@ class StudyError(Exception):
     """A study file has faults: `faults` has one line for each."""
 
     def __init__(self, faults: Iterable[str]):
-        self.faults = tuple(faults)
+        self.faults = tuple(map(_printable, faults))
         super().__init__("\n".join(self.faults))
+
+
+def _printable(text: str) -> str:
+    """A line for a terminal, whatever characters it quotes of a file."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @section
@@ -272,7 +277,7 @@ def _text_of(path: str | Path) -> str:
 def _values(text: str, path: str | Path) -> Any:
     try:
         raw = yaml.load(text, _Loader)
-        json.dumps(raw)
+        json.dumps(raw, ensure_ascii=False).encode()  # half a character is none
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or "nested too deeply"
         raise StudyError([f"{path}: not readable as YAML: {reason}"]) from error
@@ -390,7 +395,7 @@ def _variants_of(item) -> Iterable[str]:
 _STUDY = pydantic.TypeAdapter(Study)
 _EXPERIMENT = {field.name for field in dataclasses.fields(Experiment)}
 # how an error of several keys says to which of them it belongs
-_KEY = re.compile(r"([\w.-]+): ")
+_KEY = re.compile(r"([^\s:]+): ")
 
 
 def _is_mapping_of_mappings(value) -> bool:
@@ -429,7 +434,7 @@ def _faults(error: pydantic.ValidationError, raw: dict, variants: dict) -> list[
             change = variants.get(place[1]) or {}
             if place[2] not in change:
                 place = place[2:]  # a fault of what all variants share
-        lines[f"{'.'.join(place) or 'study'}: {message}"] = None
+        lines[": ".join(filter(None, (".".join(place), message)))] = None
         if len(lines) > MOST_FAULTS:
             return [*list(lines)[:-1], "… and more"]
     return list(lines)
@@ -446,7 +451,7 @@ def _place(location: tuple, raw: Any) -> list[str]:
             raw = raw[part]
         elif index < len(location) - 1 or part in _keys_and_choices()[1]:
             continue
-        place.append(str(part))
+        place.append(str(part) or "''")
     return place
 
 

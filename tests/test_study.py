@@ -1,6 +1,9 @@
 """Study files: valid ones load, faulty ones say everything that is wrong at once."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,7 +99,7 @@ colour: red
 @pytest.mark.parametrize(
     "keys, message",
     [
-        ({"seeds": {"8": 3}}, r"no number for the widths [16]"),
+        ({"seeds": {"8": 3}}, "x.yaml: seeds: no number for the widths [16]"),
         ({"widths": [8, 8]}, "a width is given twice"),
         (
             {"limit": "flow", "model": {"depth": 1, "alpha": 2.0}},
@@ -184,6 +187,9 @@ def test_claims_and_figures_must_name_variants_that_exist():
         ("[" * 5000, "not readable as YAML"),
         ("{a: " * 3000, "not readable as YAML"),
         ("\x00", "not readable as YAML"),
+        ('title: "\\ud800"', "not readable as YAML: 'utf-8' codec can't encode"),
+        ("'': 1", "x.yaml: '': unknown key"),
+        ('"\\e[2J\\n": 1', r"x.yaml: \x1b[2J\n: unknown key"),
     ],
 )
 def test_hostile_yaml_is_refused(text, message):
@@ -197,6 +203,24 @@ def test_any_text_is_a_study_or_a_list_of_faults(text):
         study.parse(text, "x.yaml")
     except study.StudyError as error:
         assert error.faults
+
+
+def test_mutants_are_validated_with_0_or_2_and_a_line_for_each_fault(tmp_path):
+    code = "from fuzz import studies; print(studies.exit_codes(200, 9))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *valid, codes = done.stdout.splitlines()
+    assert set(json.loads(codes)) == {0, 2}
+    assert len(valid) == codes.count("0")
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("ntkpipe: fuzz.yaml: ") for line in lines), lines
+    assert len(lines) >= codes.count("2")
 
 
 def test_files_that_are_not_there_or_no_text(tmp_path):

@@ -3,25 +3,34 @@
     python tests/fuzz/studies.py [COUNT] [SEED]
 
 A study that is taken for valid is also planned: its jobs, what each of them depends
-on, the steps that it records. Nothing may be written, hang, or end otherwise.
+on and costs, the steps that it records; small data are drawn. Nothing may be written,
+hang, or end otherwise.
 """
 
+import contextlib
 import copy
+import functools
 import math
+import os
 import random
 import re
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import yaml
 
-from ntkpipe import study
+from ntkpipe import cost, io, study
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "config" / "studies").glob("*.yaml"))
 FILES += sorted((ROOT / "tests" / "workflow" / "config" / "studies").glob("*.yaml"))
+FILES += sorted(Path(__file__).parent.glob("*.yaml"))
+SMALL, FEW = 10**7, 600  # numbers of data, and points with a target, that are drawn
 SECONDS = 10  # of a core, for one file; the slowest honest one takes a few
 
 VALUES = [
@@ -61,6 +70,8 @@ VALUES = [
         [math.nan],
     ),
     *({"a": {"b": {"c": {}}}}, {"": 1}, {"a b": {}}, {"../x": {}}, {"A": None}),
+    *([3, 3], [0, 42], [[], []], {"kind": "product"}, {"kind": "npz", "path": ""}),
+    *({"kind": "harmonics", "frequencies": [1], "amplitudes": [1, 2]}, "arrays.npz"),
     *({"figures": {}}, {"name": "x"}, {"1": 2}, {"16": 4}, {"kind": "values", "y": []}),
     list(range(1, 3000)),
 ]
@@ -212,8 +223,8 @@ def mutate_tree(tree, rng):
             del parent[key]
         elif edit == 1 and isinstance(parent, dict):
             name = str(key)
-            slips = [name + "s", name[:-1], name.upper(), "", "é", "../" + name, "kind"]
-            parent[rng.choice([*slips, 3])] = parent.pop(key)
+            slips = [name + "s", name[:-1], name.upper(), "", "é", "../" + name]
+            parent[rng.choice([*slips, "kind", "figures", 3])] = parent.pop(key)
         elif edit == 2:
             parent[key] = copy.deepcopy(at(tree, rng.choice(paths)))
         elif edit == 3 and isinstance(parent[key], (int, float)):
@@ -261,14 +272,56 @@ def plan(found):
     for variant in found.variants:
         assert re.fullmatch("[a-z0-9_-]+", variant)
     found.spec("claims")
+    files = [*(f"figures/{f.name}" for f in found.figures)]
+    files += [f"{variant}/constancy" for variant in found.variants]
+    assert len(set(files)) == len(files), "two rules make one file"
+    assert all(math.isfinite(number) for number in cost.of_study(found))
+    for e in found.variants.values():
+        draw(e.dataset)
+
+
+@functools.lru_cache
+def draw(dataset):
+    """Draw data, if they are few; a sentence may say why they can't be."""
+    n, m, d, k = dataset.sizes
+    most = FEW if getattr(dataset, "target", None) else SMALL
+    if n > most or (n + m) * (n + m + d) > SMALL:
+        return
+    try:
+        data = dataset.sample(jax.random.key(0))
+    except io.ProductError:
+        assert dataset.kind == "npz"
+    except ValueError as error:
+        assert "eigenvalue" in str(error), error  # only the numbers tell
+    else:
+        shapes = [np.shape(array) for array in data]
+        assert shapes == [(n, d), (n, k), (m, d), (m, k)], shapes
+
+
+# what is wrong of a whole file
+WHOLE = ("not readable as YAML: ", "a study file is a mapping of keys", "… and more")
+
+
+def names_a_key(fault, text):
+    """Whether a fault is one line that begins with a key, or is of the whole file."""
+    said = fault.removeprefix("fuzz.yaml: ")
+    if not said.isprintable() or said.startswith(WHOLE):
+        return said.isprintable()
+    tree = study._values(text, "")
+    found = {
+        study._printable(str(key)) or "''" for path, _ in places(tree) for key in path
+    }
+    keys = found | study._keys_and_choices()[0]
+    return any(said.startswith((f"{key}.", f"{key}: ")) for key in keys)
 
 
 def outcome(text):
     """`valid`, `refused`, or what is wrong with how it ended."""
+    before = os.listdir()
     try:
         plan(study.parse(text, "fuzz.yaml"))
     except study.StudyError as error:
-        bad = [f for f in error.faults if not re.match(r"fuzz\.yaml: \S", f)]
+        bad = [fault for fault in error.faults if not names_a_key(fault, text)]
         if bad or not error.faults:
             return f"a fault that names nothing: {bad[:1]}"
         if len("\n".join(error.faults)) > 100_000:
@@ -276,7 +329,27 @@ def outcome(text):
         return "refused"
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:300]}"
-    return "valid"
+    return "valid" if os.listdir() == before else "files were written"
+
+
+def exit_codes(count, seed, files=FILES):
+    """What `ntkpipe validate` ends with, for each mutant; for a process of its own."""
+    from ntkpipe.__main__ import main
+
+    path, codes = Path("fuzz.yaml"), []
+    for text in mutants(count, seed, files):
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        codes.append(main(["validate", str(path)]))
+    return codes
+
+
+@contextlib.contextmanager
+def own_folder():
+    """A folder with the arrays of npz.yaml, where whatever is written is seen."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        x, y = np.arange(6.0).reshape(3, 2), np.ones(3)
+        np.savez("arrays.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        yield
 
 
 def survey(count, seed, files=FILES):
@@ -289,16 +362,17 @@ def survey(count, seed, files=FILES):
     # seconds of the processor: another program's work is no fault of a file
     before = signal.signal(signal.SIGPROF, too_long)
     try:
-        for text in mutants(count, seed, files):
-            begin = time.process_time()
-            signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            result = outcome(text)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            slowest = max(slowest, time.process_time() - begin)
-            if result in counts:
-                counts[result] += 1
-            else:
-                wrong.append((result, text))
+        with own_folder():
+            for text in mutants(count, seed, files):
+                begin = time.process_time()
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)
+                result = outcome(text)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                slowest = max(slowest, time.process_time() - begin)
+                if result in counts:
+                    counts[result] += 1
+                else:
+                    wrong.append((result, text))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
