@@ -6,10 +6,12 @@ chosen here, before JAX is imported.
 
 import argparse
 import gc
+import glob
 import logging
 import os
 import sys
 import time
+from importlib.metadata import entry_points
 from typing import IO
 
 from ntkpipe import allocator
@@ -85,9 +87,15 @@ def parser() -> argparse.ArgumentParser:
         if stage != "verify":
             command.add_argument("--output", nargs="+", required=True)
             command.add_argument(
-                "--threads", type=int, help="use this many cores (default: all)"
+                "--threads", type=_positive, help="use this many cores (default: all)"
             )
     return top
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -213,23 +221,45 @@ def _configure_jax() -> None:
 
 
 def _choose_device(gpus: int) -> IO | None:
-    """The CPU, or one GPU: of those in NTKPIPE_GPUS one that no other job has.
+    """The CPU, or one GPU, of several one that no other job has.
 
     Returns a lock that the kernel takes back when this process ends, even by kill -9.
-    On a cluster SLURM has chosen the GPU already.
     """
     if not gpus:
         os.environ["JAX_PLATFORMS"] = "cpu"
         return None
     # whoever shares the GPU needs memory too
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    names = [name for name in os.environ.get("NTKPIPE_GPUS", "").split(",") if name]
-    if not names or "SLURM_JOB_ID" in os.environ:
+    names = _gpus()
+    if not names:
         return None
+    log = logging.getLogger("ntkpipe")
+    if not entry_points(group="jax_plugins"):
+        log.warning("JAX knows no GPU, see profiles/README.md: this job is on the CPU")
     name, lock = _free_gpu(names)
     os.environ["CUDA_VISIBLE_DEVICES"] = name
-    logging.getLogger("ntkpipe").info("GPU %s", name)
+    log.info("GPU %s", name)
     return lock
+
+
+def _gpus() -> list[str]:
+    """GPUs to choose from: of NTKPIPE_GPUS, or those that are visible, or there.
+
+    None where SLURM gave a job one: then it has chosen.
+    """
+
+    def listed(variable):
+        names = os.environ.get(variable, "").split(",")
+        return [name for name in names if name not in ("", "-1")]
+
+    visible = listed("CUDA_VISIBLE_DEVICES")
+    if "SLURM_JOB_ID" in os.environ:
+        return visible if len(visible) > 1 else []
+    if "NTKPIPE_GPUS" in os.environ:
+        return listed("NTKPIPE_GPUS")
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return visible
+    return [str(i) for i in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
 def _free_gpu(names: list[str]) -> tuple[str, IO]:
