@@ -27,6 +27,9 @@ pd = Lazy("pandas")
 Step = Literal["final", "initial", "max"] | int
 """The last logged step, step 0, the largest value over all steps, or one step."""
 
+# No `undefined/…` says where these have no value: λ_min of the same kernels always has.
+LIKE_LEAST_EIGENVALUE = ("ntk_condition", "ntk_alignment")
+
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 
@@ -1041,7 +1044,7 @@ def read(
     if chosen.empty:
         widths = sorted(rows.loc[rows["metric"].isin(named), "width"].unique())
         raise Missing(f"no width from {min_width} to {widest:g}: {_list(widths)}")
-    values = _at_step(chosen, step)
+    values = _at_step(inside, chosen, step)
     if values.empty:
         raise Missing(f"{metric} has no finite value")
     names = sorted(values, key=lambda name: (_index(name), name))
@@ -1053,21 +1056,37 @@ def read(
     return Reading(finite, _join(_left_out(inside, finite), noise))
 
 
-def _at_step(rows: pd.DataFrame, step: Step) -> pd.DataFrame:
-    """One row a (width, seed), one column a metric."""
+def _at_step(inside: pd.DataFrame, rows: pd.DataFrame, step: Step) -> pd.DataFrame:
+    """One row a (width, seed), one column a metric; `rows` are those to choose from."""
     if step == "max":
         at = rows
     elif step == "final":
-        series = rows.groupby(["width", "seed", "metric"])["step"]
-        at = rows[rows["step"] == series.transform("max")]
+        index = pd.MultiIndex.from_frame(rows[["width", "metric"]])
+        at = rows[rows["step"].to_numpy() == _last_step(inside, rows)[index].to_numpy()]
     else:
         at = rows[rows["step"] == (0 if step == "initial" else step)]
-    if at.empty:
-        there = _list(sorted(rows["step"].unique()))
-        raise Missing(f"no step {step}; there are {there}")
+        if at.empty:
+            there = _list(sorted(rows["step"].unique()))
+            raise Missing(f"no step {step}; there are {there}")
     return at.pivot_table(
         index=["width", "seed"], columns="metric", values="value", aggfunc="max"
     )
+
+
+def _last_step(inside: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+    """The last recorded step of each (width, metric), even if none has a value there.
+
+    A network that dies in training has no row there, and its last one is of before.
+    """
+    names = rows["metric"].unique()
+    undefined = inside[inside["metric"].isin([f"undefined/{name}" for name in names])]
+    undefined = undefined.assign(
+        metric=undefined["metric"].str.removeprefix("undefined/")
+    )
+    least = inside[inside["metric"] == "ntk_min"]
+    alike = [least.assign(metric=n) for n in LIKE_LEAST_EIGENVALUE if n in names]
+    recorded = pd.concat([rows, undefined, *alike])
+    return recorded.groupby(["width", "metric"])["step"].max()
 
 
 def _left_out(inside: pd.DataFrame, used: pd.DataFrame) -> str:

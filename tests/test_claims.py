@@ -265,16 +265,37 @@ def test_a_kernel_that_moved_by_rounding_only_is_told(statement):
     assert note in said["ntk_change"] and note not in said["loss_ratio"]
 
 
-def test_final_is_each_networks_own_last_step():
-    measurements = pd.concat(
-        [
-            rows([1.0, 1.0], step=10),
-            rows([3.0], step=20, seeds=[1]),
-            rows([9.0, 9.0], step=30, metric="other"),
-        ]
-    )
-    found = claim("equals", metric="q", predicted=2, tolerance=5).evaluate(measurements)
-    assert found.estimate == 2
+def final(*tables, metric="q"):
+    statement = claim("equals", metric=metric, predicted=2, tolerance=5)
+    return statement.evaluate(pd.concat(tables))
+
+
+def test_final_is_the_last_recorded_step():
+    """A network that has no value there does not count with one of before."""
+    first = rows([1.0, 1.0], step=10)
+    elsewhere = rows([9.0, 9.0], step=30, metric="other")
+    dead = final(first, rows([3.0], step=20, seeds=[1]), elsewhere)
+    assert dead.estimate == 3 and dead.n == 1
+    assert "1 of 2 networks have no value, 0 diverged" in dead.detail
+    # recorded at another step at another width
+    widths = final(first, rows([3.0, 3.0], step=20, width=128))
+    assert widths.estimate == 2 and widths.n == 4
+
+
+@pytest.mark.parametrize(
+    ("metric", "recorded"),
+    [
+        ("q", "undefined/q"),
+        ("q/1", "undefined/q/1"),
+        ("ntk_condition", "ntk_min"),
+        ("ntk_alignment", "ntk_min"),
+    ],
+)
+def test_what_no_network_has_at_the_last_step_is_missing(metric, recorded):
+    first = rows([1.0, 1.0], step=10, metric=metric)
+    assert final(first, metric=metric).n == 2
+    dead = final(first, rows([0.0, 0.0], step=20, metric=recorded), metric=metric)
+    assert dead.verdict == "missing" and "no finite value" in dead.detail
 
 
 # -- equals -------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from fuzz import kills, studies
 from test_workflow import ROOT, environment, snakemake
 
 from ntkpipe import __main__ as command_line
-from ntkpipe import io, plotting, provenance, stages, study
+from ntkpipe import claims, io, plotting, provenance, stages, study
 
 MICRO = {
     "title": "Micro",
@@ -508,9 +508,13 @@ def test_dead_networks_are_told(tmp_path):
         == dead.index[dead == 1].tolist()
     )
     text = page(one, made, tmp_path)
-    # more of them have died in training
-    ever = table.groupby("seed")["value"].max().sum()
-    assert f"{ever:.0f} of 10 networks are dead" in text
+    # more of them have died in training, and have no value at the end
+    ever = table.groupby("seed")["value"].max()
+    assert f"{ever.sum():.0f} of 10 networks are dead" in text
+    assert dead.sum() < ever.sum() < 10
+    everything = io.load(made["measurements", "", 0]).data
+    cosine = claims.read(everything, "ntk_cosine", "final", None, 1, None).values
+    assert set(cosine.index.unique("seed")) == set(ever.index[ever == 0])
     assert "without a value (0/0) are" in text
 
 
@@ -758,8 +762,21 @@ def test_each_gpu_has_one_job_and_is_free_again_after_kill_9(tmp_path):
         (0, {"NTKPIPE_GPUS": "0"}, {"JAX_PLATFORMS": "cpu"}),
         (1, {}, {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
         (1, {"NTKPIPE_GPUS": "3"}, {"CUDA_VISIBLE_DEVICES": "3"}),
+        (1, {"CUDA_VISIBLE_DEVICES": "5,7"}, {"CUDA_VISIBLE_DEVICES": "5"}),
+        (1, {"CUDA_VISIBLE_DEVICES": "-1"}, {"CUDA_VISIBLE_DEVICES": "-1"}),
         # SLURM has chosen already
         (1, {"NTKPIPE_GPUS": "3", "SLURM_JOB_ID": "1"}, {"CUDA_VISIBLE_DEVICES": None}),
+        (
+            1,
+            {"CUDA_VISIBLE_DEVICES": "4", "SLURM_JOB_ID": "1"},
+            {"CUDA_VISIBLE_DEVICES": "4"},
+        ),
+        # or has left a choice
+        (
+            1,
+            {"CUDA_VISIBLE_DEVICES": "4,6", "SLURM_JOB_ID": "1"},
+            {"CUDA_VISIBLE_DEVICES": "4"},
+        ),
     ],
 )
 def test_devices_are_chosen_by_the_environment(
@@ -774,10 +791,28 @@ def test_devices_are_chosen_by_the_environment(
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(command_line.glob, "glob", lambda pattern: [])
     lock = command_line._choose_device(gpus)
     assert {name: os.environ.get(name) for name in wanted} == wanted
     if lock:
         lock.close()
+
+
+def test_all_gpus_of_a_machine_are_slots(monkeypatch, tmp_path, caplog):
+    monkeypatch.chdir(tmp_path)
+    for name in ("NTKPIPE_GPUS", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    devices = ["/dev/nvidia3", "/dev/nvidia4"]
+    monkeypatch.setattr(command_line.glob, "glob", lambda pattern: devices)
+    monkeypatch.setattr(command_line, "entry_points", lambda group: ())
+    locks = []
+    for wanted in ("0", "1"):
+        locks.append(command_line._choose_device(1))
+        assert os.environ.pop("CUDA_VISIBLE_DEVICES") == wanted
+    for lock in locks:
+        lock.close()
+    assert "this job is on the CPU" in caplog.text
 
 
 @pytest.mark.workflow
