@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,12 @@ def together(*values: str) -> str:
     """Versions, or devices, of several products: `0.10.2, 0.12`, each once."""
     each = {one for value in values for one in value.split(", ") if one}
     return ", ".join(sorted(each))
+
+
+def digest(settings: Any) -> str:
+    """A short hash of settings, which JSON can say."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def device() -> str:

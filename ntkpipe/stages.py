@@ -83,19 +83,29 @@ class Job:
 
 
 def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
-    """Products by (product, variant, width), each made with the study's settings."""
+    """Products by (product, variant, width), each made with the study's settings.
+
+    So was all that they were made from, back to the data, which need not be among
+    them: settings of another seed, say, show in a network's but not in a table's own.
+    """
     found, origin = {}, {}
     for path in paths:
         product = io.load(path)
         kind, variant, width = product.key
-        known = variant is None or variant in study.variants
-        if kind not in MAKER or not known or product.meta.get("study") != study.name:
+        spec = _settings(study, *product.key)
+        if spec is None or product.meta.get("study") != study.name:
             raise ProductError(
                 f"{path} is the {kind} of {product.meta.get('study')}, {variant}, "
                 f"which {study.name} does not have: delete it and run again"
             )
-        spec = study.spec(MAKER[kind], variant or "", width or 0)
         io.check(path, product, {"spec": spec})
+        for *source, made_with in product.meta.get("inputs", []):
+            if provenance.digest(_settings(study, *source)) != made_with:
+                raise ProductError(
+                    f"{path} was made from another {source[0]} of "
+                    f"{_place(study, *source[1:])}, of other settings: delete it and "
+                    "run again"
+                )
         if product.key in found:
             # either may be the one that lies in the other's place
             raise ProductError(
@@ -127,6 +137,28 @@ def read_studies(
     return found
 
 
+def _settings(
+    study: Study, product: str, variant: str | None, width: int | None
+) -> dict[str, Any] | None:
+    """The settings that a product must have been made with, None if there is none."""
+    if product in ("measurements", "claims"):
+        return study.spec(MAKER[product])
+    e = study.variants.get(variant)
+    if product not in MAKER or e is None or (width and width not in e.widths):
+        return None
+    return study.spec(MAKER[product], variant, width or 0)
+
+
+def _sources(job: Job) -> list[list]:
+    """All that a product is made from, back to the data, and a digest of settings."""
+    found: dict[tuple, str] = {}
+    for read in job.products.values():
+        earlier = read.meta.get("inputs", [])
+        found |= {tuple(key): made_with for *key, made_with in earlier}
+        found[read.key] = provenance.digest(read.meta["spec"])
+    return sorted(([*key, made_with] for key, made_with in found.items()), key=str)
+
+
 def _place(study: Study, variant: str | None, width: int | None) -> str:
     """Of which study, variant and width, in words."""
     parts = [study.name, variant, width and f"width {width}"]
@@ -143,6 +175,7 @@ def meta(job: Job, product: str, device: str = "") -> dict[str, Any]:
     if job.width:
         about["width"] = job.width
     about["spec"] = job.study.spec(stage, job.variant, job.width)
+    about["inputs"] = _sources(job)
     about["versions"] = {
         name: provenance.together(own, *(i["versions"].get(name, own) for i in inputs))
         for name, own in provenance.versions().items()

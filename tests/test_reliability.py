@@ -160,6 +160,12 @@ def other(tmp_path_factory):
     return run(one, tmp_path_factory.mktemp("other"))
 
 
+@pytest.fixture(scope="module")
+def reseeded(tmp_path_factory):
+    """The micro study as it was with another seed: a backup, another branch."""
+    return run(micro(seed=5), tmp_path_factory.mktemp("reseeded"))
+
+
 def read(one, made, product):
     """Let the stage that reads a product read it, and return what it makes."""
     variant, width = ("", 0) if product == "measurements" else ("base", 4)
@@ -183,7 +189,7 @@ def read(one, made, product):
     return output.read_bytes()
 
 
-def damages(path, other):
+def damages(path, *others):
     """Ways to spoil a file: what it is called, and the bytes of it then."""
     body = Path(path).read_bytes()
     rng = random.Random(str(path))
@@ -191,7 +197,8 @@ def damages(path, other):
     yield "cut in half", body[: len(body) // 2]
     yield "cut by a byte", body[:-1]
     yield "zeros", bytes(len(body))
-    yield "of another study", other
+    for strange in others:
+        yield "of another study or seed", strange
     yield "a pickle", b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x08"
     yield "text", b"<html>404</html>"
     for _ in range(12):
@@ -202,12 +209,15 @@ def damages(path, other):
 
 
 @pytest.mark.parametrize("product", READER)
-def test_a_damaged_product_is_named_or_reads_as_before(whole, other, product, tmp_path):
+def test_a_damaged_product_is_named_or_reads_as_before(
+    whole, other, reseeded, product, tmp_path
+):
     one, made = whole
     key = next(k for k in made if k[0] == product)
     wanted = read(one, made, product)
     found = {}
-    for kind, body in damages(made[key], Path(other[key]).read_bytes()):
+    strange = [Path(paths[key]).read_bytes() for paths in (other, reseeded)]
+    for kind, body in damages(made[key], *strange):
         path = tmp_path / Path(made[key]).name
         path.write_bytes(body)
         try:
@@ -244,10 +254,14 @@ def test_a_command_without_the_measurements_says_so(whole, tmp_path, name):
         stage(name, one, None, str(tmp_path / "made.csv"), (), figure="loss")
 
 
-def test_verify_refuses_what_is_not_the_claims_of_its_studies(whole, other, capsys):
+def test_verify_refuses_what_is_not_the_claims_of_its_studies(
+    whole, other, reseeded, capsys
+):
     one, made = whole
     second = study.parse(json.dumps(MICRO | {"seed": 5}), "other.yaml")
-    ours, theirs = (str(paths["claims", "", 0]) for paths in (made, other))
+    ours, theirs, before = (
+        str(paths["claims", "", 0]) for paths in (made, other, reseeded)
+    )
     assert stages.verify([one, second], [ours, theirs]) == 0
     assert "2 of 2 verdicts are as expected" in capsys.readouterr().out
     for studies_, inputs, says in (
@@ -258,6 +272,7 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(whole, other, caps
         ),
         ([one], [theirs], f"{theirs} is of other, not of micro"),
         ([one], [made["measurements", "", 0]], "no claims of micro among the inputs"),
+        ([one], [before], f"{before} was made from another dataset of micro, base"),
         ([micro(claims=[])], [ours], f"{ours} was made with another spec"),
     ):
         with pytest.raises(io.ProductError, match=re.escape(says)):
@@ -384,13 +399,13 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workdir=pathlib.Path.cwd(),
     )
     flow.dag().execute_workflow(executor="dryrun")
-    print(json.dumps({
-        job.wildcards.variant: {
+    print(json.dumps([
+        [job.rule.name, job.wildcards.get("variant") or job.wildcards.get("figure"), {
             "threads": job.threads,
             **{n: job.resources.get(n) for n in ("gpu", "mem_mb", "runtime")},
-        }
-        for job in flow._workflow.dag.jobs if job.rule.name == "train"
-    }))
+        }]
+        for job in flow._workflow.dag.jobs
+    ]))
 """
 
 
@@ -402,16 +417,16 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
     raw["dataset"] = {
         "kind": "gaussian",
         "points": 10**7,
-        "target": {"kind": "noise"},
+        "target": {"kind": "eigenvector"},
         "test": 10**7,
     }
     raw["training"] |= {"steps": 10**9, "record": 10_000, "snapshots": 1000}
     raw |= {"widths": [10**7], "seeds": 10**6}
     raw["variants"] = {
         "absurd": {},
-        "toy": {"dataset": {"points": 4}, "widths": [16], "seeds": 1},
+        "toy": {"dataset": {"points": 4, "test": 9}, "widths": [16], "seeds": 1},
         "wide": {
-            "dataset": {"points": 64},
+            "dataset": {"points": 64, "test": 9},
             "training": {"steps": 10**5},
             "widths": [8192],
         },
@@ -424,7 +439,13 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
         },
     }
     raw["claims"] = []
-    raw["figures"] = []
+    raw["figures"] = [
+        MICRO["figures"][0]
+        | {"name": variant, "kind": "function_band", "variants": [variant]}
+        for variant in ("toy", "wide", "absurd")
+    ]
+    for figure in raw["figures"]:
+        del figure["metrics"]
     (folder / "config" / "studies" / "tiny.yaml").write_text(json.dumps(raw))
     begin = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
@@ -436,7 +457,8 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
         check=True,
     )
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begin < 60
-    asked = json.loads(done.stdout.splitlines()[-1])
+    plan = {(r, at): job for r, at, job in json.loads(done.stdout.splitlines()[-1])}
+    asked = {at: job for (rule, at), job in plan.items() if rule == "train"}
     toy, wide, absurd = (asked[name] for name in ("toy", "wide", "absurd"))
     # a toy has one core and no GPU; a wide network has what --cores allows, not more
     assert (toy["threads"], toy["gpu"]) == (1, 0)
@@ -445,8 +467,13 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
     # compilation: a second core does not help
     for name in ("few", "brief"):
         assert (asked[name]["threads"], asked[name]["gpu"]) == (1, 1)
-    assert toy["mem_mb"] < wide["mem_mb"] < absurd["mem_mb"]
     assert toy["runtime"] < wide["runtime"] < absurd["runtime"]
+    for rule in ("dataset", "train", "linearize", "limit", "constancy", "figure"):
+        toy, wide, absurd = (plan[rule, at] for at in ("toy", "wide", "absurd"))
+        assert toy["mem_mb"] <= wide["mem_mb"] < absurd["mem_mb"] / 1000, rule
+        assert toy["runtime"] <= wide["runtime"] < absurd["runtime"] / 1000, rule
+        # and nothing much for a toy
+        assert toy["mem_mb"] <= 2100 and toy["runtime"] <= 30, rule
 
 
 # ------------------------------------------------- numbers that go wrong
