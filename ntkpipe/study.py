@@ -199,6 +199,15 @@ class Study:
                         f"{what}.{name}: no variant {', '.join(unknown)}; "
                         f"there are {', '.join(self.variants)}"
                     )
+        for figure in self.figures:
+            if not {"network", "linearized"} & set(figure.reads):
+                continue
+            for name in figure.variants_read() or self.variants:
+                widths = self.variants[name].widths
+                if lacking := sorted(set(figure.widths or ()) - set(widths)):
+                    raise ValueError(
+                        f"figures.{figure.name}.widths: {name} has no {lacking}"
+                    )
         if "figures" in self.variants:  # whose constancy.csv may be a figure's
             raise ValueError("variants: `figures` is the folder of the figures")
 

@@ -156,6 +156,17 @@ def test_what_does_not_go_together_is_refused(keys, message):
     assert message in "\n".join(faults(changed(**keys)))
 
 
+def test_figures_of_networks_show_widths_that_are_there():
+    figure = {"name": "f", "kind": "matrices", "title": "t", "caption": "c"}
+    variants = {"a": {}, "b": {"widths": [8]}}
+    with_figure = {"figures": [figure | {"widths": [16]}], "variants": variants}
+    assert faults(changed(**with_figure)) == (
+        "x.yaml: figures.f.widths: b has no [16]",
+    )
+    with_figure["figures"] = [figure | {"widths": [16], "variants": ["a"]}]
+    study.parse(changed(**with_figure), "x.yaml")
+
+
 def test_claims_and_figures_must_name_variants_that_exist():
     claim = {
         "kind": "power_law",
