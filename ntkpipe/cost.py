@@ -4,9 +4,11 @@ The estimates are for requests to a scheduler and for a person who decides wheth
 wait; they are right within a factor of two or so.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from ntkpipe.datasets import Dataset, Eigenvector, Sizes, Teacher
 from ntkpipe.study import Experiment, Study
 
 NUMBER = 8  # bytes, float64
@@ -16,28 +18,29 @@ JOB, TRAINING = 1.5, 2.0
 # FLOP/s of one core (float64, matrices of a few hundred rows) and of one large GPU
 # (float32 at highest precision), and the seconds that a step and a start take there.
 CORE, GPU, GPU_STEP, GPU_START = 3e10, 2e13, 1e-4, 5.0
+ACTIVATION = 100  # operations on weights that take as long as one activation
 DRAW = 750  # operations that take as long as a weight drawn at random and its moments
 
 
+@functools.cache  # of a user's own data they stand in a file
+def sizes(dataset: Dataset) -> Sizes:
+    """Training and test points, dimension and outputs."""
+    return dataset.sizes
+
+
 def points(e: Experiment) -> int:
-    """Training points (of a user's own data: a guess)."""
-    d = e.dataset
-    listed = getattr(d, "angles", None) or getattr(d, "x", None)
-    return len(listed or ()) or getattr(d, "train", 0) or getattr(d, "points", 1000)
+    """Training points n."""
+    return sizes(e.dataset).train
 
 
 def test_points(e: Experiment) -> int:
-    """Test points (of a user's own data: a guess)."""
-    return getattr(e.dataset, "test", 1000)
+    """Test points m."""
+    return sizes(e.dataset).test
 
 
 def outputs(e: Experiment) -> int:
     """Outputs k of a network."""
-    target, listed = getattr(e.dataset, "target", None), getattr(e.dataset, "y", None)
-    classes = len(getattr(e.dataset, "classes", ()))
-    if classes and target is None:
-        return 1 if classes == 2 else classes
-    return len(listed[0]) if listed else getattr(target, "outputs", 1)
+    return sizes(e.dataset).outputs
 
 
 def kernel_rows(e: Experiment) -> int:
@@ -51,14 +54,19 @@ def test_rows(e: Experiment) -> int:
 
 
 def weights(e: Experiment, width: int) -> int:
-    """Weights of one network, about."""
-    return max(e.model.depth - 1, 0) * width**2 + 100 * width
+    """Weights of one network, without biases."""
+    ends = sizes(e.dataset).dimension + outputs(e)
+    return max(e.model.depth - 1, 0) * width**2 + ends * width
 
 
 def train_flop(e: Experiment, width: int) -> int:
     """Operations of all steps and kernels of the networks of a width."""
-    steps = 6 * weights(e, width) * points(e) * e.training.steps
-    kernels = 4 * kernel_rows(e) ** 2 * width * e.model.depth * e.training.snapshots
+    size = weights(e, width) + ACTIVATION * width
+    steps = 6 * size * points(e) * e.training.steps
+    rows, tests = kernel_rows(e), test_rows(e)
+    entries = e.training.snapshots * rows**2 + rows * tests
+    entries += 2 * tests**2 if e.training.test_kernel else 0
+    kernels = 4 * entries * width * e.model.depth
     return e.seeds_at(width) * (steps + kernels + ensemble_flop(e, width))
 
 
@@ -81,27 +89,95 @@ def limit_flop(e: Experiment) -> int:
     return 4 * e.training.record * (points(e) + test_points(e)) ** 3
 
 
+def data_flop(e: Experiment) -> int:
+    """Operations of an eigendecomposition, or of a teacher, where the data need one."""
+    n, m, d, _ = sizes(e.dataset)
+    match getattr(e.dataset, "target", None):
+        case Eigenvector():
+            return 20 * n**3
+        case Teacher(neurons=neurons):
+            return 2 * (n + m) * d * neurons
+    return 0
+
+
 def data_mb(e: Experiment) -> int:
-    """Three copies of the points."""
-    rows = points(e) + test_points(e)
-    return 3 * rows * getattr(e.dataset, "dimension", 100) * NUMBER // MB
+    """Three copies of the points; kernels and eigenvectors, or a teacher's neurons."""
+    n, m, d, _ = sizes(e.dataset)
+    match getattr(e.dataset, "target", None):
+        case Eigenvector():
+            target = 8 * n * (n + m)
+        case Teacher(neurons=neurons):
+            target = 3 * (n + m + d) * neurons
+        case _:
+            target = 0
+    return (3 * (n + m) * d + target) * NUMBER // MB
 
 
 def train_mb(e: Experiment, width: int) -> int:
-    """Six copies of the weights, the signals of all points, the kernels kept."""
-    seeds, rows = e.seeds_at(width), kernel_rows(e)
+    """Six copies of the weights, the signals of all points, three of what is kept."""
+    seeds, rows = e.seeds_at(width), kernel_rows(e) + test_rows(e)
     signals = 4 * rows * width * (e.model.depth + 1)
-    kernels = seeds * rows * ((e.training.snapshots + 1) * rows + test_rows(e))
     together = seeds if weights(e, width) <= 100_000 else 1
-    return (together * (6 * weights(e, width) + signals) + 3 * kernels) * NUMBER // MB
+    network = 3 * network_numbers(e, width)
+    return (together * (6 * weights(e, width) + signals) + network) * NUMBER // MB
+
+
+def dataset_numbers(e: Experiment) -> int:
+    """Numbers in dataset.npz."""
+    n, m, d, k = sizes(e.dataset)
+    return (n + m) * (d + k)
+
+
+def network_numbers(e: Experiment, width: int) -> int:
+    """Numbers in network.npz, about: kernels, and outputs at recorded steps."""
+    n, m, _, k = sizes(e.dataset)
+    rows, training = kernel_rows(e), e.training
+    kernels = training.snapshots * (rows**2 + n**2) + rows * test_rows(e)
+    among_tests = 2 * m**2 if training.test_kernel else 0
+    recorded = training.record * (n + m) * k
+    return e.seeds_at(width) * (kernels + among_tests + recorded)
+
+
+def linearized_numbers(e: Experiment, width: int) -> int:
+    """Numbers in linearized.npz, about."""
+    n, m, _, k = sizes(e.dataset)
+    return e.seeds_at(width) * e.training.record * (n + m) * k
+
+
+def limit_numbers(e: Experiment) -> int:
+    """Numbers in limit.npz: two kernels, mean and deviation, a covariance."""
+    n, m, _, k = sizes(e.dataset)
+    kernels = 2 * (n**2 + n * m + m**2)
+    return kernels + m**2 + e.training.record * (n + m) * (k + 1)
 
 
 def kernel_mb(e: Experiment, width: int) -> int:
-    """The kernels of all networks that are kept, and their eigenvectors."""
-    seeds = e.seeds_at(width)
-    kernels = seeds * (e.training.snapshots + 1) * kernel_rows(e) ** 2
-    recorded = seeds * e.training.record * kernel_rows(e)
-    return 4 * (kernels + recorded) * NUMBER // MB
+    """The networks of a width and their linearised models, eigenvectors and copies."""
+    numbers = network_numbers(e, width) + linearized_numbers(e, width)
+    return 4 * numbers * NUMBER // MB
+
+
+def constancy_mb(e: Experiment) -> int:
+    """Those of all widths, and the limit."""
+    limit = limit_numbers(e) if e.limit != "none" else 0
+    return all_widths(kernel_mb)(e) + 2 * limit * NUMBER // MB
+
+
+def shown_mb(shown: Iterable[tuple[str, Experiment, int]]) -> int:
+    """Two copies of the products (name, experiment, width) that a figure reads."""
+    numbers = {
+        "dataset": lambda e, width: dataset_numbers(e),
+        "network": network_numbers,
+        "linearized": linearized_numbers,
+        "limit": lambda e, width: limit_numbers(e),
+    }
+    return 2 * sum(numbers[name](e, width) for name, e, width in shown) * NUMBER // MB
+
+
+def shown_flop(shown: Iterable[tuple[str, Experiment, int]]) -> int:
+    """Operations of an eigendecomposition of each kernel that a figure reads."""
+    numbers = {"network": eigh_flop, "limit": lambda e, width: 20 * points(e) ** 3}
+    return sum(numbers[name](e, width) for name, e, width in shown if name in numbers)
 
 
 def limit_mb(e: Experiment) -> int:
@@ -130,7 +206,7 @@ def of_study(study: Study) -> Cost:
     for variant, e in study.variants.items():
         own_data, limit = study.data_of(variant) == variant, e.limit != "none"
         jobs += own_data + limit + 1 + len(e.widths) * (1 + (e.linearize != "none"))
-        others = limit_flop(e) if limit else 0
+        others = (limit_flop(e) if limit else 0) + (data_flop(e) if own_data else 0)
         for width in e.widths:
             others += eigh_flop(e, width)
             training = train_flop(e, width)

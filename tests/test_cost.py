@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ntkpipe import cost, study
+from ntkpipe import cost, io, stages, study
 
 ROOT = Path(__file__).parents[1]
 STUDY = """
@@ -27,12 +28,68 @@ def experiment(text=STUDY):
     return study.parse(text, "toy.yaml").variants["base"]
 
 
+def with_data(dataset):
+    before, after = STUDY.index("dataset:"), STUDY.index("model:")
+    return f"{STUDY[:before]}dataset: {dataset}\n{STUDY[after:]}"
+
+
 def test_sizes_are_those_of_the_arrays():
     e = experiment()
     assert (cost.points(e), cost.outputs(e)) == (10, 3)
     assert (cost.kernel_rows(e), cost.test_rows(e)) == (30, 15)
     traced = experiment(STUDY.replace("snapshots: 2", "snapshots: 2, kernel: trace"))
     assert cost.kernel_rows(traced) == 10
+
+
+@pytest.mark.parametrize("kernel", ["full", "trace"])
+def test_products_hold_so_many_numbers(tmp_path, kernel):
+    change = ("snapshots: 2", f"snapshots: 2, test_kernel: true, kernel: {kernel}")
+    one = study.parse(STUDY.replace(*change) + "limit: steps\n", "toy.yaml")
+    e, made = one.variants["base"], {}
+    for stage, name, width in (
+        ("dataset", "dataset", 0),
+        ("train", "network", 16),
+        ("linearize", "linearized", 16),
+        ("limit", "limit", 0),
+    ):
+        made[name] = str(tmp_path / f"{name}.npz")
+        inputs = [made[of] for of in ("dataset", "network") if of in made]
+        output = (made[name],)
+        job = stages.Job(one, "base", width, tuple({*inputs} - {*output}), output)
+        getattr(stages, stage)(job)
+        arrays = io.load(made[name]).data
+        at = (e, width) if width else (e,)
+        estimate = getattr(cost, f"{name}_numbers")(*at)
+        assert estimate == pytest.approx(sum(a.size for a in arrays.values()), rel=0.3)
+    shown = [("dataset", e, None), ("network", e, 16), ("linearized", e, 16)]
+    arrays = [a for name, _, _ in shown for a in io.load(made[name]).data.values()]
+    numbers = sum(array.size for array in arrays)
+    assert cost.shown_mb(1000 * shown) == pytest.approx(16e-3 * numbers, rel=0.3)
+
+
+def test_a_users_data_are_counted_where_they_are(tmp_path):
+    path = tmp_path / "mine.npz"
+    text = with_data(f"{{kind: npz, path: {path}}}")
+    guess = experiment(text)
+    assert (cost.points(guess), cost.test_points(guess)) == (1000, 1000)
+    x, y = np.zeros((70, 3072), np.uint8), np.zeros((70, 2))
+    np.savez(path, x_train=x, y_train=y, x_test=x[:9], y_test=y[:9])
+    cost.sizes.cache_clear()
+    e = experiment(text)
+    assert (cost.points(e), cost.test_points(e), cost.outputs(e)) == (70, 9, 2)
+    assert cost.kernel_rows(e) == 140
+    assert cost.data_mb(e) == 3 * 79 * 3072 * 8 // 10**6
+
+
+def test_data_of_pictures_and_of_eigenvectors_ask_for_what_they_take():
+    plain = with_data("{kind: mnist5k, train: 2000, test: 500}")
+    e = experiment(plain)
+    assert cost.data_mb(e) == 3 * 2500 * 784 * 8 // 10**6
+    assert cost.weights(e, 100) == 100**2 + (784 + 10) * 100
+    hard = experiment(plain.replace("500}", "500, target: {kind: eigenvector}}"))
+    # a kernel, a copy and its eigenvectors at least
+    assert cost.data_mb(hard) > cost.data_mb(e) + 3 * 2000**2 * 8 / 1e6
+    assert cost.data_flop(e) == 0 and cost.data_flop(hard) == 20 * 2000**3
 
 
 @pytest.mark.parametrize(

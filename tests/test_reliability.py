@@ -472,8 +472,8 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
         toy, wide, absurd = (plan[rule, at] for at in ("toy", "wide", "absurd"))
         assert toy["mem_mb"] <= wide["mem_mb"] < absurd["mem_mb"] / 1000, rule
         assert toy["runtime"] <= wide["runtime"] < absurd["runtime"] / 1000, rule
-        # and nothing much for a toy
-        assert toy["mem_mb"] <= 2100 and toy["runtime"] <= 30, rule
+        # and next to nothing for a toy beside what a start takes
+        assert toy["mem_mb"] < 2100, rule
 
 
 # ------------------------------------------------- numbers that go wrong

@@ -277,6 +277,10 @@ def plan(found):
     assert len(set(files)) == len(files), "two rules make one file"
     assert all(math.isfinite(number) for number in cost.of_study(found))
     for e in found.variants.values():
+        for estimate in (cost.data_mb, cost.data_flop, cost.limit_mb):
+            assert estimate(e) >= 0
+        assert cost.constancy_mb(e) >= cost.all_widths(cost.kernel_mb)(e) >= 0
+        assert cost.all_widths(cost.train_mb)(e) >= 0
         draw(e.dataset)
 
 

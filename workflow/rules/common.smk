@@ -264,23 +264,25 @@ def all_products(wildcards):
     return list(paths)
 
 
-def products_shown(wildcards):
-    """Just the products that a figure reads."""
+def shown(wildcards):
+    """The products that a figure reads: name, variant, width."""
     study, figure = study_of(wildcards), figure_of(wildcards)
-    paths = []
+    parts = {}  # a set that keeps its order
     for variant in figure.variants_read() or study.variants:
-        experiment = study.variants[variant]
         for name in figure.reads:
             if name == "dataset":
-                data = product("dataset.npz", study.data_of(variant))
-                paths += [data] * (data not in paths)
-                continue
-            if name == "limit":
-                paths.append(product("limit.npz", variant))
-                continue
-            for width in figure.widths or experiment.widths:
-                paths.append(product(f"{name}.npz", variant, width))
-    return paths
+                parts[name, study.data_of(variant), None] = None
+            elif name == "limit":
+                parts[name, variant, None] = None
+            else:
+                widths = figure.widths or study.variants[variant].widths
+                parts |= dict.fromkeys((name, variant, width) for width in widths)
+    return list(parts)
+
+
+def products_shown(wildcards):
+    """Just the products that a figure reads."""
+    return [product(f"{name}.npz", *at) for name, *at in shown(wildcards)]
 
 
 def all_figures(wildcards):
@@ -347,6 +349,17 @@ def of(estimate, at_least=0, each=1):
     return amount
 
 
+def of_shown(estimate, at_least, each=1):
+    """A resource from an estimate for the products that a figure reads."""
+
+    def amount(wildcards):
+        variants = study_of(wildcards).variants
+        parts = [(name, variants[v], width) for name, v, width in shown(wildcards)]
+        return at_least + estimate(parts) // each
+
+    return amount
+
+
 def is_small(wildcards):
     """Whether the products of a network do not even fill two cores."""
     rows = cost.kernel_rows(experiment_of(wildcards))
@@ -377,11 +390,14 @@ def kernel_gpu(wildcards):
 
 
 data_mem_mb = of(cost.data_mb, at_least=1000)
+data_minutes = of(cost.data_flop, at_least=10, each=EIGH)
 train_mem_mb = of(cost.train_mb, at_least=1000)
 train_minutes = of(cost.train_flop, at_least=10, each=CORE)
 kernel_mem_mb = of(cost.kernel_mb, at_least=1000)
 kernel_minutes = of(cost.eigh_flop, at_least=10, each=EIGH)
-constancy_mem_mb = of(cost.all_widths(cost.kernel_mb), at_least=1000)
+constancy_mem_mb = of(cost.constancy_mb, at_least=1000)
 constancy_minutes = of(cost.all_widths(cost.eigh_flop), at_least=10, each=EIGH)
 limit_mem_mb = of(cost.limit_mb, at_least=2000)
 limit_minutes = of(cost.limit_flop, at_least=30, each=EIGH)
+figure_mem_mb = of_shown(cost.shown_mb, at_least=2000)
+figure_minutes = of_shown(cost.shown_flop, at_least=10, each=EIGH)

@@ -12,7 +12,7 @@ rule dataset:
     threads: 1
     resources:
         mem_mb=growing(data_mem_mb),
-        runtime=growing(10),
+        runtime=growing(data_minutes),
     params:
         study=study_file,
         spec=settings("dataset"),

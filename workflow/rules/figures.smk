@@ -22,8 +22,8 @@ rule figure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=growing(figure_mem_mb),
+        runtime=growing(figure_minutes),
     params:
         study=study_file,
         spec=settings("figure"),
