@@ -432,7 +432,7 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
         },
         "few": {"dataset": {"points": 4}, "training": {"steps": 9}, "widths": [65536]},
         "brief": {
-            "dataset": {"points": 64},
+            "dataset": {"points": 64, "test": 9},
             "training": {"steps": 100},
             "widths": [8192],
             "seeds": 1,
