@@ -200,14 +200,9 @@ class Study:
                         f"there are {', '.join(self.variants)}"
                     )
         for figure in self.figures:
-            if not {"network", "linearized"} & set(figure.reads):
-                continue
             for name in figure.variants_read() or self.variants:
-                widths = self.variants[name].widths
-                if lacking := sorted(set(figure.widths or ()) - set(widths)):
-                    raise ValueError(
-                        f"figures.{figure.name}.widths: {name} has no {lacking}"
-                    )
+                if lacking := _lacking(figure, self.variants[name]):
+                    raise ValueError(f"figures.{figure.name}: {name} has no {lacking}")
         if "figures" in self.variants:  # whose constancy.csv may be a figure's
             raise ValueError("variants: `figures` is the folder of the figures")
 
@@ -394,6 +389,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     return value
+
+
+def _lacking(figure: Figure, e: Experiment) -> str:
+    """What a figure reads and an experiment does not have."""
+    if "limit" in figure.reads and e.limit == "none":
+        return "limit: say steps or flow"
+    if "linearized" in figure.reads and e.linearize == "none":
+        return "linearised model: say linearize: steps or flow"
+    if {"network", "linearized"} & set(figure.reads):
+        missing = sorted(set(figure.widths or ()) - set(e.widths))
+        return f"width {', '.join(map(str, missing))}" if missing else ""
+    return ""
 
 
 def _variants_of(item) -> Iterable[str]:

@@ -156,14 +156,24 @@ def test_what_does_not_go_together_is_refused(keys, message):
     assert message in "\n".join(faults(changed(**keys)))
 
 
-def test_figures_of_networks_show_widths_that_are_there():
-    figure = {"name": "f", "kind": "matrices", "title": "t", "caption": "c"}
-    variants = {"a": {}, "b": {"widths": [8]}}
-    with_figure = {"figures": [figure | {"widths": [16]}], "variants": variants}
-    assert faults(changed(**with_figure)) == (
-        "x.yaml: figures.f.widths: b has no [16]",
-    )
-    with_figure["figures"] = [figure | {"widths": [16], "variants": ["a"]}]
+@pytest.mark.parametrize(
+    "figure, message",
+    [
+        ({"kind": "matrices", "widths": [16]}, "b has no width 16"),
+        ({"kind": "function_band"}, "a has no limit"),
+        (
+            {"kind": "trajectories", "panels": [{"quantity": "loss"}]},
+            "b has no linearised model",
+        ),
+    ],
+)
+def test_figures_show_what_is_there(figure, message):
+    figure = {"name": "f", "title": "t", "caption": "c"} | figure
+    variants = {"a": {}, "b": {"widths": [8], "linearize": "none", "limit": "steps"}}
+    with_figure = {"figures": [figure], "variants": variants}
+    (fault,) = faults(changed(**with_figure))
+    assert fault.startswith(f"x.yaml: figures.f: {message}")
+    figure["variants"] = ["b" if "limit" in message else "a"]
     study.parse(changed(**with_figure), "x.yaml")
 
 
