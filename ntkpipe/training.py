@@ -233,6 +233,9 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     done = np.asarray(state.steps_done)
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
+    for name in ("f_test", "ntk"):  # float32 may end here before it ends in the loss
+        over_time = tuple(range(axis, record[name].ndim))
+        diverged = diverged | ~np.isfinite(record[name]).all(over_time)
     return record | {
         "weight_norm": np.asarray(start.weight_norm),
         "ntk_test_train": np.expand_dims(np.asarray(start.ntk_test_train), axis),

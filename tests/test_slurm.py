@@ -133,7 +133,9 @@ def test_the_study_is_the_same_to_the_byte(cluster, study, finished):
     for (_, end), (start, _) in itertools.pairwise(spans):
         assert end <= start
     assert all("gpu" in row["TresPerJob"] for row in trained)
-    assert not any("gpu" in row.get("TresPerJob", "") for row in of_rule(rows, "limit"))
+    others = of_rule(rows, "limit")
+    assert others
+    assert not any("gpu" in row.get("TresPerJob", "") for row in others)
 
 
 def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
@@ -203,8 +205,10 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
     assert (first["TimeLimit"], second["TimeLimit"]) == ("00:10:00", "00:20:00")
     assert of_rule(rows, "train", "tanh", "64")[1]["TimeLimit"] == "00:20:00"
     # who failed for good is told by its files
-    last = said.rpartition("Finished jobid")[2] + said[-3000:]
-    assert "tanh/width32/network.npz" in last and "train" in last
+    [failed] = set(
+        re.findall(r"Error in rule train.*?output: (\S+)", said[-9000:], re.S)
+    )
+    assert failed == "results/tiny/tanh/width32/network.npz"
 
 
 def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
@@ -226,6 +230,7 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 1, said
     states = {row["JobState"] for row in jobs(cluster, study)}
+    assert states, said
     assert states <= {"CANCELLED", "COMPLETING"}, said
     # and nothing stands in the way of another run
     code, said = run(study, cluster, "results/tiny/relu/dataset.npz")

@@ -84,6 +84,19 @@ def test_one_network_after_the_other_is_the_same_as_side_by_side(limit, monkeypa
             np.testing.assert_array_equal(a, b, err_msg=name)
 
 
+@pytest.mark.parametrize("limit", [None, "SIDE_BY_SIDE"])
+def test_outputs_that_overflow_are_divergence(limit, monkeypatch):
+    if limit:
+        monkeypatch.setattr(training_module, limit, 0)
+    far = DATA._replace(x_test=np.full_like(DATA.x_test, 3e38))
+    model = MLP(depth=1, activation="relu", W_std=9.0)
+    run = train(model, Training(learning_rate=0.01, steps=2), far, 8, KEY, 2, "float32")
+    assert np.isfinite(run.loss).all()
+    assert not np.isfinite(run.f_test).all((1, 2, 3)).any()
+    assert run.diverged.tolist() == [True, True]
+    assert not run.converged.any()
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_steps_write_over_the_weights(together):
     points = training_module._Points(DATA.x_train, DATA.y_train, DATA.x_test)
