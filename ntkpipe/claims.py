@@ -1091,12 +1091,11 @@ def _last_step(inside: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
 
 def _left_out(inside: pd.DataFrame, used: pd.DataFrame) -> str:
     """How many of the trained networks have no value, and how many diverged."""
-    networks = inside[inside["width"].isin(used.index.unique("width"))]
-    everything = networks[["width", "seed"]].drop_duplicates()
+    everything = inside[["width", "seed"]].drop_duplicates()
     lost = len(everything) - len(used)
     if lost <= 0:
         return ""
-    diverged = networks[(networks["metric"] == "diverged") & (networks["value"] == 1)]
+    diverged = inside[(inside["metric"] == "diverged") & (inside["value"] == 1)]
     wild = len(diverged[["width", "seed"]].drop_duplicates())
     return f"{lost} of {len(everything)} networks have no value, {wild} diverged"
 

@@ -277,6 +277,9 @@ def test_final_is_the_last_recorded_step():
     dead = final(first, rows([3.0], step=20, seeds=[1]), elsewhere)
     assert dead.estimate == 3 and dead.n == 1
     assert "1 of 2 networks have no value, 0 diverged" in dead.detail
+    # nor is a width of which none has a value left out without a word
+    lost = final(first, rows([0.0, 1.0], width=128, metric="undefined/q"))
+    assert lost.n == 2 and "2 of 4 networks have no value" in lost.detail
     # recorded at another step at another width
     widths = final(first, rows([3.0, 3.0], step=20, width=128))
     assert widths.estimate == 2 and widths.n == 4
