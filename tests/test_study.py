@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from fuzz import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -224,6 +226,53 @@ def test_any_text_is_a_study_or_a_list_of_faults(text):
         study.parse(text, "x.yaml")
     except study.StudyError as error:
         assert error.faults
+
+
+def fails(text, path):
+    raise study.StudyError([f"{path}: study: is wrong"])
+
+
+def breaks(text, path):
+    raise KeyError("variants")
+
+
+def writes(text, path):
+    Path("owned").touch()
+    return study.parse(text, path)
+
+
+def collides(text, path):
+    one = study.parse(text, path)
+    object.__setattr__(one, "variants", {"figures": one.variants["base"]})
+    return one
+
+
+def draws_another_number(text, path):
+    one = study.parse(text, path)
+    object.__setattr__(one.variants["base"].dataset, "x", ((1.0,),))
+    return one
+
+
+@pytest.mark.parametrize(
+    "parse, wrong",
+    [
+        (fails, "a fault that names nothing"),
+        (breaks, "KeyError"),
+        (writes, "files were written"),
+        (collides, "two rules make one file"),
+        (draws_another_number, "AssertionError"),
+        (study.parse, "valid"),
+    ],
+)
+def test_the_search_for_faults_sees_them(parse, wrong, tmp_path, monkeypatch):
+    figure = {"name": "constancy", "kind": "scaling", "title": "t", "caption": "c"}
+    figure["metrics"] = [{"metric": "loss"}]
+    data = {"kind": "points", "x": [[1.0], [2.0]], "y": [[1.0], [2.0]]}
+    text = changed(figures=[figure], dataset=data)
+    module = SimpleNamespace(**vars(study) | {"parse": parse})
+    monkeypatch.setattr(studies, "study", module)
+    monkeypatch.chdir(tmp_path)
+    assert wrong in studies.outcome(text)
 
 
 def test_mutants_are_validated_with_0_or_2_and_a_line_for_each_fault(tmp_path):
