@@ -29,7 +29,7 @@ from ntkpipe.lazy import Lazy
 
 pd = Lazy("pandas")
 
-FORMAT = 1
+FORMAT = 2
 # What each product holds: its arrays and their axes; one letter is one length.
 PRODUCTS: dict[str, dict[str, str]] = {
     "dataset": {
