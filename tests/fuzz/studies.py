@@ -229,7 +229,8 @@ def mutate_tree(tree, rng):
             parent[key] = copy.deepcopy(at(tree, rng.choice(paths)))
         elif edit == 3 and isinstance(parent[key], (int, float)):
             scale = rng.choice([0, -1, 0.5, 10, 1e3, 1e9, 1e20, 1e-20])
-            parent[key] = type(parent[key])(parent[key] * scale)
+            with contextlib.suppress(OverflowError):  # a number too large for any file
+                parent[key] = type(parent[key])(parent[key] * scale)
         elif edit == 4 and isinstance(parent, list):
             parent.extend([copy.deepcopy(parent[key])] * rng.choice([1, 2, 50]))
         elif edit == 5 and isinstance(parent, dict):
