@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from benchmarks.rows import clock, gemm_rate, in_a_process, network
+from benchmarks.rows import clock, gemm_rate, in_a_process, network, turns
 from ntkpipe import empirical
 
 AXES = {
@@ -27,7 +27,7 @@ LARGEST = 60_000
 
 
 def measure(folder: Path, toy: bool) -> None:
-    """scaling.csv: best of three, float32, and the time that FLOPs alone would take."""
+    """scaling.csv: best of five, float32, and the time that FLOPs alone would take."""
     records = []
     reference = gemm_rate()
     for axis, values in AXES.items():
@@ -37,8 +37,7 @@ def measure(folder: Path, toy: bool) -> None:
                 sizes = {"points": 16, "width": 16, "k": 1, NAMES[axis]: value // 8 + 1}
             model, params, x = network(**sizes)
             run = clock(lambda m=model, p=params, x=x: empirical.ntk(m.apply, p, x))
-            pairs = [(run(), reference()) for _ in range(3)]
-            seconds, flop_seconds = (min(side) for side in zip(*pairs, strict=True))
+            seconds, flop_seconds = map(min, turns(5, run, reference))
             flop = empirical.plan(model.apply, params, x).flop
             records.append(
                 {
