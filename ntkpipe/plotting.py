@@ -184,16 +184,20 @@ def save(
     figure: Figure,
     paths: Iterable[str | PathLike[str]],
     frames: Iterable[Figure] | None = None,
-) -> None:
+) -> dict[str, str]:
     """Write a figure to all paths, whose endings say how, each whole or not at all.
 
-    A path that ends in .gif gets the animation of `frames`.
+    A path that ends in .gif gets the animation of `frames`. Returns the checksum of
+    each, by its ending.
     """
+    written = {}
     for path in paths:
         kind = Path(path).suffix.removeprefix(".")
         moving = kind == "gif" and frames is not None
         body = animate(frames) if moving else encode(figure, kind)
         io.write(path, lambda file, body=body: file.write(body))
+        written[kind] = io.checksum(body)
+    return written
 
 
 @contextlib.contextmanager

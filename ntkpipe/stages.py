@@ -22,7 +22,7 @@ from ntkpipe import io, measurements, provenance
 from ntkpipe.io import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
-from ntkpipe.study import Experiment, Study
+from ntkpipe.study import Experiment, Study, plain
 
 pd = Lazy("pandas")
 
@@ -36,6 +36,7 @@ MAKER = {
     "constancy": "constancy",
     "measurements": "measure",
     "claims": "claims",
+    "figure": "figure",
 }
 
 
@@ -98,14 +99,7 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
                 f"{path} is the {kind} of {product.meta.get('study')}, {variant}, "
                 f"which {study.name} does not have: delete it and run again"
             )
-        io.check(path, product, {"spec": spec})
-        for *source, made_with in product.meta.get("inputs", []):
-            if provenance.digest(_settings(study, *source)) != made_with:
-                raise ProductError(
-                    f"{path} was made from another {source[0]} of "
-                    f"{_place(study, *source[1:])}, of other settings: delete it and "
-                    "run again"
-                )
+        _check_settings(study, path, product, spec)
         if product.key in found:
             # either may be the one that lies in the other's place
             raise ProductError(
@@ -114,6 +108,18 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
             )
         found[product.key], origin[product.key] = product, path
     return found
+
+
+def _check_settings(study: Study, path: str, product: Product, spec: Any) -> None:
+    """Refuse a product that was made with other settings, or from such."""
+    io.check(path, product, {"spec": spec})
+    for *source, made_with in product.meta.get("inputs", []):
+        if provenance.digest(_settings(study, *source)) != made_with:
+            raise ProductError(
+                f"{path} was made from another {source[0]} of "
+                f"{_place(study, *source[1:])}, of other settings: delete it and "
+                "run again"
+            )
 
 
 def read_studies(
@@ -174,7 +180,11 @@ def meta(job: Job, product: str, device: str = "") -> dict[str, Any]:
         about["variant"] = job.variant
     if job.width:
         about["width"] = job.width
-    about["spec"] = job.study.spec(stage, job.variant, job.width)
+    if job.figure:
+        about["figure"] = job.figure
+        about["spec"] = plain(job.study.figure(job.figure))
+    else:
+        about["spec"] = job.study.spec(stage, job.variant, job.width)
     about["inputs"] = _sources(job)
     about["versions"] = {
         name: provenance.together(own, *(i["versions"].get(name, own) for i in inputs))
@@ -485,12 +495,10 @@ def figure(job: Job) -> None:
         table = pd.DataFrame({"note": [str(error)]})
         picture = plotting.nothing(str(error))
         frames = [picture]
-    for output in job.outputs:
-        if output.endswith(".csv"):
-            body = table.to_csv(index=False, lineterminator="\n").encode()
-            io.write(output, lambda file, body=body: file.write(body))
     pictures = [o for o in job.outputs if not o.endswith(".csv")]
-    plotting.save(picture, pictures, frames)
+    drawn_as = plotting.save(picture, pictures, frames)
+    for output in set(job.outputs) - set(pictures):
+        io.save_table(output, table, meta(job, "figure") | {"pictures": drawn_as})
 
 
 def _has_faults(rows: pd.DataFrame) -> bool:
@@ -568,7 +576,7 @@ def _study_page(study, products, files, folder, runs):
         ]
         found = {path.suffix[1:]: path for path in own}
         # all of them, also those that are only linked
-        shown = {e: io.read_picture(p) for e, p in found.items() if e != "csv"}
+        shown = _pictures(study, figure_, found)
         figures.append(
             report_.FigurePage(
                 name=figure_.name,
@@ -599,6 +607,22 @@ def _study_page(study, products, files, folder, runs):
             for name in ("claims", "measurements")
         },
     )
+
+
+def _pictures(study, figure_, files: dict[str, Path]) -> dict[str, bytes]:
+    """The pictures of a figure by their endings, as they were drawn with its table."""
+    pictures = {ending: path for ending, path in files.items() if ending != "csv"}
+    if not pictures:
+        return {}
+    if "csv" not in files:
+        raise ProductError(f"no table of the figure {figure_.name} among the inputs")
+    path = str(files["csv"])
+    table = io.load(path)
+    about = {"product": "figure", "study": study.name, "figure": figure_.name}
+    io.check(path, table, about)
+    _check_settings(study, path, table, plain(figure_))
+    digests = table.meta["pictures"]
+    return {e: io.read_picture(p, digests.get(e)) for e, p in pictures.items()}
 
 
 def _warnings(study: Study, table: pd.DataFrame) -> list[str]:

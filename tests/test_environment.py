@@ -42,7 +42,8 @@ def test_environment_yml_states_the_ranges_of_pyproject():
 
 def test_the_lock_has_a_version_within_each_range():
     locked = pins()
-    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + extras["dev"] + extras["slurm"]
     for name, specifier in ranges(wanted).items():
         assert specifier.contains(locked[name]), name
 

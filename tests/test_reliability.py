@@ -24,7 +24,7 @@ from fuzz import kills, studies
 from test_workflow import ROOT, environment, snakemake
 
 from ntkpipe import __main__ as command_line
-from ntkpipe import claims, io, plotting, provenance, stages, study
+from ntkpipe import claims, io, provenance, stages, study
 
 MICRO = {
     "title": "Micro",
@@ -279,45 +279,47 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
             stages.verify(studies_, inputs)
 
 
-def test_a_damaged_picture_is_named(whole, tmp_path):
+def test_a_damaged_figure_is_named(whole, other, tmp_path):
+    """Picture or table: every flipped bit is found when the page is made."""
     one, made = whole
     name = one.figures[0].name
     folder = tmp_path / one.name / "figures"
-    folder.mkdir(parents=True)
-    paths = {e: folder / f"{name}.{e}" for e in ("png", "svg", "pdf", "gif")}
-    plotting.save(plotting.nothing("empty"), list(paths.values())[:3], None)
-    paths["gif"].write_bytes(GIF)
-    for kind, path in paths.items():
-        body = path.read_bytes()
-        assert io.read_picture(path) == body
-        caught = 0
-        for damage, spoilt in damages(path, Path(made["claims", "", 0]).read_bytes()):
-            path.write_bytes(spoilt)
-            try:
-                io.read_picture(path)
-            except io.ProductError as error:
-                assert f"{path} is damaged" in str(error), damage
-                assert "delete it and run again" in str(error)
-                caught += damage.startswith("bit")
-            else:
-                assert damage.startswith("bit"), (kind, damage)
-        assert kind != "png" or caught == 12  # each part of it has a checksum
-        path.write_bytes(body)
-    inputs = [made["measurements", "", 0], made["claims", "", 0]]
-    inputs += [str(paths["svg"]), str(paths["png"])]
+    paths = [str(folder / f"{name}.{e}") for e in ("csv", "png", "svg", "pdf")]
+    tables = made["measurements", "", 0], made["claims", "", 0]
     output = tmp_path / "index.html"
-    stages.report([one], inputs, str(output), None)
+
+    def draw(study_, table, outputs):
+        stages.figure(stages.Job(study_, "", 0, (table,), tuple(outputs), name))
+
+    def report():
+        stages.report([one], [*tables, *paths], str(output), None)
+
+    folder.mkdir(parents=True)
+    draw(one, tables[0], paths)
+    report()
     output.unlink()
-    paths["png"].write_bytes(paths["png"].read_bytes()[:-100])
-    with pytest.raises(io.ProductError, match=rf"{name}\.png is damaged"):
-        stages.report([one], inputs, str(output), None)
-    assert not output.exists()
-
-
-GIF = (
-    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00"
-    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-)
+    # of another study, of another seed, and with other settings
+    theirs, reseeded_, strict = (str(tmp_path / f"{n}.csv") for n in "abc")
+    again = study.parse(json.dumps(MICRO | {"seed": 5}), "other.yaml")
+    draw(again, other["measurements", "", 0], [theirs])
+    before = run(micro(seed=5), tmp_path / "before")
+    draw(micro(seed=5), before["measurements", "", 0], [reseeded_])
+    captioned = micro(figures=[MICRO["figures"][0] | {"caption": "Another."}])
+    draw(captioned, tables[0], [strict])
+    strange = [Path(path).read_bytes() for path in (theirs, reseeded_, strict)]
+    for path in map(Path, paths):
+        body = path.read_bytes()
+        for damage, spoilt in damages(path, *strange):
+            path.write_bytes(spoilt)
+            with pytest.raises(io.ProductError, match="delete it and run again") as bad:
+                report()
+            assert str(path) in str(bad.value), damage
+            assert not output.exists()
+        path.write_bytes(body)
+    report()
+    del paths[0]
+    with pytest.raises(io.ProductError, match=f"no table of the figure {name}"):
+        report()
 
 
 def test_what_a_killed_writer_left_is_cleared_but_not_what_is_written(tmp_path):
@@ -558,7 +560,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
     made = run(one, tmp_path / "one")
     assert (values(made, "dead")["value"] == 1).all()
     assert "2 of 2 networks are dead" in page(one, made, tmp_path / "one")
-    drawn = pd.read_csv(tmp_path / "one" / "micro" / "figures" / "loss.csv")
+    drawn = io.load(tmp_path / "one" / "micro" / "figures" / "loss.csv").data
     assert "no metric ntk_change" in drawn["note"].item()
     # those beside them are shown
     both = [MICRO["figures"][0] | {"variants": ["dead", "tame"]}]
@@ -566,7 +568,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
     beside = micro(seed=1, variants=variants, claims=[], figures=both)
     made = run(beside, tmp_path / "two")
     assert "2 of 2 networks are dead" in page(beside, made, tmp_path / "two")
-    drawn = pd.read_csv(tmp_path / "two" / "micro" / "figures" / "loss.csv")
+    drawn = io.load(tmp_path / "two" / "micro" / "figures" / "loss.csv").data
     assert set(drawn["variant"]) == {"tame"}
 
 
