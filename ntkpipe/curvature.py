@@ -299,6 +299,7 @@ def one_hidden_layer_joint(model: MLP, params, x: Array) -> Array:
     return norm.max(0) / math.sqrt(len(params))
 
 
+@jax.default_matmul_precision("highest")
 def _units(model: MLP, layers, x: Array) -> tuple[Array, Array, Array]:
     """Block entries p (n m k) and q (n m) of m units, and ‖∇f‖² (n k)."""
     if model.depth != 1:

@@ -244,8 +244,8 @@ def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
 def _refusing(path: str | Path, text: str) -> Iterator[None]:
     """Any error is a `ProductError` of this text.
 
-    numpy, zipfile, zlib, tokenize, pandas and Pillow have errors of their own for each
-    way to be broken, SyntaxError and OverflowError among them.
+    numpy, zipfile, zlib, tokenize and pandas have errors of their own for each way to
+    be broken, SyntaxError and OverflowError among them.
     """
     try:
         yield

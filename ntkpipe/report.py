@@ -279,9 +279,10 @@ def thumbnail(png: bytes, width: int = 240) -> bytes:
     small = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
         shape = (width, round(image.height * width / image.width))
-        image.convert("RGB").resize(shape, Image.Resampling.LANCZOS).quantize(64).save(
-            small, "png", optimize=True
-        )
+        resized = image.convert("RGB").resize(shape, Image.Resampling.LANCZOS)
+        # the default, by the median, gives a colour of few pixels to another line
+        colours = resized.quantize(128, method=Image.Quantize.FASTOCTREE)
+        colours.save(small, "png", optimize=True)
     return small.getvalue()
 
 

@@ -15,7 +15,7 @@ from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
 from ntkpipe.training import _Points, _Run
 
-MODEL = MLP(depth=2, b_std=0.1)
+MODEL, SHALLOW = MLP(depth=2, b_std=0.1), MLP(depth=1, b_std=0.1)
 X = jnp.ones((4, 3), jnp.float32)
 PARAMS = MODEL.init_params(jax.random.key(0), 8, 3, 2, jnp.float32)
 
@@ -41,9 +41,10 @@ def test_signals_and_products_ask_for_full_precision_by_themselves():
         panels._pull.lower(MODEL.apply, PARAMS, X, v),
         panels._push.lower(MODEL.apply, PARAMS, X, PARAMS),
         curvature.curvature.lower(MODEL.apply, PARAMS, X, iterations=3),
+        curvature.of_model.lower(SHALLOW, (PARAMS[0][::2],), X),
     ):
         found = precisions(lowered)
-        assert len(found) >= 3
+        assert len(found) >= 2
         assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
 
 

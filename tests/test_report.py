@@ -1,8 +1,11 @@
 import html.parser
+import io
 import math
 import re
 
+import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 
 from ntkpipe import claims, report
@@ -297,3 +300,18 @@ def test_survives_a_table_read_back_from_csv(tmp_path):
     back = pd.read_csv(tmp_path / "claims.csv")
     page = report.page([study()], back, VERSIONS)
     assert "nan" not in Reader(page).text
+
+
+def test_a_thumbnail_keeps_a_colour_of_few_pixels():
+    picture = PIL.Image.new("RGB", (480, 240), "white")
+    ramp = PIL.Image.linear_gradient("L").resize((400, 200))  # many greys
+    picture.paste(PIL.Image.merge("RGB", [ramp, ramp, ramp]), (0, 0))
+    green = (2, 158, 115)
+    picture.paste(green, (440, 220, 452, 232))
+    body = io.BytesIO()
+    picture.save(body, "png")
+    small = report.thumbnail(body.getvalue(), 240)
+    with PIL.Image.open(io.BytesIO(small)) as image:
+        found = np.asarray(image.convert("RGB")).astype(int)
+    assert found.shape[:2] == (120, 240)
+    assert np.abs(found - green).sum(-1).min() < 30
