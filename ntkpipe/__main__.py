@@ -66,7 +66,14 @@ def parser() -> argparse.ArgumentParser:
         if stage in ("dataset", "train", "linearize", "limit", "constancy"):
             command.add_argument("--variant", default="base", help="default: base")
         if stage in ("train", "linearize"):
-            command.add_argument("--width", type=int, required=True)
+            command.add_argument(
+                "--width",
+                type=int,
+                nargs="+" if stage == "train" else 1,
+                required=True,
+                help="hidden width"
+                + (", or several, in the order of --output" * (stage == "train")),
+            )
         if stage == "figure":
             command.add_argument("--name", required=True, help="name of the figure")
         if stage == "report":
@@ -161,23 +168,34 @@ def _run(options: argparse.Namespace) -> int:
             options.gallery,
         )
         return 0
-    variant, width = getattr(options, "variant", ""), getattr(options, "width", 0)
+    variant, widths = getattr(options, "variant", ""), getattr(options, "width", [])
     if variant and variant not in studies[0].variants:
         raise study.StudyError(
             [f"--variant {variant}: there are {', '.join(studies[0].variants)}"]
         )
-    if width and width not in studies[0].variants[variant].widths:
-        widths = ", ".join(map(str, studies[0].variants[variant].widths))
-        raise study.StudyError([f"--width {width}: there are {widths}"])
+    for width in widths:
+        if width not in (there := studies[0].variants[variant].widths):
+            raise study.StudyError(
+                [f"--width {width}: there are {', '.join(map(str, there))}"]
+            )
+    if widths and len(widths) != len(options.output):
+        raise study.StudyError(
+            [f"--output: {len(options.output)} of them, for {len(widths)} widths"]
+        )
     job = stages.Job(
         study=studies[0],
         variant=variant,
-        width=width,
+        width=0,
         inputs=tuple(getattr(options, "input", ())),
         outputs=tuple(options.output),
         figure=getattr(options, "name", ""),
     )
-    getattr(stages, options.stage)(job)
+    run = getattr(stages, options.stage)
+    if widths:
+        for width, output in zip(widths, job.outputs, strict=True):
+            run(job.at(width, output))
+    else:
+        run(job)
     return 0
 
 

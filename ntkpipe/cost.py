@@ -19,7 +19,9 @@ JOB, TRAINING = 1.5, 2.0
 # (float32 at highest precision), and the seconds that a step and a start take there.
 CORE, GPU, GPU_STEP, GPU_START = 3e10, 2e13, 1e-4, 5.0
 ACTIVATION = 100  # operations on weights that take as long as one activation
+NARROW = 20 * 1024  # kernel rows times width that do not even fill two cores
 DRAW = 750  # operations that take as long as a weight drawn at random and its moments
+START = JOB * CORE
 
 
 @functools.cache  # of a user's own data they stand in a file
@@ -68,6 +70,26 @@ def train_flop(e: Experiment, width: int) -> int:
     entries += 2 * tests**2 if e.training.test_kernel else 0
     kernels = 4 * entries * width * e.model.depth
     return e.seeds_at(width) * (steps + kernels + ensemble_flop(e, width))
+
+
+def is_narrow(e: Experiment, width: int) -> bool:
+    """Whether the products of a network do not even fill two cores."""
+    return kernel_rows(e) * width <= NARROW
+
+
+def short_widths(e: Experiment) -> tuple[int, ...]:
+    """Narrow widths, two or more, of which each trains faster than a job starts."""
+    short = [
+        width
+        for width in e.widths
+        if is_narrow(e, width) and draw_flop(e, width) + train_flop(e, width) <= START
+    ]
+    return tuple(short) if len(short) > 1 else ()
+
+
+def draw_flop(e: Experiment, width: int) -> int:
+    """Operations that take as long as drawing the networks of a width."""
+    return e.seeds_at(width) * DRAW * weights(e, width)
 
 
 def ensemble_flop(e: Experiment, width: int) -> int:
@@ -200,12 +222,16 @@ class Cost(NamedTuple):
     gpu_s: float
 
 
-def of_study(study: Study) -> Cost:
-    """The sum over the jobs of a study, all of them run, none stopped early."""
+def of_study(study: Study, together: bool = False) -> Cost:
+    """The sum over the jobs of a study, all of them run, none stopped early.
+
+    `together`: short widths of a variant are one training.
+    """
     jobs, flop, cores, gpu = 3 + len(study.figures), 0, 0.0, 0.0
     for variant, e in study.variants.items():
         own_data, limit = study.data_of(variant) == variant, e.limit != "none"
         jobs += own_data + limit + 1 + len(e.widths) * (1 + (e.linearize != "none"))
+        jobs -= len(short_widths(e)[1:]) if together else 0
         others = (limit_flop(e) if limit else 0) + (data_flop(e) if own_data else 0)
         for width in e.widths:
             others += eigh_flop(e, width)
@@ -220,9 +246,9 @@ def of_study(study: Study) -> Cost:
     return Cost(jobs, float(flop), cores + jobs * JOB / 2, gpu + jobs * JOB / 2)
 
 
-def table(studies: list[Study]) -> str:
+def table(studies: list[Study], together: bool = False) -> str:
     """What each study costs, for a person."""
-    rows = [(study.name, *of_study(study)) for study in studies]
+    rows = [(study.name, *of_study(study, together)) for study in studies]
     rows.append(
         ("in all", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))
     )

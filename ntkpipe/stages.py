@@ -76,9 +76,9 @@ class Job:
         """All inputs by (product, variant, width), checked."""
         return read_products(self.study, self.inputs)
 
-    def at(self, width: int) -> Job:
+    def at(self, width: int, *outputs: str) -> Job:
         """The same at one width, of the same inputs, which are not read again."""
-        job = replace(self, width=width)
+        job = replace(self, width=width, outputs=outputs)
         job.__dict__["products"] = self.products
         return job
 

@@ -108,6 +108,22 @@ def test_the_number_of_jobs_is_that_of_the_workflow():
     one = study.parse(STUDY, "toy.yaml")
     # measure, claims, page; data; constancy; train and linearize at two widths
     assert cost.of_study(one).jobs == 3 + 1 + 1 + 2 * 2
+    assert cost.of_study(one, together=True).jobs == 3 + 1 + 1 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("widths", "seeds", "shared"),
+    [
+        ("[16, 32]", "2", (16, 32)),
+        ("[16, 32]", "{16: 2, 32: 5000}", ()),  # several seconds, and one alone
+        ("[16, 24, 32]", "{16: 2, 24: 2, 32: 5000}", (16, 24)),
+        # 30 rows of the kernel: wide is from 683 on, however short
+        ("[16, 682, 683]", "1", (16, 682)),
+    ],
+)
+def test_widths_share_a_training_if_they_are_short_and_narrow(widths, seeds, shared):
+    text = STUDY[: STUDY.index("widths")] + f"widths: {widths}\nseeds: {seeds}\n"
+    assert cost.short_widths(experiment(text)) == shared
 
 
 def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():

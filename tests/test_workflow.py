@@ -170,6 +170,24 @@ def test_other_seeds_train_but_keep_data_and_limit(copy):
     assert planned(copy) == {"train": 4, "linearize": 3, "constancy": 2} | AGGREGATES
 
 
+def test_narrow_widths_train_in_one_job_where_the_configuration_says_so(
+    finished, tmp_path
+):
+    folder = tmp_path / "together"
+    shutil.copytree(ROOT / "tests" / "workflow", folder)
+    networks = [f"results/tiny/tanh/width{n}/network.npz" for n in (16, 32, 64)]
+    together = ("--config", "together=True")
+    said = snakemake(folder, *networks, *together)
+    assert "training tanh at widths 16 32 64" in said
+    assert "2 of 2 steps" in said  # the data, and one training
+    for network in networks:
+        assert (folder / network).read_bytes() == (finished / network).read_bytes()
+    assert "Nothing to be done" in snakemake(folder, *networks, *together)
+    # one that is alone in its variant has a job of its own
+    plan = snakemake(folder, "--dry-run", *together)
+    assert "training relu at width 16" in plan and "training tanh" not in plan
+
+
 def test_words_of_a_study_redraw_and_rewrite_only(copy):
     # the page shows the study file
     edit_study(copy, "question: >-", "# a comment\nquestion: >-\n  In other words:")
@@ -289,6 +307,24 @@ def test_a_slip_in_a_study_is_told_and_exits_2(copy):
 def test_a_slip_in_the_configuration_is_told_and_exits_2(finished, setting, says):
     said = snakemake(finished, "--dry-run", "--config", setting, fails=2)
     assert says in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("widths", "says"),
+    [(("16", "17"), "--width 17: there are 16, 32, 64"), (("16", "32"), "--output: 1")],
+)
+def test_widths_by_hand_that_do_not_fit_are_refused(finished, widths, says):
+    study = finished / "config" / "studies" / "tiny.yaml"
+    by_hand = [study, "--variant", "tanh", "--width", *widths, "--output", "x.npz"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ntkpipe", "train", *by_hand],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr and "Traceback" not in done.stderr
 
 
 # ------------------------------------------------- verdicts, report, style

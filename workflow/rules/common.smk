@@ -96,7 +96,7 @@ if workflow.is_main_process:
     atexit.register(tell_if_full)  # the last word, whatever Snakemake ends with
     ALIVE = clear_stale_locks()
     if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
-        print(cost.table(list(STUDIES.values())), file=sys.stderr)
+        print(cost.table(list(STUDIES.values()), config["together"]), file=sys.stderr)
 if not workflow.deployment_settings.deployment_method:
     # jobs take the Python that runs Snakemake, also where its environment isn't active
     folder = shlex.quote(str(Path(sys.executable).parent))
@@ -106,6 +106,34 @@ if not workflow.deployment_settings.deployment_method:
 def one_of(names):
     """A wildcard that is one of these names."""
     return "|".join(sorted(set(map(str, names)))) or "none"
+
+
+def trained_together():
+    """Widths that share a training, and the (study, variant) where they do."""
+    found = {}
+    for study in STUDIES.values() if config["together"] else ():
+        for variant, experiment in study.variants.items():
+            if widths := cost.short_widths(experiment):
+                found.setdefault(widths, []).append((study.name, variant))
+    return found
+
+
+TOGETHER = trained_together()
+
+
+def variant_of(places):
+    """A wildcard that is the variant of one of these (study, variant)."""
+    return one_of(f"(?<=/{study}/){variant}" for study, variant in places)
+
+
+def width_alone():
+    """A wildcard that is a width which shares its training with no other."""
+    shared = [
+        f"(?<=/{study}/{variant}/width)({one_of(widths)})/"
+        for widths, places in TOGETHER.items()
+        for study, variant in places
+    ]
+    return f"(?!{'|'.join(shared)})[0-9]+" if shared else "[0-9]+"
 
 
 def study_of(wildcards):
@@ -132,7 +160,7 @@ def study_files(wildcards):
 # ------------------------------------------------- what makes a job out of date
 
 
-def settings(stage):
+def settings(stage, widths=()):
     """The settings that a stage reads, as a parameter: a change runs it again."""
 
     def spec(wildcards):
@@ -143,6 +171,9 @@ def settings(stage):
             # the page shows the study files, and the sources' figures
             value = {name: digest(study.text) for name, study in STUDIES.items()}
             value["gallery"] = file_digest(config["gallery"])
+        elif widths:
+            one = study_of(wildcards)
+            value = {width: one.spec(stage, variant, width) for width in widths}
         else:
             value = study_of(wildcards).spec(stage, variant, int(width))
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
@@ -319,7 +350,6 @@ def named_figures(animated):
 # ------------------------------------------------- threads and resources
 
 MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
-NARROW = 20 * 1024
 FEW_POINTS = 16
 LONG = 10**13  # operations of several minutes, of one core
 SMALL_KERNEL = 1000
@@ -349,6 +379,16 @@ def of(estimate, at_least=0, each=1):
     return amount
 
 
+def of_widths(estimate, widths, at_least=0, each=1):
+    """The same of widths that share a training, one after the other."""
+
+    def amount(wildcards):
+        e = experiment_of(wildcards)
+        return at_least + sum(estimate(e, width) for width in widths) // each
+
+    return amount
+
+
 def of_shown(estimate, at_least, each=1):
     """A resource from an estimate for the products that a figure reads."""
 
@@ -360,10 +400,8 @@ def of_shown(estimate, at_least, each=1):
     return amount
 
 
-def is_small(wildcards):
-    """Whether the products of a network do not even fill two cores."""
-    rows = cost.kernel_rows(experiment_of(wildcards))
-    return rows * int(wildcards.width) <= NARROW
+def is_narrow(wildcards):
+    return cost.is_narrow(experiment_of(wildcards), int(wildcards.width))
 
 
 def train_threads(wildcards):
@@ -375,13 +413,13 @@ def train_threads(wildcards):
     """
     e = experiment_of(wildcards)
     long = cost.train_flop(e, int(wildcards.width)) > LONG
-    wide = not is_small(wildcards) and cost.points(e) >= FEW_POINTS
+    wide = not is_narrow(wildcards) and cost.points(e) >= FEW_POINTS
     return MANY_THREADS if long and wide else 1
 
 
 def train_gpu(wildcards):
     """A GPU for wide networks: a CPU is through with toys before a GPU is ready."""
-    return 0 if is_small(wildcards) else 1
+    return 0 if is_narrow(wildcards) else 1
 
 
 def kernel_gpu(wildcards):
