@@ -34,6 +34,7 @@ LOSS_FOLLOWED = 1e-3
 FIRST = 5
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def kernels(
     network: Arrays,
     data: Arrays,
@@ -61,32 +62,29 @@ def kernels(
     # no number where only rounding keeps Θ from being singular
     rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps
     known = low > rounding * high
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        metrics = {
-            "ntk_change": constancy.relative_change(start, theta),
-            "ntk_cosine": constancy.cosine_distance(start, theta),
-            "ntk_trace_ratio": trace / trace[:, :1],
-            "ntk_inflation": trace / trace[:, :1] - 1,
-            "ntk_alignment": constancy.alignment(
-                constancy.traced(ntk), data["y_train"]
-            ),
-        }
-        if network["nngp"].size:
-            metrics["feature_change"] = network["feature_change"][..., -1]
-        if network["nngp"].size and learned_output:
-            # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
-            sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
-            sigma = sigma.reshape(theta.shape)
-            metrics["nngp_change"] = constancy.relative_change(sigma[:, :1], sigma)
-            metrics["ntk_rest_change"] = constancy.relative_change(
-                (theta - sigma)[:, :1], theta - sigma
-            )
-        at_ends = {
-            "ntk_min": low,
-            "ntk_max": high,
-            "ntk_condition": np.where(known, high / low, np.nan),
-            "learning_rate_relative": learning_rate * high / 2,
-        }
+    metrics = {
+        "ntk_change": constancy.relative_change(start, theta),
+        "ntk_cosine": constancy.cosine_distance(start, theta),
+        "ntk_trace_ratio": trace / trace[:, :1],
+        "ntk_inflation": trace / trace[:, :1] - 1,
+        "ntk_alignment": constancy.alignment(constancy.traced(ntk), data["y_train"]),
+    }
+    if network["nngp"].size:
+        metrics["feature_change"] = network["feature_change"][..., -1]
+    if network["nngp"].size and learned_output:
+        # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
+        sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
+        sigma = sigma.reshape(theta.shape)
+        metrics["nngp_change"] = constancy.relative_change(sigma[:, :1], sigma)
+        metrics["ntk_rest_change"] = constancy.relative_change(
+            (theta - sigma)[:, :1], theta - sigma
+        )
+    at_ends = {
+        "ntk_min": low,
+        "ntk_max": high,
+        "ntk_condition": np.where(known, high / low, np.nan),
+        "learning_rate_relative": learning_rate * high / 2,
+    }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
     for layer in range(network["flips"].shape[-1]):
@@ -224,7 +222,16 @@ def linear_growth(linearized: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray]
 def kernel_slice(
     network: Arrays, points: tuple[int, ...]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Θ(x₀, x_i) among test points before and after training; x₀ is the first."""
+    """Θ(x₀, x_i) among test points before and after training; x₀ is the first.
+
+    Raises:
+        ValueError: there is no such test point.
+    """
+    if max(points) >= (count := network["ntk_test"].shape[2]):
+        raise ValueError(
+            f"measure.kernel_at: no test point {max(points)}: there are {count}, the "
+            "first is 0"
+        )
     theta = network["ntk_test"][:, :, points[0], 0, :, 0]
     ends = network["step"][[0, -1]]
     return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}

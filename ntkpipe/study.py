@@ -103,6 +103,20 @@ class Experiment:
             raise ValueError("widths: a width is given twice")
         if self.measure.kernel_at and not self.training.test_kernel:
             raise ValueError("measure.kernel_at: needs training.test_kernel: true")
+        if self.measure.limit_points and self.limit == "none":
+            raise ValueError("measure.limit_points: needs limit")
+        if self.dataset.kind != "npz":  # whose points are counted when it is read
+            points = self.dataset.sizes.test
+            if self.measure.limit_points > points:
+                raise ValueError(
+                    f"measure.limit_points: {self.measure.limit_points}, and there are "
+                    f"{points} test points"
+                )
+            if points <= max(self.measure.kernel_at, default=0):
+                raise ValueError(
+                    f"measure.kernel_at: no test point {max(self.measure.kernel_at)}: "
+                    f"there are {points}, the first is 0"
+                )
         if self.measure.frequencies:
             d = self.dataset
             if d.kind != "circle" or d.angles is not None:

@@ -93,6 +93,17 @@ def test_metrics_of_a_run():
     assert np.linalg.eigvalsh(rest)[0] > -1e-9  # each part is a kernel of its own
 
 
+def test_kernels_of_zeros_are_measured_without_a_warning():
+    network, data = run()
+    dead = {"ntk", "nngp", "feature_change", "gradient_norm", "hessian_norm"}
+    network |= {name: np.zeros_like(network[name]) for name in dead}
+    limit = {"ntk_train_train": np.zeros((5, 5))}
+    found = measurements.kernels(network, data, limit, 0.1)
+    for metric in ("ntk_change", "nngp_change", "ntk_limit_error", "ntk_condition"):
+        assert np.isnan(found[metric][1]).all(), metric
+    assert (found["ntk_max"][1] == 0).all()
+
+
 def test_distances_are_of_all_weights_and_of_each_layer():
     network, _ = run()
     found = measurements.trajectories(network)
@@ -297,3 +308,11 @@ def test_a_limit_of_zeros_has_no_ratio_which_is_counted():
     ratios = ["limit_min_ratio", *(f"limit_eigenvalue_ratio/{i}" for i in (1, 2, 3))]
     for ratio in ratios:
         assert ratio not in value and value[f"undefined/{ratio}"] == 1
+
+
+def test_a_kernel_between_test_points_that_are_not_there_is_refused():
+    network = {"step": np.arange(2), "ntk_test": np.zeros((1, 2, 4, 1, 4, 1))}
+    found = measurements.kernel_slice(network, (0, 3))
+    assert list(found) == ["kernel_at/0", "kernel_at/3"]
+    with pytest.raises(ValueError, match=r"no test point 4: there are 4"):
+        measurements.kernel_slice(network, (0, 4))

@@ -120,6 +120,18 @@ colour: red
             "needs equal angles",
         ),
         ({"measure": {"straight": True}}, "needs limit, and zero_output"),
+        ({"measure": {"limit_points": 5}}, "measure.limit_points: needs limit"),
+        (
+            {"measure": {"limit_points": 66}, "limit": "flow"},
+            "measure.limit_points: 66, and there are 65 test points",
+        ),
+        (
+            {
+                "measure": {"kernel_at": [3, 65, 0]},
+                "training": {"learning_rate": 1, "steps": 1, "test_kernel": True},
+            },
+            "measure.kernel_at: no test point 65: there are 65",
+        ),
         (
             {"measure": {"loss_error": True}, "linearize": "none"},
             "needs limit or linearize",
