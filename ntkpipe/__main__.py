@@ -79,10 +79,14 @@ def parser() -> argparse.ArgumentParser:
         if stage == "report":
             command.add_argument("--benchmarks", help="folder of run times, if any")
             command.add_argument("--gallery", help="the sources' figures (YAML)")
-        if stage != "dataset":
-            command.add_argument(
-                "--input", nargs="+", default=[], help="products of earlier stages"
-            )
+        earlier = "products of earlier stages"
+        own = "a user's own data, in place of the study's dataset.path"
+        command.add_argument(
+            "--input",
+            nargs="*",
+            default=[],
+            help=own if stage == "dataset" else earlier,
+        )
         if stage in ON_GPU:
             command.add_argument(
                 "--gpu",

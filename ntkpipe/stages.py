@@ -197,12 +197,18 @@ def meta(job: Job, product: str, device: str = "") -> dict[str, Any]:
 
 
 def dataset(job: Job) -> None:
-    """Draw the data: dataset.npz."""
+    """Draw the data, or read those of a user: dataset.npz."""
     import jax
 
+    source = job.experiment.dataset
+    if job.inputs:  # a user's file, which may have come here from somewhere else
+        if source.kind != "npz":
+            raise ProductError(f"--input: {job.variant} has no dataset.kind: npz")
+        source = replace(source, path=job.inputs[0])
+        job = replace(job, inputs=())
     key = jax.random.key(job.experiment.seed)
     # the networks' keys are folded in by width, the data's by a number no width has
-    data = job.experiment.dataset.sample(jax.random.fold_in(key, 2**31 - 1))
+    data = source.sample(jax.random.fold_in(key, 2**31 - 1))
     for first, second in metrics.duplicates(data.x_train)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
     io.save(job.outputs[0], data._asdict(), meta(job, "dataset"))

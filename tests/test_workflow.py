@@ -291,6 +291,11 @@ def test_a_lock_is_kept_while_its_run_lives_and_cleared_after_kill_9(copy):
     assert (study / "claims.csv").read_bytes() == verdicts
 
 
+def test_a_page_without_the_gallery_is_one_setting_away(finished):
+    plan = snakemake(finished, "--dry-run", "--config", "gallery=")
+    assert "Nothing to be done" in plan
+
+
 def test_a_slip_in_a_study_is_told_and_exits_2(copy):
     edit_study(copy, "steps: 100", "stepps: 100")
     said = snakemake(copy, fails=2)

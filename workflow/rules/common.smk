@@ -20,6 +20,7 @@ from ntkpipe.study import StudyError, load_all, plain
 
 def read_studies():
     """The studies that the configuration names, or exit 2 with all their faults."""
+    config["gallery"] = config.get("gallery") or ""  # `--config gallery=` is None
     try:
         validate(config, "../schemas/config.schema.yaml")
         folder = Path(config["studies"])

@@ -21,4 +21,4 @@ rule dataset:
         "{wildcards.study}: data of {wildcards.variant}"
     shell:
         "python -m ntkpipe dataset {params.study:q} --variant {wildcards.variant} "
-        "--output {output:q} --threads {threads} > {log:q} 2>&1"
+        "--input {input:q} --output {output:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,100 @@
+"""The workflow where no file system is shared: jobs in empty folders, files in a store.
+
+The store is a folder that only Snakemake's storage plugin reads and writes, with rsync.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_workflow import ROOT
+
+from ntkpipe import io
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def rsync():
+    """The plugin's programme, installed on machines of CI where it is missing."""
+    if shutil.which("rsync"):
+        return
+    if not ("CI" in os.environ and os.geteuid() == 0 and shutil.which("apt-get")):
+        pytest.skip("no rsync")
+    install = "apt-get update -qq && apt-get install -y -qq rsync"
+    done = subprocess.run(install, shell=True, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no rsync: {done.stderr[-300:]}")
+
+
+@pytest.fixture
+def places(tmp_path, rsync):
+    """The workflow with the tiny study in a repository, folders of jobs, the store."""
+    here, nodes, store = (tmp_path / name for name in ("here", "nodes", "store"))
+    for made in (nodes, store):
+        made.mkdir()
+    for part in ("ntkpipe", "workflow", "profiles"):
+        without = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, here / part, ignore=without)
+    shutil.copytree(ROOT / "tests" / "workflow" / "config", here / "config")
+    for part in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / part, here)
+    return here, nodes, store
+
+
+def snakemake(here, nodes, store, *targets):
+    """Run it with nothing shared but the store; what git knows goes with a job."""
+    for words in ("init --quiet", "add ."):
+        subprocess.run(["git", *words.split()], cwd=here, check=True)
+    scripts = ROOT / "tests" / "storage"
+    run = [sys.executable, "-m", "snakemake", "--jobs", "4", *targets]
+    run += ["--executor", "cluster-generic", "--seconds-between-status-checks", "1"]
+    submit = shlex.join(map(str, (scripts / "submit.sh", here, nodes)))
+    run += ["--cluster-generic-submit-cmd", submit]
+    run += ["--cluster-generic-status-cmd", scripts / "status.sh"]
+    run += ["--shared-fs-usage", "none", "--job-deploy-sources"]
+    run += ["--default-storage-provider", "fs", "--default-storage-prefix", store]
+    # no PYTHONPATH: a job has the package that is sent to it
+    known = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        run,
+        cwd=here,
+        env=known | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    outs = [path.read_text()[-2000:] for path in nodes.glob("*/out")]
+    assert done.returncode == 0, "\n".join([done.stdout, *outs])
+    return done.stdout
+
+
+def test_no_rule_needs_a_shared_folder(finished, places):
+    here, nodes, store = places
+    snakemake(*places)
+    assert not (here / "results").exists() and not (here / "logs").exists()
+    assert len(list(nodes.glob("*/status"))) == 12  # without those of the host
+    one, other = finished / "results" / "tiny", store / "results" / "tiny"
+    for name in ("claims.csv", "measurements.csv", "tanh/width64/network.npz"):
+        assert (other / name).read_bytes() == (one / name).read_bytes(), name
+    page = (store / "results" / "index.html").read_text(encoding="utf-8")
+    assert 'href="tiny/figures/kernel.png"' in page
+    assert "Nothing to be done" in snakemake(*places)
+
+
+def test_a_users_data_come_from_the_store(places):
+    here, _, store = places
+    x = np.arange(6.0).reshape(3, 2)
+    np.savez(store / "mine.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 1])
+    study = here / "config" / "studies" / "tiny.yaml"
+    own = "variants:\n  own: {dataset: {kind: npz, path: mine.npz}}\n"
+    study.write_text(study.read_text().replace("variants:\n", own, 1))
+    made = "results/tiny/own/dataset.npz"
+    snakemake(*places, made)
+    assert (io.load(store / made).data["x_train"] == x).all()
+    assert not (here / "mine.npz").exists()
