@@ -193,7 +193,7 @@ class Trajectories(_Figure):
     x: Literal["step", "time"] = "step"
     """Gradient steps or time t = η · step."""
     log_x: bool = False
-    """Logarithmic axis of time; step 0 is then left out."""
+    """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -535,7 +535,7 @@ class Dynamics(_Figure):
     )
     """Which curves."""
     log_x: bool = False
-    """Logarithmic axis of time; t = 0 is then left out."""
+    """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -647,7 +647,7 @@ class Modes(_Figure):
     seed: Annotated[int, Field(ge=0)] = 0
     """Which network."""
     log_x: bool = False
-    """Logarithmic axis of time; t = 0 is then left out."""
+    """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """|c_i(t)| measured and predicted, for each width and mode."""

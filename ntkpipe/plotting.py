@@ -238,9 +238,9 @@ def trajectories(
                 part = _where(table, quantity=quantity, **{other: name})
                 _bands(ax, part, colors, color)
                 if log_x:
-                    ax.set_xscale("log", nonpositive="mask")
+                    _log_time(ax, table.loc[table[other] == name, "x"])
                 if log:
-                    _log_y(ax, part[part["model"] == "network"])
+                    _log_y(ax, part)
                 else:
                     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
                 ax.set(xlabel=TIME[x], ylabel=_wrap(label))
@@ -466,7 +466,8 @@ def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:
                         zorder=5,
                     )
             if log_x:
-                ax.set_xscale("log", nonpositive="mask")
+                same = table["variant"] == part["variant"].iloc[0]
+                _log_time(ax, table.loc[same, "time"])
             ax.set(xlabel=TIME["time"], ylabel="output f(x, t)")
         _titles(axes, variants, [f"n = {width}" for width in widths])
         _outer(axes)
@@ -511,7 +512,8 @@ def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
                     linewidth=1.1,
                 )
             if log_x:
-                ax.set_xscale("log", nonpositive="mask")
+                same = table["variant"] == part["variant"].iloc[0]
+                _log_time(ax, table.loc[same, "time"])
             ax.set(xlabel=TIME["time"], ylabel=what)
         for row, variant in enumerate(variants):
             inside = table[table["variant"] == variant]
@@ -1458,14 +1460,42 @@ def _range_handle() -> Patch:
     return Patch(color=GREY, alpha=0.25, lw=0, label="10 – 90 % of seeds")
 
 
-def _log_y(ax: Axes, network: pd.DataFrame) -> None:
-    """Log axis over what networks do; the linearised model may fall far below."""
+def _log_time(ax: Axes, times: pd.Series) -> None:
+    """Log axis of time, linear from 0 to what is recorded first: it begins at 0."""
+    first, last = times[times > 0].min(), times.max()
+    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+    decades = 10.0 ** np.arange(np.ceil(np.log10(first)), np.log10(last) + 1)
+    ax.xaxis.set_major_locator(FixedLocator([0, *decades]))
+    ax.xaxis.set_minor_locator(
+        FixedLocator(
+            [k * d for d in decades / 10 for k in range(2, 10) if k * d > first]
+        )
+    )
+    ax.set_xlim(0, last * (last / first) ** 0.03)
+
+
+def _log_y(ax: Axes, curves: pd.DataFrame) -> None:
+    """Log axis over what is drawn, networks whole.
+
+    Of linearisations, which may fall far below or grow without end, it shows on each
+    side half as much again as networks need.
+    """
     ax.set_yscale("log", nonpositive="mask")
-    values = network[["low", "median", "high"]].to_numpy().ravel()
-    values = values[values > 0]
-    if len(values):
-        room = (values.max() / values.min()) ** 0.05 * 1.1
-        ax.set_ylim(values.min() / room, values.max() * room)
+    shaded = curves[curves["model"] == "network"][["low", "median", "high"]]
+    ranges = []
+    for drawn in (
+        shaded.to_numpy().ravel(),
+        [*shaded.to_numpy().ravel(), *curves["median"]],
+    ):
+        logs = np.log10([v for v in drawn if v > 0 and np.isfinite(v)])
+        if len(logs):
+            ranges.append((logs.min(), logs.max()))
+    if ranges:
+        (low, high), (lowest, highest) = ranges[0], ranges[-1]
+        more = max(0.5 * (high - low), 0.3)
+        low, high = max(lowest, low - more), min(highest, high + more)
+        room = 0.05 * (high - low) + 0.04
+        ax.set_ylim(10 ** (low - room), 10 ** (high + room))
     _log_ticks(ax)
 
 

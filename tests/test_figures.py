@@ -415,6 +415,41 @@ def test_trajectories_over_time_of_a_measured_metric_and_a_layer():
     assert picture.axes[1].get_ylabel() == "relative weight change of W2"
 
 
+def test_a_logarithmic_axis_of_time_begins_at_step_0():
+    fields = {"panels": [{"quantity": "loss"}], "log_x": True}
+    for kind, more in (("trajectories", fields), ("dynamics", {}), ("modes", {})):
+        *_, picture = draw(**{"kind": kind, "log_x": True} | more)
+        for ax in picture.axes:
+            ax.get_figure().draw_without_rendering()
+            line = ax.lines[0].get_transform().transform(ax.lines[0].get_xydata()[:2])
+            assert ax.get_xlim()[0] == ax.lines[0].get_xdata()[0] == 0
+            assert np.isfinite(line).all() and line[1, 0] > line[0, 0] + 10
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.5, 1e200])
+def test_logarithmic_limits_hold_what_is_drawn(factor):
+    arrays = FakeArrays(variants=("ntk",))
+    linearized = arrays.linearized
+    grow = factor ** (arrays.step / STEPS)
+
+    def other(variant, width):
+        product = linearized(variant, width)
+        return product | {"loss": 1e-2 * grow * np.ones_like(product["loss"])}
+
+    arrays.linearized = other
+    figure = make(kind="trajectories", panels=[{"quantity": "loss"}])
+    table = figure.table(fake_measurements(arrays), arrays)
+    low, high = figure.draw(table).axes[0].get_ylim()
+    network = table[table["model"] == "network"]
+    assert low < network["low"].min() and network["high"].max() < high
+    drawn = [*network["low"], *network["high"], *table["median"]]
+    decades = np.log10(network["high"].max() / network["low"].min())
+    assert np.log10(high / low) < 2.3 * max(decades, 0.5)
+    if factor < 1e9:
+        assert low < min(drawn) and max(drawn) < high
+        assert np.log10(high / low) < 1.3 * np.log10(max(drawn) / min(drawn))
+
+
 def test_trajectories_say_how_many_networks_diverged():
     arrays = FakeArrays()
     arrays.diverged = {("ntk", 16): [1, 2], ("standard", 16): range(6)}
@@ -542,7 +577,7 @@ def test_dynamics_of_all_networks_has_the_gaussian_of_the_limit():
     first = table.query("model == 'limit' and step == 0 and variant == 'ntk'").iloc[0]
     np.testing.assert_allclose(first["high"] - first["median"], 0.5 * figures.P90)
     assert "10 – 90 % of seeds" in legend(figure)
-    assert figure.axes[0].get_xscale() == "log"
+    assert figure.axes[0].get_xscale() == "symlog"
 
 
 def test_modes_of_a_linear_network_decay_as_predicted():
