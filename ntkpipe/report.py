@@ -104,7 +104,8 @@ class StudyPage:
     device: str = ""
     seeds: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
+    warnings: Sequence[str] = ()  # networks or numbers that are not there
+    remarks: Sequence[str] = ()  # what may be intended
     files: Mapping[str, str] = field(default_factory=dict)  # name → relative address
 
 
@@ -146,25 +147,35 @@ def page(
 
 def _header(studies: Sequence[StudyPage], claims: pd.DataFrame) -> str:
     parts = [f"<h1>{TITLE}</h1>", f"<p class=lead>{ABOUT}</p>", _summary(claims)]
-    warned = [study for study in studies if study.warnings]
-    if warned:
-        items = "".join(
-            f'<li><a href="#{_id(study)}">{_text(study.title)}</a>: '
-            f"{_first_warnings(study.warnings)}</li>"
-            for study in warned
-        )
+    warnings = _of_each(studies, "warnings")
+    if warnings:
+        title = "⚠ Diverged or dead networks, missing values"
         parts.append(
-            f"<div class=warning><p><strong>⚠ Missing or diverged runs</strong></p>"
-            f"<ul>{items}</ul></div>"
+            f"<div class=warning><p><strong>{title}</strong></p>{warnings}</div>"
         )
+    remarks = _of_each(studies, "remarks")
+    if remarks:
+        count = sum(bool(study.remarks) for study in studies)
+        title = f"Remarks on {_many(count, 'study', 'studies')}"
+        parts.append(_remarks(title, remarks))
     return f"<header>{''.join(parts)}</header>"
 
 
-def _first_warnings(warnings: Sequence[str]) -> str:
-    """The first two; all of them stand at the study."""
-    shown = "; ".join(_text(warning) for warning in warnings[:2])
-    more = len(warnings) - 2
-    return f"{shown}; and {more} more" if more > 0 else shown
+def _of_each(studies: Sequence[StudyPage], kind: str) -> str:
+    """The first two of each study's; all of them stand at the study."""
+    items = []
+    for study in studies:
+        texts = getattr(study, kind)
+        shown = "; ".join(_text(text) for text in texts[:2])
+        more = f"; and {len(texts) - 2} more" if len(texts) > 2 else ""
+        if texts:
+            link = f'<a href="#{_id(study)}">{_text(study.title)}</a>'
+            items.append(f"<li>{link}: {shown}{more}</li>")
+    return f"<ul>{''.join(items)}</ul>" if items else ""
+
+
+def _remarks(title: str, inside: str) -> str:
+    return f"<details class=remarks><summary>{title}</summary>{inside}</details>"
 
 
 def _summary(claims: pd.DataFrame) -> str:
@@ -373,6 +384,9 @@ def _study(
     if study.warnings:
         items = "".join(f"<li>{_text(warning)}</li>" for warning in study.warnings)
         parts.append(f"<div class=warning><ul>{items}</ul></div>")
+    if study.remarks:
+        items = "".join(f"<li>{_text(remark)}</li>" for remark in study.remarks)
+        parts.append(_remarks("Remarks", f"<ul>{items}</ul>"))
     parts += [_figure(study, figure) for figure in study.figures]
     if len(claims):
         parts.append(f"<h3>Claims</h3>{_claims_table(claims, link=False)}")
@@ -503,6 +517,11 @@ def _row_id(row: pd.Series) -> str:
     return _slug("claim", _said(row, "study"), str(row["claim"]))
 
 
+def _many(count: int, one: str, more: str = "") -> str:
+    """1 claim, 2 claims."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 def _word(verdict: str) -> str:
     return VERDICTS.get(verdict, ("", verdict))[1]
 
@@ -561,6 +580,9 @@ a:focus-visible, summary:focus-visible { outline: 3px solid var(--link);
 .warning { max-width: none; padding: .6rem 1rem; background: var(--panel);
   border-left: 5px solid var(--bad); }
 .warning p { margin: .2rem 0; } .warning ul { margin: .2rem 0; padding-left: 1.2rem; }
+.remarks { padding: .4rem 1rem; background: var(--panel);
+  border-left: 5px solid var(--line); }
+.remarks ul { margin: .2rem 0; padding-left: 1.2rem; font-size: .93rem; }
 .source, .run, .band, .interval { color: var(--soft); font-size: .88rem; }
 nav { padding: .1rem 0 0; } nav ul { margin: .2rem 0; padding-left: 1.4rem; }
 nav ul ul { font-size: .92rem; }

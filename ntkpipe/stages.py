@@ -572,6 +572,7 @@ def _study_page(study, products, files, folder, runs):
     from ntkpipe import report as report_
 
     claims_, table = (products[name, None, None] for name in ("claims", "measurements"))
+    warnings, remarks = _warnings(study, table.data)
     figures = []
     for figure_ in study.figures:
         own = [
@@ -607,7 +608,8 @@ def _study_page(study, products, files, folder, runs):
         device=table.meta.get("device", ""),
         seeds=_seeds(study),
         versions=claims_.meta["versions"],
-        warnings=_warnings(study, table.data),
+        warnings=warnings,
+        remarks=remarks,
         files={
             f"{name}.csv": f"{study.name}/{name}.csv"
             for name in ("claims", "measurements")
@@ -631,52 +633,108 @@ def _pictures(study, figure_, files: dict[str, Path]) -> dict[str, bytes]:
     return {e: io.read_picture(p, digests.get(e)) for e, p in pictures.items()}
 
 
-def _warnings(study: Study, table: pd.DataFrame) -> list[str]:
-    """What a reader must know before the numbers: divergence, instability.
+def _warnings(study: Study, table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Which numbers are not there or worth nothing, and what else one should know.
 
     Widths of a variant of which the same is said share a line.
     """
-    found: dict[tuple[str, str], list[int]] = {}
+    found: dict[tuple[bool, str, str], list[int]] = {}
     for (variant, width), rows in table.groupby(["variant", "width"], sort=False):
-        for says in _doubts(rows, study.variants[variant]):
-            found.setdefault((variant, says), []).append(width)
-    notes = []
-    for (variant, says), widths in found.items():
+        for fault, says in _doubts(rows, study.variants[variant]):
+            found.setdefault((fault, variant, says), []).append(width)
+    notes: dict[bool, list[str]] = {True: [], False: []}
+    for (fault, variant, says), widths in found.items():
         what = "width" if len(widths) == 1 else "widths"
-        notes.append(f"{variant}, {what} {', '.join(map(str, widths))}: {says}")
-    return notes
+        # the exact kernels are in the table as those of width 0
+        names = ", ".join(str(width or "∞") for width in widths)
+        notes[fault].append(f"{_called(study, variant)}, {what} {names}: {says}")
+    return notes[True], notes[False]
 
 
-def _doubts(rows: pd.DataFrame, e: Experiment) -> Iterator[str]:
-    """What makes the numbers of one width doubtful, in words."""
-    doubts = {
-        "dead": "are dead: the last hidden layer is the same for all points",
-        "singular": "have a singular kernel, by equal points or too few weights",
-        "unresolved": "moved their kernel by less than rounding does",
-    }
+def _called(study: Study, variant: str) -> str:
+    """A variant, and what the first figure with a label for it calls it."""
+    for figure_ in study.figures:
+        label = getattr(figure_, "labels", {}).get(variant, variant)
+        if label.casefold() != variant.casefold():
+            return f"{variant} ({label})"
+    return variant
+
+
+def _doubts(rows: pd.DataFrame, e: Experiment) -> Iterator[tuple[bool, str]]:
+    """What makes the numbers of one width doubtful: (whether it is a fault, in words).
+
+    A fault is a network or a number that is not there. The rest may be intended.
+    """
     lost = rows.loc[rows["metric"] == "diverged", "value"]
     if lost.any():
-        yield f"{lost.sum():.0f} of {len(lost)} networks diverged"
-    for metric, says in doubts.items():
-        doubtful = rows[rows["metric"] == metric].groupby("seed")["value"].max()
-        if doubtful.any():
-            yield f"{doubtful.sum():.0f} of {len(doubtful)} networks {says}"
-    undefined = rows.loc[rows["metric"].str.startswith("undefined/"), "metric"]
-    if len(undefined):
-        names = undefined.str.removeprefix("undefined/").unique()
-        yield f"without a value (0/0) are {', '.join(names)}"
+        yield True, f"{_some(lost.sum(), len(lost))} diverged"
+    seeds = {
+        metric: set(rows.loc[(rows["metric"] == metric) & (rows["value"] > 0), "seed"])
+        for metric in ("dead", "singular", "unresolved")
+    }
+    for metric, one, many, says in (
+        ("dead", "is", "are", "dead: the last hidden layer is the same for all points"),
+        # no cause is named: equal or antipodal points, few weights, few frequencies …
+        ("singular", "has", "have", "a singular kernel: λ_min is 0 but for rounding"),
+        ("unresolved", "moved its", "moved their", "kernel by less than rounding does"),
+    ):
+        count = len(seeds[metric])
+        if count:
+            total = rows.loc[rows["metric"] == metric, "seed"].nunique()
+            verb = one if count == 1 else many
+            yield metric == "dead", f"{_some(count, total)} {verb} {says}"
     rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
-    past = int((rate["value"] > 1).sum())
-    if past and e.training.steps:
+    # gradient descent is stable up to η = 2/λ_max, the heavy ball to 2(1 + β)/λ_max
+    unstable = set(rate.loc[rate["value"] > 1 + momentum(e), "seed"])
+    yield from _undefined(rows, seeds["dead"], unstable)
+    if unstable and e.training.steps and e.training.optimizer != "adam":
+        limit = "2(1 + β)/λ_max" if momentum(e) else "2/λ_max"
         yield (
-            "the learning rate is past the stability limit 2/λ_max of "
-            f"{past} of {len(rate)} linearised models"
+            False,
+            f"the learning rate is past the stability limit {limit} of "
+            f"{_some(len(unstable), len(rate), 'linearised model')}",
         )
     if e.training.stop_at_loss is not None:
         reached = rows.loc[rows["metric"] == "converged", "value"]
         if not reached.all():
-            missed = f"{(1 - reached).sum():.0f} of {len(reached)} networks"
-            yield f"{missed} did not reach the loss to stop at"
+            missed = _some((1 - reached).sum(), len(reached))
+            yield (
+                False,
+                f"{missed} did not reach the loss to stop at in {e.training.steps:,} "
+                "steps",
+            )
+
+
+def _undefined(
+    rows: pd.DataFrame, dead: set[int], unstable: set[int]
+) -> Iterator[tuple[bool, str]]:
+    """Which metrics have no value of which networks, and why where that is known."""
+    prefix = "undefined/"
+    undefined = rows[rows["metric"].str.startswith(prefix) & (rows["value"] > 0)]
+    found: dict[tuple[bool, str], list[str]] = {}
+    for metric, own in undefined.groupby("metric", sort=False):
+        name, seeds = metric.removeprefix(prefix), set(own["seed"])
+        count = _some(len(seeds), rows["seed"].nunique())
+        if (own["width"] == 0).all():
+            because = (True, "without a value (0/0) are {}")
+        elif seeds <= dead:
+            because = (True, f"without a value (0/0) are {{}}: {count}, all dead")
+        elif name.startswith("linear_") and seeds <= unstable:
+            because = (
+                False,
+                f"without a value are {{}}: {count}, of which the linearised model "
+                "diverged past the stability limit",
+            )
+        else:
+            because = (True, f"without a value are {{}}: {count}")
+        found.setdefault(because, []).append(name)
+    for (fault, says), names in found.items():
+        yield fault, says.format(", ".join(names))
+
+
+def _some(count: float, total: int, what: str = "network") -> str:
+    """3 of 4 networks, 1 of 1 network."""
+    return f"{count:.0f} of {total} {what}{'' if total == 1 else 's'}"
 
 
 def _seeds(study: Study) -> str:
@@ -684,7 +742,8 @@ def _seeds(study: Study) -> str:
     numbers = sorted({study.variants[v].seeds_at(width) for v, width in study.jobs()})
     seeds = sorted({e.seed for e in study.variants.values()})
     many = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
-    return f"{many} networks a width, seed {', '.join(map(str, seeds))}"
+    networks = "network" if numbers == [1] else "networks"
+    return f"{many} {networks} a width, seed {', '.join(map(str, seeds))}"
 
 
 def _run_time(study: Study, runs: str | None) -> float | None:

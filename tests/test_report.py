@@ -1,5 +1,6 @@
 import html.parser
 import io
+import json
 import math
 import re
 
@@ -8,8 +9,9 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from ntkpipe import claims, report
+from ntkpipe import claims, report, stages
 from ntkpipe.report import FigurePage, StudyPage
+from ntkpipe.study import parse
 
 SVG = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0"/></svg>'
@@ -179,6 +181,111 @@ def test_missing_and_diverged_runs_are_named_at_the_top():
     assert "third &lt;b&gt;" in rest
 
 
+def test_what_may_be_intended_is_a_remark_and_no_warning():
+    page = report.page([study(remarks=("a <slow> one",))], CLAIMS, VERSIONS)
+    assert "<div class=warning>" not in page
+    for part in page.partition('id="claims"')[::2]:
+        folded = part[part.index("<details class=remarks>") :].partition("</details>")
+        assert "a &lt;slow&gt; one" in folded[0]
+    assert "Remarks on 1 study<" in page
+    # each alone has its own place
+    page = report.page([study(warnings=("diverged",))], CLAIMS, VERSIONS)
+    assert page.count("<div class=warning>") == 2 and "class=remarks>" not in page
+
+
+def doubts(*rows, width=8, seeds=4, **training):
+    """(variant, fault, text) of a table of (metric, seed, value) and more seeds."""
+    quiet = [("diverged", seed, 0) for seed in range(seeds)]
+    told = {metric for metric, *_ in rows}
+    quiet += [(m, seed, 0) for m in told - {"diverged"} for seed in range(seeds)]
+    table = pd.DataFrame([*quiet, *rows], columns=["metric", "seed", "value"])
+    table = table.drop_duplicates(["metric", "seed"], keep="last")
+    training = {"learning_rate": 1, "steps": 20, "record": 4} | training
+    one = parse(
+        json.dumps(
+            {
+                "title": "A title",
+                "question": "A question?",
+                "dataset": {"kind": "points", "x": [[1], [2]], "y": [[0], [1]]},
+                "model": {"depth": 1, "activation": "tanh"},
+                "training": training,
+                "widths": [8],
+                "linearize": "none",
+                "variants": {"tanh": {}},
+                "figures": [
+                    {
+                        "kind": "trajectories",
+                        "name": "loss",
+                        "title": "t",
+                        "caption": "c",
+                        "panels": [{"quantity": "loss_train"}],
+                        "models": ["network"],
+                        "labels": {"tanh": "no biases"},
+                    }
+                ],
+            }
+        ),
+        "toy.yaml",
+    )
+    return stages._warnings(one, table.assign(variant="tanh", width=width, step=0))
+
+
+def test_only_what_is_not_there_is_a_fault():
+    where = "tanh (no biases), width 8: "
+    assert doubts() == ([], [])
+    faults, remarks = doubts(("diverged", 1, 1), ("dead", 0, 1), ("dead", 2, 1))
+    says = "2 of 4 networks are dead: the last hidden layer is the same for all points"
+    assert faults == [f"{where}1 of 4 networks diverged", where + says]
+    assert remarks == []
+    faults, remarks = doubts(("singular", 1, 1), ("unresolved", 1, 1))
+    assert faults == []
+    assert remarks == [
+        f"{where}1 of 4 networks has a singular kernel: λ_min is 0 but for rounding",
+        f"{where}1 of 4 networks moved its kernel by less than rounding does",
+    ]
+    says = "0 but for rounding"
+    assert doubts(("singular", 0, 1), seeds=1)[1][0].endswith(says)
+    assert "1 of 1 network has" in doubts(("singular", 0, 1), seeds=1)[1][0]
+
+
+def test_a_value_that_is_missing_has_its_cause_where_that_is_known():
+    gap, rate = "undefined/linear_gap", "learning_rate_relative"
+    past = [(rate, 2, 1.5), (rate, 3, 1.2)]
+    faults, remarks = doubts((gap, 3, 1), *past)
+    assert faults == []
+    assert remarks[0].endswith(
+        "without a value are linear_gap: 1 of 4 networks, of which the linearised "
+        "model diverged past the stability limit"
+    )
+    assert remarks[1].endswith("limit 2/λ_max of 2 of 4 linearised models")
+    # another network than those past the limit, and another metric
+    for row in ((gap, 1, 1), ("undefined/mode_rate/1", 3, 1)):
+        faults, _ = doubts(row, *past)
+        name = row[0].removeprefix("undefined/")
+        assert faults[0].endswith(f"without a value are {name}: 1 of 4 networks")
+    faults, _ = doubts(("undefined/ntk_change", 1, 3), ("dead", 1, 1))
+    assert faults[1].endswith("(0/0) are ntk_change: 1 of 4 networks, all dead")
+    faults, _ = doubts(("undefined/limit_min", 0, 1), width=0, seeds=1)
+    assert faults == ["tanh (no biases), width ∞: without a value (0/0) are limit_min"]
+
+
+def test_momentum_has_its_own_stability_limit():
+    rates = [("learning_rate_relative", 0, 1.5), ("learning_rate_relative", 1, 1.95)]
+    heavy = {"optimizer": "momentum", "momentum": 0.9}
+    _, remarks = doubts(*rates, **heavy)
+    assert remarks[0].endswith("2(1 + β)/λ_max of 1 of 4 linearised models")
+    assert doubts(*rates, optimizer="adam") == ([], [])
+    assert doubts(*rates, steps=0, record=2, snapshots=1) == ([], [])
+
+
+def test_a_loss_that_was_not_reached_is_a_remark():
+    faults, remarks = doubts(
+        *(("converged", seed, seed > 0) for seed in range(4)), stop_at_loss=1e-3
+    )
+    says = "1 of 4 networks did not reach the loss to stop at in 20 steps"
+    assert faults == [] and remarks == [f"tanh (no biases), width 8: {says}"]
+
+
 def test_everything_is_escaped():
     evil = '<script>alert("&")</script>'
     figure = FigurePage(
@@ -197,6 +304,7 @@ def test_everything_is_escaped():
                 device=evil,
                 versions={evil: evil},
                 warnings=(evil,),
+                remarks=(evil,),
                 files={evil: evil},
             )
         ],
