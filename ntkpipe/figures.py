@@ -23,6 +23,7 @@ pd = Lazy("pandas")
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Axis = Literal["angle", "x"]
+Begin = Annotated[float, Field(gt=0)]
 P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
 LABELS = {
@@ -95,6 +96,9 @@ class Metric:
     """Text of the axis or legend; by default what the metric is called."""
     predicted: float | dict[str, float] | None = None
     """Predicted slope, drawn as a dashed line: of all variants, or by variant."""
+    min_width: Begin | dict[str, Begin] | None = None
+    """Where its fit begins, if not where the figure's do: of all variants, or by
+    variant."""
 
     def slope(self, variant: str) -> float:
         """Predicted slope of a variant; NaN where nothing is predicted."""
@@ -102,6 +106,11 @@ class Metric:
         if isinstance(slope, dict):
             slope = slope.get(variant)
         return np.nan if slope is None else slope
+
+    def begin(self, variant: str) -> float | None:
+        """Where the fit of a variant begins; None where the figure's do."""
+        begin = self.min_width
+        return begin.get(variant) if isinstance(begin, dict) else begin
 
 
 @section
@@ -356,7 +365,7 @@ class Scaling(_Figure):
     """Of metrics at several steps, which is taken."""
     statistic: claims.Statistic = "geometric_mean"
     """What is taken over the seeds."""
-    min_width: Annotated[float, Field(gt=0)] | None = None
+    min_width: Begin | None = None
     """Where the fit begins, by default at the smallest abscissa shown."""
 
     def variants_read(self) -> tuple[str, ...]:
@@ -443,7 +452,8 @@ class Scaling(_Figure):
         """Frames of what is drawn of one metric of one variant."""
         if self.statistic not in statistics.SPREADS:
             yield rows[["x", "seed", "value"]].assign(part="seed")
-        key = f"{rows['variant'].iloc[0]} {metric.metric}"
+        variant = rows["variant"].iloc[0]
+        key = f"{variant} {metric.metric}"
         every = self._fit(rows, key)
         yield pd.DataFrame(
             {
@@ -454,11 +464,12 @@ class Scaling(_Figure):
                 "high": every.means_high,
             }
         )
-        fitted = rows[rows["x"] >= (self.min_width or 0)]
+        begin = metric.begin(variant) or self.min_width or 0
+        fitted = rows[rows["x"] >= begin]
         if fitted.empty:
             return
         law = every if len(fitted) == len(rows) else self._fit(fitted, key)
-        predicted = metric.slope(rows["variant"].iloc[0])
+        predicted = metric.slope(variant)
         yield pd.DataFrame(
             {
                 "part": "fit",
@@ -487,7 +498,6 @@ class Scaling(_Figure):
             {m.metric: _label(m.metric, m.label) for m in self.metrics},
             self.along_label,
             self.statistic,
-            self.min_width,
             self.value_label,
         )
 

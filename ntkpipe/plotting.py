@@ -289,10 +289,15 @@ def scaling(
     labels: Mapping[str, str],
     along: str,
     statistic: str,
-    min_width: float | None,
     several: str = "value",
 ) -> Figure:
     """Seeds, statistic, fit and prediction; panels by `facet`, colours by the rest."""
+    seeds = table[table["part"] == "seed"]
+    if (
+        alone := not seeds.empty
+        and not seeds.duplicated(["variant", "metric", "x"]).any()
+    ):
+        table = table.drop(seeds.index)  # its statistic is that seed
     pairs = table[["variant", "metric"]].drop_duplicates()
     panel_of = pairs[facet] if facet != "none" else pd.Series("", pairs.index)
     hues = [c for c in ("variant", "metric") if c != facet]
@@ -312,25 +317,36 @@ def scaling(
             height=2.9 + 0.16 * lines,
             sharey=facet == "variant",
         )
+        edges = []
         for ax, name in zip(axes.flat, panels, strict=False):
             inside = pairs[panel_of == name]
+            parts = [
+                _where(table, variant=pair.variant, metric=pair.metric)
+                for pair in inside.itertuples(index=False)
+            ]
+            begins = [_begin(part) for part in parts]
+            begin = begins[0] if len(set(begins)) == 1 else None
             handles = []
-            for pair in inside.itertuples(index=False):
-                part = _where(table, variant=pair.variant, metric=pair.metric)
-                color = colors[tuple(getattr(pair, column) for column in hues)]
+            for pair, part in zip(inside.itertuples(index=False), parts, strict=True):
+                hue = tuple(getattr(pair, column) for column in hues)
                 names = [getattr(pair, column) for column in told]
                 said = ", ".join(labels.get(n, n) for n in names)
-                handles.append(_power_law(ax, part, color, said, columns > 2))
+                words = _slope_words(part, begin is None)
+                order = list(colors).index(hue), len(colors)
+                handles.append(
+                    _power_law(ax, part, colors[hue], order, said, words, columns > 2)
+                )
             metrics = set(inside["metric"])
             ax.set_ylabel(
                 _wrap(labels[metrics.pop()]) if len(metrics) == 1 else several
             )
-            shown = sorted(set(_where(table, part="statistic")["x"]))
-            _width_axis(ax, shown, along)
+            shown = sorted({x for p in parts for x in _where(p, part="statistic")["x"]})
+            _width_axis(ax, shown, along, begins, 7 if columns > 2 else 9)
             ax.set_yscale("log", nonpositive="mask")
             _log_ticks(ax)
-            if _has_unfitted(table, min_width):
-                left, right = ax.get_xlim()[0], _between(shown, min_width)
+            if begin is not None:
+                edges.append(begin)
+                left, right = ax.get_xlim()[0], _between(shown, begin)
                 ax.axvspan(left, right, color="#f1f1f1", zorder=0)
                 ax.set_xlim(left=left)
             ax.legend(
@@ -350,61 +366,90 @@ def scaling(
             ax.set_visible(False)
         if len(panels) > 1:
             _letters(axes.flat[: len(panels)])
-        _legend(figure, _scaling_handles(table, statistic, min_width))
+        _legend(figure, _scaling_handles(table, None if alone else statistic, edges))
     return figure
 
 
-def _has_unfitted(table: pd.DataFrame, min_width: float | None) -> bool:
-    return min_width is not None and bool(min_width > table["x"].min())
+def _begin(part: pd.DataFrame) -> float | None:
+    """Where the fit begins, if there are points before it."""
+    first = _where(part, part="fit")["x"].min()
+    return first if first > 1.0001 * part["x"].min() else None
 
 
 def _between(shown: Sequence[float], edge: float) -> float:
     """The middle, on a logarithmic axis, between what is fitted and what is not."""
-    above = [x for x in shown if x >= edge] or [edge]
-    return float(np.sqrt(max(x for x in shown if x < edge) * min(above)))
+    before = max(x for x in shown if x < edge / 1.0001)
+    return float(np.sqrt(before * edge))
 
 
 def _power_law(
-    ax: Axes, part: pd.DataFrame, color: str, name: str, narrow: bool
+    ax: Axes,
+    part: pd.DataFrame,
+    color: str,
+    order: tuple[int, int],
+    name: str,
+    words: Sequence[str],
+    narrow: bool,
 ) -> Line2D:
-    """Draw one power law and return its line for the legend."""
+    """Draw one power law, the first, second … of several; its line for the legend.
+
+    What lies on another is seen all the same: thin over thick, open around full.
+    """
     seed, mean, fit, predicted = (
         part[part["part"] == kind] for kind in ("seed", "statistic", "fit", "predicted")
     )
+    index, count = order
+    line = {"lw": 1.6 if count == 1 else 2.2 - index / (count - 1)}
+    look = {"color": color, "marker": "osD^v"[index % 5], "ms": 5.5, "mec": "white"}
+    if index:
+        look |= {"ms": 7.5, "mew": 1.2, "mfc": "none", "mec": color}
     ax.plot("x", "value", ".", data=seed, color=color, alpha=0.4, ms=4.5, mew=0)
-    ax.plot("x", "value", "o", data=mean, color=color, ms=5.5, mec="white", zorder=5)
+    ax.plot("x", "value", data=mean, ls="", zorder=5, **look)
     if seed.empty:
         ax.vlines(mean["x"], mean["low"], mean["high"], color=color, linewidth=1.2)
     ax.fill_between(
         fit["x"], fit["low"], fit["high"], color=color, alpha=0.25, linewidth=0
     )
-    ax.plot("x", "value", data=fit, color=color)
+    ax.plot("x", "value", data=fit, color=color, **line)
     ax.plot("x", "value", data=predicted, color=INK, lw=1, ls=LINEARIZED, zorder=4)
     lines = [f"{_wrap(name, 36 if narrow else 48)}:"] if name else []
-    lines.append((",\n" if narrow else ", ").join(_slope_words(fit)))
-    return Line2D([], [], color=color, label="\n".join(lines))
+    long = narrow or len(", ".join(words)) > 46
+    lines.append((",\n" if long else ", ").join(words))
+    return Line2D([], [], label="\n".join(lines), **line, **look)
 
 
-def _slope_words(fit: pd.DataFrame) -> list[str]:
-    """Such as: slope −0.98 [−1.02, −0.95]; predicted −1."""
+def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
+    """Such as: slope −0.98 [−1.02, −0.95] from 256 on; predicted −1."""
+    fit = part[part["part"] == "fit"]
     if fit.empty:
         return ["no width in the fitted range"]
     first = fit.iloc[0]
     if np.isnan(first["slope"]):
         said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
         return [said if said.startswith("no slope") else f"no slope: {said}"]
-    words = [f"slope {number(first['slope'])}"]
-    if np.isfinite(first["slope_low"]):
-        words[0] += f" [{number(first['slope_low'])}, {number(first['slope_high'])}]"
+    slope, low, high = first[["slope", "slope_low", "slope_high"]]
+    said = number(slope)
+    if np.isfinite(low):
+        said = "{} [{}, {}]".format(
+            *(number(v, high - low) for v in (slope, low, high))
+        )
+    begin = _begin(part) if say_begin else None
+    words = [f"slope {said}" + (f" from {begin:g} on" if begin else "")]
     if np.isfinite(first["predicted"]):
         words.append("predicted " + _minus(f"{first['predicted']:g}"))
     return words
 
 
-def _scaling_handles(table, statistic, min_width) -> list[Any]:
+def _scaling_handles(
+    table: pd.DataFrame, statistic: str | None, edges: Sequence[float]
+) -> list[Any]:
     points = {"color": GREY, "ls": ""}
-    name = STATISTICS[statistic]
-    handles = [Line2D([], [], marker="o", mec="white", ms=6, label=name, **points)]
+    handles = []
+    if statistic:
+        name = STATISTICS[statistic]
+        handles.append(
+            Line2D([], [], marker="o", mec="white", ms=6, label=name, **points)
+        )
     if (table["part"] == "seed").any():
         handles.append(
             Line2D([], [], marker=".", alpha=0.6, label="one seed", **points)
@@ -415,8 +460,9 @@ def _scaling_handles(table, statistic, min_width) -> list[Any]:
     if (table["part"] == "predicted").any():
         dashed = {"color": INK, "lw": 1, "ls": LINEARIZED}
         handles.append(Line2D([], [], label="predicted slope", **dashed))
-    if _has_unfitted(table, min_width):
-        label = f"not fitted (below {min_width:g})"
+    if edges:
+        below = f" (below {edges[0]:g})" if len(set(edges)) == 1 else ""
+        label = f"not fitted{below}"
         handles.append(Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
     return handles
 
@@ -1344,9 +1390,11 @@ def _darker(color: str) -> str:
     return to_hex(sns.dark_palette(color, 10)[6])
 
 
-def number(value: float) -> str:
-    """Two decimals and a real minus sign."""
-    return _minus(f"{value:.2f}")
+def number(value: float, width: float = 1.0) -> str:
+    """Two decimals, more for the ends of a narrow interval, and a real minus sign."""
+    decimals = next((k for k in range(2, 6) if width > 2 * 10.0**-k), 6)
+    text = f"{value:.{decimals}f}"
+    return _minus(text if float(text) else text.lstrip("-"))
 
 
 def _minus(text: str) -> str:
@@ -1500,16 +1548,15 @@ def _log_y(ax: Axes, curves: pd.DataFrame) -> None:
 
 
 def _log_ticks(ax: Axes) -> None:
-    """Ticks with 1, 2, 5 where less than two decades are seen."""
+    """Ticks with 1, 2, 5 below two decades, at even steps below half a decade."""
     low, high = ax.get_ylim()
     if high / low > 100:
         return
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    few = (1, 2, 5) if high / low > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)
-    if high / low < 1.5:
-        few = tuple(np.round(np.arange(1, 10, 0.1), 1))
-    ticks = [k * 10.0**d for d in decades for k in few]
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ticks = [k * 10.0**d for d in decades for k in (1, 2, 5)]
+    if sum(low <= tick <= high for tick in ticks) < 4:
+        ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ax.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick > 0]))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
 
@@ -1524,13 +1571,24 @@ def _tick(value: float) -> str:
     return f"${power}$" if lead == "1" else rf"${lead}\cdot{power}$"
 
 
-def _width_axis(ax: Axes, widths: Sequence[float], label: str) -> None:
-    """Ticks at the widths that were run, no more than fit."""
+def _width_axis(
+    ax: Axes,
+    widths: Sequence[float],
+    label: str,
+    first: Sequence[float | None],
+    count: int,
+) -> None:
+    """Ticks at the widths that were run, as many as fit.
+
+    The ends come first, then where fits begin, then the others from the right.
+    """
     ax.set_xscale("log")
-    chosen = list(widths)
-    while len(chosen) > 7:
-        chosen = chosen[::-1][::2][::-1]
-    ax.xaxis.set_major_locator(FixedLocator(chosen))
+    room = np.log(max(widths) / min(widths)) / count
+    chosen: list[float] = []
+    for x in (min(widths), max(widths), *filter(None, first), *widths[::-1]):
+        if all(abs(np.log(x / other)) >= room for other in chosen):
+            chosen.append(x)
+    ax.xaxis.set_major_locator(FixedLocator(sorted(chosen)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.6g}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(label)

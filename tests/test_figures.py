@@ -1,15 +1,20 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pydantic
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkpipe import figures, plotting
+from ntkpipe import figures, plotting, study
+
+STUDIES = sorted(Path(__file__).parents[1].glob("config/studies/*.yaml"))
 
 ETA, STEPS, POINTS, TESTS = 0.5, 200, 5, 41
 
@@ -504,6 +509,149 @@ def test_scaling_facets(facet):
     entries = [len(ax.get_legend().get_texts()) for ax in figure.axes]
     assert sum(entries) == 4
     assert overlaps(figure) == []
+
+
+def test_scaling_fits_each_variant_of_a_metric_from_where_it_is_told():
+    metrics = [
+        {"metric": "ntk_change", "min_width": {"ntk": 64}},
+        {"metric": "weight_change/W2", "min_width": 64},
+        {"metric": "stop_step"},
+    ]
+    arrays = FakeArrays(widths=(16, 64, 256))
+    figure = make(kind="scaling", metrics=metrics)
+    table = figure.table(fake_measurements(arrays), arrays)
+    begins = table[table["part"] == "fit"].groupby(["metric", "variant"])["x"].min()
+    assert begins["ntk_change"].to_dict() == {"ntk": 64, "standard": 16}
+    assert set(begins["weight_change/W2"]) == {64} and set(begins["stop_step"]) == {16}
+    picture = figure.draw(table)
+    shaded = [
+        any(p.get_facecolor() == GREYED for p in ax.patches) for ax in picture.axes
+    ]
+    assert shaded == [False, True, False]
+    words = [text.get_text() for text in picture.axes[0].get_legend().get_texts()]
+    assert "from 64 on" in words[0].replace("\n", " ") and "from" not in words[1]
+    assert "not fitted (below 64)" in legend(picture)
+
+
+GREYED = to_rgba("#f1f1f1")
+
+
+def test_scaling_ticks_are_those_of_the_panel_with_the_first_ones():
+    arrays = FakeArrays(widths=(4, 16))
+    widths = arrays.widths
+    arrays.widths = lambda v: widths(v) if v == "ntk" else tuple(range(10, 40))
+    fields = {
+        "facet": "variant",
+        "min_width": 11,
+        "metrics": [{"metric": "ntk_change"}],
+    }
+    figure = make(kind="scaling", **fields)
+    picture = figure.draw(figure.table(fake_measurements(arrays), arrays))
+    ticks = [list(ax.xaxis.get_majorticklocs()) for ax in picture.axes]
+    assert ticks[0] == [4, 16]
+    assert {10, 39} < set(ticks[1]) < set(range(10, 40))
+    assert 5 <= len(ticks[1]) <= 9
+    assert overlaps(picture) == []
+    fields |= {"facet": "none", "variants": ["standard"], "min_width": 13}
+    figure = make(kind="scaling", **fields)
+    picture = figure.draw(figure.table(fake_measurements(arrays), arrays))
+    assert {10, 13, 39} < set(picture.axes[0].xaxis.get_majorticklocs())
+
+
+def test_scaling_of_one_seed_has_no_mean_of_seeds():
+    arrays = FakeArrays()
+    figure = make(kind="scaling", **KINDS["scaling"])
+    one = figure.draw(figure.table(fake_measurements(arrays, seeds=1), arrays))
+    assert not {"geometric mean", "one seed"} & set(legend(one))
+    several = figure.draw(figure.table(fake_measurements(arrays, seeds=2), arrays))
+    assert {"geometric mean", "one seed"} < set(legend(several))
+
+
+def test_scaling_of_equal_values_shows_each():
+    arrays = FakeArrays()
+    measurements = fake_measurements(arrays)
+    first = measurements[measurements["variant"] == "ntk"]
+    same = pd.concat([first, first.assign(variant="standard")])
+    figure = make(kind="scaling", metrics=[{"metric": "ntk_change"}])
+    lines = figure.draw(figure.table(same, arrays)).axes[0].lines
+    points = [line for line in lines if line.get_marker() in list("osD^v")]
+    assert len({line.get_marker() for line in points}) == 2
+    assert points[1].get_markerfacecolor() == "none"
+    assert points[1].get_markersize() > points[0].get_markersize()
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.995, 1.05), (1.01, 2.4), (0.08, 0.95), (3, 28), (0.5, 49)]
+)
+def test_short_logarithmic_axes_have_enough_ticks(low, high):
+    ax = Figure().add_subplot()
+    ax.set(yscale="log", ylim=(low, high))
+    plotting._log_ticks(ax)
+    seen = [tick for tick in ax.yaxis.get_majorticklocs() if low <= tick <= high]
+    assert 3 <= len(seen) <= 12
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "text"),
+    [
+        (-0.98, 0.2, "−0.98"),
+        (-0.0014, 0.0005, "−0.0014"),
+        (-0.001, 0.3, "0.00"),
+        (-1.99997, 2e-5, "−1.999970"),
+    ],
+)
+def test_slopes_have_the_digits_of_their_interval(value, width, text):
+    assert plotting.number(value, width) == text
+
+
+def fits(one, figure, metric):
+    """(variant or variants, settings) of each power law of a metric that is drawn."""
+    if isinstance(figure.along, dict):
+        begin = metric.begin("") or figure.min_width or 0
+        along = {v: a for v, a in figure.along.items() if a >= begin}
+        yield None, (figure.step, figure.statistic, along)
+        return
+    for variant in figure.variants or one.variants:
+        begin = metric.begin(variant) or figure.min_width or 1
+        x = begin
+        if figure.along == "width":
+            widths = figure.widths or one.variants[variant].widths
+            x = [n for n in widths if n >= begin]
+        yield variant, (figure.step, figure.statistic, x)
+
+
+def judged(one, figure, metric, variant):
+    """Settings of the claims of the same power law, controls only if no other is."""
+    found = {True: [], False: []}
+    for claim in one.claims:
+        if claim.kind != "power_law" or claim.metric != metric.metric:
+            continue
+        x = claim.along
+        if isinstance(figure.along, dict):
+            if not isinstance(x, dict) or not x.items() <= figure.along.items():
+                continue
+        elif x != figure.along or claim.variant not in (None, variant):
+            continue
+        elif x == "index":
+            x = claim.min_index
+        else:
+            widths = one.variants[variant].widths
+            last = claim.max_width or np.inf
+            x = [n for n in widths if claim.min_width <= n <= last]
+        found[claim.control].append((claim.step, claim.statistic, x))
+    return found[False] or found[True]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_power_laws_are_drawn_as_they_are_judged(path):
+    one = study.load(path)
+    for figure in one.figures:
+        if figure.kind != "scaling" or figure.width_power:
+            continue
+        for metric in figure.metrics:
+            for variant, settings in fits(one, figure, metric):
+                claims = judged(one, figure, metric, variant)
+                assert not claims or settings in claims, (figure.name, metric, variant)
 
 
 def test_scaling_with_many_panels_leaves_none_squeezed():
