@@ -10,7 +10,8 @@ import base64
 import html
 import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +20,34 @@ from ntkpipe.lazy import Lazy
 
 pd = Lazy("pandas")
 
+FEW = 20  # claims; the table of more is folded
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 
 TITLE = "The neural tangent kernel, regenerated"
+LEAD = (
+    "A wide neural network hardly moves while it learns. Its neural tangent kernel "
+    "(NTK) stands still, and training becomes a linear differential equation that can "
+    "be solved on paper."
+)
 ABOUT = (
-    "Experiments of the literature on the neural tangent kernel (NTK), run again with "
-    "many seeds at several widths. Every claim of that literature is a measurement "
-    "with a confidence interval, held against a band that was set before the run; a "
-    "contradicted claim is a result like any other and is shown as one."
+    "Here the experiments behind these statements are run again, with many networks at "
+    "several widths. Every claim is a measurement with a confidence interval, held "
+    "against a band that was set before the run; a contradicted claim is a result like "
+    "any other and is shown as one."
+)
+_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+# a band, or a number that is no part of a name
+NUMBERS = re.compile(
+    rf"\[({_NUMBER}), ({_NUMBER})\]|(?<![\w.)])({_NUMBER})(?!\w)", re.ASCII
+)
+# https://…, 10.1000/… and 1806.07572, in which the first four digits are a month
+ADDRESS = re.compile(
+    r"(?P<url>https?://[^\s<>()\"']*[^\s<>()\"'.,;:])"
+    r"|(?:doi:\s?)?(?<![\w./])(?P<doi>10\.\d{4,9}/[^\s<>()\"']*[^\s<>()\"'.,;:])"
+    r"|(?:arXiv:\s?)?(?<![\w.])"
+    r"(?P<arxiv>\d\d(?:0[1-9]|1[0-2])\.\d{4,5}(?:v\d+)?)(?!\w)",
+    re.IGNORECASE,
 )
 VERDICTS = {
     "supported": ("✓", "supported"),
@@ -125,14 +145,14 @@ def page(
     """
     body = [
         _header(studies, claims),
-        _contents(studies, gallery),
-        _claims_section(claims),
-        _gallery(studies, gallery),
+        _contents(gallery),
+        _claims_section(studies, claims),
+        _conventions(),
         *(
             _study(study, _of(claims, study.name), versions, number)
             for number, study in enumerate(studies, 1)
         ),
-        _conventions(),
+        _gallery(studies, gallery),
         _colophon(versions),
     ]
     return (
@@ -146,7 +166,10 @@ def page(
 
 
 def _header(studies: Sequence[StudyPage], claims: pd.DataFrame) -> str:
-    parts = [f"<h1>{TITLE}</h1>", f"<p class=lead>{ABOUT}</p>", _summary(claims)]
+    parts = [
+        f"<h1>{TITLE}</h1><p class=lead>{LEAD}</p><p>{ABOUT}</p>",
+        _summary(studies, claims),
+    ]
     warnings = _of_each(studies, "warnings")
     if warnings:
         title = "⚠ Diverged or dead networks, missing values"
@@ -178,62 +201,98 @@ def _remarks(title: str, inside: str) -> str:
     return f"<details class=remarks><summary>{title}</summary>{inside}</details>"
 
 
-def _summary(claims: pd.DataFrame) -> str:
-    """N of M claims as expected; the others by name, first."""
+def _summary(studies: Sequence[StudyPage], claims: pd.DataFrame) -> str:
+    """N of M verdicts as expected; the others by name, each with a link."""
     if claims.empty:
         return "<p class=summary>No study of this page makes a claim.</p>"
     met = claims["as_expected"].astype(bool)
-    line = f"<strong>{met.sum()} of {len(claims)} claims came out as expected.</strong>"
-    controls = claims["expected"] == "contradicted"
-    if controls.any():
+    line = (
+        f"<strong>{met.sum()} of {_many(len(claims), 'verdict')} came out as expected."
+        "</strong>"
+    )
+    controls = int((claims["expected"] == "contradicted").sum())
+    if controls:
         line += (
-            f" {controls.sum()} of them "
-            f"{'is a control' if controls.sum() == 1 else 'are controls'}, expected to "
-            "be contradicted."
+            f" {_many(controls, 'claim is a control', 'claims are controls')}: known "
+            "to be wrong, and expected to be contradicted."
         )
     others = claims[~met]
     if others.empty:
-        return f'<p class="summary good">{line}</p>'
-    names = "; ".join(
-        f'<a href="#{_row_id(row)}">{_text(row["claim"])}</a> '
-        f"({_text(_word(row['verdict']))})"
+        return f"<div class=summary><p>{line}</p></div>"
+    titles = {study.name: study.title for study in studies}
+    items = "".join(
+        f"<li>{_name(row, link=True)} ({_text(_word(row['verdict']))}): "
+        f"{_text(row['says'])}. <span class=source>"
+        f"{_text(titles.get(_said(row, 'study'), ''))}</span></li>"
         for _, row in others.iterrows()
     )
-    return f'<p class="summary bad">Not as expected: {names}.<br>{line}</p>'
-
-
-def _contents(studies: Sequence[StudyPage], gallery: Sequence[Source]) -> str:
-    # no numbers: those of the sections are of studies only
-    items = ['<li><a href="#claims">All claims</a></li>']
-    if gallery:
-        items.append('<li><a href="#gallery">Figures of the sources</a></li>')
-    for study in studies:
-        figures = "".join(
-            f'<li><a href="#{_id(study, figure)}">{_text(figure.title)}</a></li>'
-            for figure in study.figures
-        )
-        figures = f"<ul>{figures}</ul>" if figures else ""
-        link = f'<a href="#{_id(study)}">{_text(study.title)}</a>'
-        items.append(f"<li>{link}{figures}</li>")
-    items.append('<li><a href="#conventions">Conventions</a></li>')
-    items.append('<li><a href="#cite">How to cite, versions</a></li>')
     return (
-        f'<nav aria-label="Contents"><h2>Contents</h2><ul>{"".join(items)}</ul></nav>'
+        f'<div class="summary bad"><p>{line}</p><p>Not as expected:</p>'
+        f"<ul>{items}</ul></div>"
     )
 
 
-def _claims_section(claims: pd.DataFrame) -> str:
+def _contents(gallery: Sequence[Source]) -> str:
+    """The parts of the page; the studies and their figures are in the first table."""
+    links = {"claims": "Studies and claims", "conventions": "Conventions"}
+    if gallery:
+        links["gallery"] = "Figures of the sources"
+    links["cite"] = "How to cite, versions"
+    items = "".join(f"<li>{_link(f'#{to}', name)}</li>" for to, name in links.items())
+    return f'<nav aria-label="Contents"><ul>{items}</ul></nav>'
+
+
+def _claims_section(studies: Sequence[StudyPage], claims: pd.DataFrame) -> str:
+    """How each study came out and where it is, then all claims, folded if many."""
+    rows = "".join(
+        _study_row(study, _of(claims, study.name), number)
+        for number, study in enumerate(studies, 1)
+    )
+    parts = [
+        '<section id="claims"><h2>Studies and claims</h2>',
+        '<table class=studies><thead><tr><th scope="col">Study and its figures</th>'
+        '<th scope="col">Verdicts as expected</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>",
+    ]
+    if len(claims):
+        # the surprising ones first, else in the order of the studies
+        order = claims["as_expected"].astype(bool).sort_values(kind="stable").index
+        title = (
+            f"{_many(len(claims), 'claim')}: source, prediction, measurement, verdict"
+        )
+        parts.append(
+            f"<details class=all{' open' if len(claims) <= FEW else ''}>"
+            f"<summary>{'All ' if len(claims) > 1 else ''}{title}</summary>"
+            "<p>Each claim is tested by an interval: <em>supported</em> if it lies "
+            "inside the predicted band, <em>contradicted</em> if outside, "
+            "<em>inconclusive</em> if both. <span class=tag>control</span> marks a "
+            "claim known to be wrong, which has to come out contradicted. A name leads "
+            "to the claim in its study, where it says how it was measured.</p>"
+            f"{_claims_table(claims.loc[order], link=True)}</details>"
+        )
+    return f"{''.join(parts)}</section>"
+
+
+def _study_row(study: StudyPage, claims: pd.DataFrame, number: int) -> str:
+    """A study with links to it and to its figures, and how many verdicts are met."""
+    figures = " · ".join(
+        _link(f"#{_id(study, figure)}", figure.title) for figure in study.figures
+    )
+    figures = f"<br><span class=source>{figures}</span>" if figures else ""
+    met = claims["as_expected"].astype(bool) if len(claims) else claims.index
     if claims.empty:
-        return '<section id="claims"><h2>All claims</h2><p>None.</p></section>'
-    # the surprising ones first, else in the order of the studies
-    order = claims["as_expected"].astype(bool).sort_values(kind="stable").index
+        count = "no claims"
+    elif met.all():
+        count = f"{_icon('✓')} {len(met)} of {len(met)}"
+    else:
+        others = "".join(
+            f"<br>{_name(row, link=True)}: {_text(_word(row['verdict']))}"
+            for _, row in claims[~met].iterrows()
+        )
+        count = f"<strong>{_icon('✗')} {met.sum()} of {len(met)}</strong>{others}"
     return (
-        '<section id="claims"><h2>All claims</h2>'
-        "<p>Each claim is tested by an interval: <em>supported</em> if it lies inside "
-        "the predicted band, <em>contradicted</em> if outside, <em>inconclusive</em> "
-        "if both. <span class=tag>control</span> marks a claim known to be wrong, "
-        "which has to come out contradicted.</p>"
-        f"{_claims_table(claims.loc[order], link=True)}</section>"
+        f'<tr><th scope="row">{number}. {_link(f"#{_id(study)}", study.title)}{figures}'
+        f"</th><td>{count}</td></tr>"
     )
 
 
@@ -247,10 +306,11 @@ def _gallery(studies: Sequence[StudyPage], gallery: Sequence[Source]) -> str:
     parts = []
     for source in gallery:
         rows = "".join(_original(original, there) for original in source.figures)
-        notes = "".join(f"<li>{_text(note)}</li>" for note in source.notes)
+        notes = "".join(f"<li>{_prose(note)}</li>" for note in source.notes)
         notes = f"<h4>Errata</h4><ul>{notes}</ul>" if notes else ""
         parts.append(
-            f"<h3>{_text(source.source)}</h3><div class=wide><table class=gallery>"
+            f"<h3>{_prose(source.source)}</h3><div class=wide>"
+            '<table class="gallery stacked">'
             '<thead><tr><th scope="col">There</th><th scope="col">Here</th>'
             '<th scope="col">Setting there</th><th scope="col">What differs</th></tr>'
             f"</thead><tbody>{rows}</tbody></table></div>{notes}"
@@ -277,7 +337,8 @@ def _original(original: Original, there: Mapping[str, tuple]) -> str:
         )
     return (
         f'<tr><th scope="row">{_text(original.figure)}</th><td>{"".join(shown)}</td>'
-        f"<td>{_text(original.setting)}</td><td>{_text(original.differs)}</td></tr>"
+        f'<td data-head="Setting there">{_prose(original.setting)}</td>'
+        f'<td data-head="What differs">{_prose(original.differs)}</td></tr>'
     )
 
 
@@ -298,42 +359,54 @@ def thumbnail(png: bytes, width: int = 240) -> bytes:
 
 
 def _claims_table(claims: pd.DataFrame, link: bool) -> str:
-    """A row for each claim; the page's first table links to the study of each."""
+    """A row for each claim; names in the page's first table lead to the studies'."""
     rows = "".join(_claim_row(row, link) for _, row in claims.iterrows())
+    heads = ("Claim", "Verdict", "What it says", "Predicted", "Measured", "Networks")
+    heads = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
-        '<div class=wide><table class=claims><thead><tr><th scope="col">Claim</th>'
-        '<th scope="col">What it says</th><th scope="col">Predicted</th>'
-        '<th scope="col">Measured</th><th scope="col">n</th>'
-        '<th scope="col">Verdict</th><th scope="col">As expected</th>'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class=wide><table class="claims stacked"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
 def _claim_row(row: pd.Series, link: bool) -> str:
     icon, word = VERDICTS.get(row["verdict"], ("–", row["verdict"]))
-    control = row["expected"] == "contradicted"
     met = bool(row["as_expected"])
-    name = f"<strong>{_text(row['claim'])}</strong>"
-    if link:
-        study = _said(row, "study")
-        name = f'<a href="#{_slug("study", study)}">{name}</a>'
-    # the first table has the anchors, so that no id is given twice
-    anchor = f' id="{_row_id(row)}"' if link else ""
+    control = row["expected"] == "contradicted"
     tag = " <span class=tag>control</span>" if control else ""
-    more = "" if link else _how(row)
+    # the studies' tables have the anchors, so that no id is given twice
+    anchor = "" if link else f' id="{_row_id(row)}"'
     source = _said(row, "source")
-    source = f"<br><span class=source>{_text(source)}</span>" if source else ""
+    source = f"<br><span class=source>{_prose(source)}</span>" if source else ""
+    networks = "–" if _exact(row) else _count(row["n"])
+    expected = "as expected" if met else "<strong>not as expected</strong>"
     return (
         f'<tr{anchor} class="{"met" if met else "unmet"}">'
-        f'<th scope="row">{name}{tag}</th>'
-        f"<td>{_text(row['says'])}{source}{more}</td>"
-        f"<td class=number>{_prediction(row)}</td>"
-        f"<td class=number>{_measured(row)}</td>"
-        f"<td class=number>{_count(row['n'])}</td>"
-        f'<td class="verdict {_text(row["verdict"])}">'
-        f"<span aria-hidden=true>{icon}</span> {_text(word)}</td>"
-        f"<td>{'yes' if met else '<strong>no</strong>'}</td></tr>"
+        f'<th scope="row">{_name(row, link)}{tag}</th>'
+        f'<td class="verdict"><span class="{_text(row["verdict"])}">{_icon(icon)} '
+        f"{_text(word)}</span><br>{expected}</td>"
+        f"<td>{_text(row['says'])}{source}{'' if link else _how(row)}</td>"
+        f'<td class=number data-head="Predicted">{_prediction(row)}</td>'
+        f'<td class=number data-head="Measured">{_measured(row)}</td>'
+        f'<td class=number data-head="Networks">{networks}</td></tr>'
     )
+
+
+def _exact(row: pd.Series) -> bool:
+    """Whether a claim is of infinite width, and not of networks."""
+    return _said(row, "widths") in ("0", "0.0")
+
+
+def _name(row: pd.Series, link: bool) -> str:
+    """A claim's name, which may break after a slash."""
+    name = _text(row["claim"]).replace("/", "/<wbr>")
+    name = f'<a href="#{_row_id(row)}">{name}</a>' if link else name
+    return f"<strong>{name}</strong>"
+
+
+def _icon(icon: str) -> str:
+    """A sign that repeats what the words beside it say."""
+    return f"<span aria-hidden=true>{icon}</span>"
 
 
 def _how(row: pd.Series) -> str:
@@ -341,33 +414,38 @@ def _how(row: pd.Series) -> str:
     measured = " of ".join(
         filter(None, (_said(row, "statistic"), _said(row, "metric")))
     )
-    where = [_said(row, "variant"), _said(row, "widths") and f"n = {row['widths']}"]
+    widths = "∞" if _exact(row) else _said(row, "widths")
+    where = [_said(row, "variant"), widths and f"n = {widths}"]
     where = ", ".join(part for part in where if part)
     lines = [
         f"{measured}{f' ({where})' if where else ''}" if measured else where,
-        _said(row, "detail"),
         _said(row, "reason") and f"The band: {row['reason']}",
     ]
-    inside = "".join(f"<p>{_text(line)}</p>" for line in lines if line)
+    lines = [_prose(line) for line in lines]
+    lines.insert(1, _with_numbers(_said(row, "detail")))
+    inside = "".join(f"<p>{line}</p>" for line in lines if line)
     return f"<details><summary>how</summary>{inside}</details>" if inside else ""
 
 
 def _prediction(row: pd.Series) -> str:
     """The predicted value, and the accepted band below it."""
-    value, band = _number(row.get("predicted"), ".3g"), _said(row, "tolerance")
-    low, high = (_number(row.get(end), ".3g") for end in ("low", "high"))
-    if not band and (low or high):
+    value, band = _number(row.get("predicted"), 4, False), _said(row, "tolerance")
+    ends = row.get("low"), row.get("high")
+    if not band and any(map(_number, ends)):
+        low, high = _numbers(ends, zeros=False)
         band = f"[{low or '−∞'}, {high or '∞'}]"
-    lines = [value, f"<span class=band>{_text(band)}</span>" if band else ""]
+    else:
+        band = _with_numbers(band)
+    lines = [value, f"<span class=band>{band}</span>" if band else ""]
     return "<br>".join(line for line in lines if line) or "–"
 
 
 def _measured(row: pd.Series) -> str:
     """The estimate, and its interval below it."""
-    value = _number(row["estimate"])
+    ends = [row["ci_low"], row["ci_high"]]
+    low, high, value = _numbers(ends, row["estimate"])
     if not value:
         return "–"
-    low, high = _number(row["ci_low"]), _number(row["ci_high"])
     interval = f"<br><span class=interval>[{low}, {high}]</span>"
     return value + (interval if low and high else "")
 
@@ -380,7 +458,7 @@ def _study(
         f"<p class=question>{_text(study.question)}</p>",
     ]
     if study.source:
-        parts.append(f"<p class=source>Source: {_text(study.source)}</p>")
+        parts.append(f"<p class=source>Source: {_prose(study.source)}</p>")
     if study.warnings:
         items = "".join(f"<li>{_text(warning)}</li>" for warning in study.warnings)
         parts.append(f"<div class=warning><ul>{items}</ul></div>")
@@ -391,7 +469,7 @@ def _study(
     if len(claims):
         parts.append(f"<h3>Claims</h3>{_claims_table(claims, link=False)}")
     if study.notes:
-        notes = "".join(f"<li>{_text(note)}</li>" for note in study.notes)
+        notes = "".join(f"<li>{_prose(note)}</li>" for note in study.notes)
         parts.append(f"<h3>Notes</h3><ul>{notes}</ul>")
     parts.append(_run(study, versions))
     return f'<section id="{_id(study)}">{"".join(parts)}</section>'
@@ -424,7 +502,7 @@ def _run(study: StudyPage, versions: Mapping[str, str]) -> str:
 
 
 def _figure(study: StudyPage, figure: FigurePage) -> str:
-    after = f" <span class=source>After {_text(figure.after)}.</span>"
+    after = f" <span class=source>After {_prose(figure.after)}.</span>"
     files = " ".join(_link(address, kind) for kind, address in figure.files.items())
     return (
         f'<figure id="{_id(study, figure)}"><h3>{_text(figure.title)}</h3>'
@@ -463,7 +541,9 @@ def _image(figure: FigurePage, kind: str, data: bytes, role: str = "") -> str:
 
 
 def _conventions() -> str:
-    items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in CONVENTIONS)
+    items = "".join(
+        f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in CONVENTIONS
+    )
     return f'<section id="conventions"><h2>Conventions</h2><dl>{items}</dl></section>'
 
 
@@ -485,6 +565,35 @@ def _text(value: Any) -> str:
     return html.escape(str(value))
 
 
+def _prose(text: str) -> str:
+    """A text with links where it has addresses, DOIs or numbers of arXiv."""
+    parts, end = [], 0
+    for found in ADDRESS.finditer(text):
+        kind = found.lastgroup
+        address = found["url"] or {
+            "doi": f"https://doi.org/{found['doi']}",
+            "arxiv": f"https://arxiv.org/abs/{found['arxiv']}",
+        }.get(kind, "")
+        parts += [_text(text[end : found.start()]), _link(address, found[0])]
+        end = found.end()
+    return "".join([*parts, _text(text[end:])])
+
+
+def _with_numbers(text: str) -> str:
+    """A text that code has written, its numbers as all others of the page."""
+    return NUMBERS.sub(_rewritten, _text(text))
+
+
+def _rewritten(found: re.Match) -> str:
+    *band, number = found.groups()
+    if not number:
+        return f"[{', '.join(_numbers(map(float, band), zeros=False))}]"
+    # whole numbers may be widths, seeds, names
+    if number.lstrip("-").isdigit():
+        return number.replace("-", "−")
+    return _number(float(number), zeros=False)
+
+
 def _said(row: pd.Series, column: str) -> str:
     """A text of a row; empty where the table has none."""
     value = row.get(column, "")
@@ -500,11 +609,14 @@ def _of(claims: pd.DataFrame, study: str) -> pd.DataFrame:
 
 
 def _slug(*parts: str) -> str:
-    """An anchor of letters, digits and hyphens."""
-    return "-".join(
-        "".join(c if c.isascii() and c.isalnum() else "-" for c in part)
-        for part in parts
-    ).lower()
+    """An anchor of letters, digits and hyphens; other letters are their numbers."""
+
+    def plain(c: str) -> str:
+        if not c.isascii():
+            return f"{ord(c):x}"
+        return c if c.isalnum() else "-"
+
+    return "-".join("".join(map(plain, part)) for part in parts).lower()
 
 
 def _id(study: StudyPage, figure: FigurePage | None = None) -> str:
@@ -530,17 +642,41 @@ def _count(value: Any) -> str:
     return "–" if pd.isna(value) or value == 0 else f"{int(value):,}"
 
 
-def _number(value: Any, digits: str = "#.3g") -> str:
-    """Three digits, a real minus sign; empty for what is not a finite number."""
+def _numbers(ends: Iterable[Any], *others: Any, zeros: bool = True) -> list[str]:
+    """Numbers with as many digits, of 3 to 6, as it takes to tell the ends apart."""
+    ends = list(ends)
+    for digits in (3, 4, 5, 6):
+        texts = [_number(value, digits, zeros) for value in ends]
+        if len(set(texts)) == len(texts):
+            break
+    else:
+        digits = 3
+    return [_number(value, digits, zeros) for value in (*ends, *others)]
+
+
+def _number(value: Any, digits: int = 3, zeros: bool = True) -> str:
+    """So many digits, a real minus sign; empty for what is not a finite number.
+
+    Without `zeros` 0.50 is 0.5, as it was typed.
+    """
     if value is None or pd.isna(value) or not math.isfinite(value):
         return ""
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        lead, _, exponent = f"{value:.2e}".partition("e")
-        power = str(int(exponent)).replace("-", "−")
-        return f"{lead.replace('-', '−')}·10<sup>{power}</sup>"
-    if value == 0 or abs(value) >= 1000:
-        digits = ",.0f"
-    return f"{value:{digits}}".rstrip(".").replace("-", "−")
+    if value == 0:
+        return "0"
+    power = ""
+    if 10 <= abs(value) < 1e5:
+        before = len(str(int(abs(value))))
+        lead = f"{value:,.{max(0, digits - before)}f}"
+    elif 1e-3 <= abs(value) < 10:
+        lead = f"{value:#.{digits}g}"
+    else:
+        lead, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        power = f"10<sup>{int(exponent)}</sup>"
+    if not zeros and "." in lead:
+        lead = lead.rstrip("0").rstrip(".")
+    if power:
+        lead = f"{lead}·{power}" if zeros or lead not in ("1", "-1") else power
+    return lead.replace("-", "−")
 
 
 def _duration(seconds: float) -> str:
@@ -568,24 +704,27 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .75rem; }
 h2 { font-size: 1.45rem; line-height: 1.25; margin: 3.5rem 0 .75rem;
   padding-top: .75rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.08rem; margin: 2rem 0 .5rem; }
-nav h2 { font-size: 1.08rem; margin: 1.5rem 0 .5rem; padding: 0; border: 0; }
 a { color: var(--link); text-underline-offset: .15em; }
 a:focus-visible, summary:focus-visible { outline: 3px solid var(--link);
   outline-offset: 2px; }
-.lead { color: var(--soft); }
+.lead { font-size: 1.15rem; }
 .question { font-size: 1.08rem; }
 .summary { max-width: none; padding: .8rem 1rem; background: var(--panel);
   border-left: 5px solid var(--good); }
 .summary.bad { border-color: var(--bad); }
-.warning { max-width: none; padding: .6rem 1rem; background: var(--panel);
-  border-left: 5px solid var(--bad); }
+.summary p { margin: .2rem 0; }
+.summary ul { margin: .2rem 0; padding-left: 1.2rem; }
+.summary li { max-width: none; }
+.warning { max-width: none; margin: 1rem 0; padding: .6rem 1rem;
+  background: var(--panel); border-left: 5px solid var(--bad); }
 .warning p { margin: .2rem 0; } .warning ul { margin: .2rem 0; padding-left: 1.2rem; }
+.warning li, .remarks li { max-width: none; }
 .remarks { padding: .4rem 1rem; background: var(--panel);
   border-left: 5px solid var(--line); }
 .remarks ul { margin: .2rem 0; padding-left: 1.2rem; font-size: .93rem; }
 .source, .run, .band, .interval { color: var(--soft); font-size: .88rem; }
-nav { padding: .1rem 0 0; } nav ul { margin: .2rem 0; padding-left: 1.4rem; }
-nav ul ul { font-size: .92rem; }
+nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.6rem; margin: 1rem 0 0;
+  padding: 0; list-style: none; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4;
   font-variant-numeric: tabular-nums; }
@@ -596,22 +735,28 @@ thead th { color: var(--soft); font-weight: 600; border-bottom-width: 2px;
 tbody th { font-weight: 400; white-space: nowrap; }
 tr.unmet { background: color-mix(in srgb, var(--bad) 11%, transparent); }
 tr:target { outline: 2px solid var(--link); outline-offset: -2px; }
-.number { white-space: nowrap; }
-.number .band { white-space: normal; display: inline-block; min-width: 7.2rem;
-  max-width: 13rem; }
-.claims tbody th { white-space: normal; overflow-wrap: break-word; min-width: 7rem;
-  max-width: 10rem; }
-.claims td:nth-child(2) { min-width: 16rem; }
+sup, sub { line-height: 0; }
+.studies { margin-bottom: 1.5rem; }
+.studies tbody th { white-space: normal; }
+.studies td { width: 11rem; min-width: 6.5rem; }
+.studies .source a { color: inherit; text-decoration-color: var(--line); }
+.all > summary { font-weight: 600; font-size: 1.08rem; }
+.claims tbody th { white-space: normal; overflow-wrap: anywhere; width: 8.5em; }
+.claims .tag { display: inline-block; }
+.claims td:nth-child(2) { width: 9em; }
+.claims td:nth-child(4), .claims td:nth-child(5) { width: 10.5em; }
+.claims td:nth-child(6) { width: 4.5em; }
 .gallery tbody th { white-space: normal; min-width: 8rem; }
 .gallery td { min-width: 10rem; }
 .gallery img { display: block; width: 15rem; max-width: none; margin-bottom: .4rem;
   background: #fff; border: 1px solid var(--line); border-radius: 4px; }
 h4 { font-size: .95rem; margin: 1rem 0 .3rem; }
-.verdict { white-space: nowrap; font-weight: 600; }
-.verdict span { display: inline-block; width: 1.1em; text-align: center; }
+.verdict { font-size: .88rem; } .verdict > span { font-weight: 600; font-size: .9rem;
+  white-space: nowrap; }
+td [aria-hidden] { display: inline-block; width: 1.1em; text-align: center; }
 .supported { color: var(--good); } .contradicted { color: var(--bad); }
 .inconclusive, .missing { color: var(--open); }
-.tag { font-size: .75rem; padding: .05rem .4rem; border: 1px solid currentColor;
+.tag { font-size: .8em; padding: .05rem .4rem; border: 1px solid currentColor;
   border-radius: 1rem; white-space: nowrap; color: var(--soft); }
 figure { margin: 2rem 0 2.75rem; } figure h3 { margin-bottom: .6rem; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff;
@@ -623,7 +768,18 @@ details { margin: .4rem 0; } summary { cursor: pointer; color: var(--link); }
 td details { font-size: .85rem; } td details p { margin: .2rem 0; }
 pre { overflow-x: auto; padding: 1rem; background: var(--panel); font-size: .82rem;
   line-height: 1.45; border-radius: 4px; }
-dt { font-weight: 600; margin-top: .8rem; } dd { margin-left: 0; }
+dl { columns: 24rem; column-gap: 2.5rem; } dl > div { break-inside: avoid; }
+dt { font-weight: 600; } dd { margin: 0 0 .8rem; }
+@media screen and (max-width: 52rem) {
+  .stacked thead { position: absolute; clip-path: inset(50%); }
+  .stacked, .stacked tbody { display: block; }
+  .stacked tr { display: grid; grid-template-columns: 1fr 1fr; gap: .2rem .8rem;
+    padding: .7rem 0; border-bottom: 1px solid var(--line); }
+  .stacked tr > * { border: 0; padding: 0; width: auto !important; min-width: 0; }
+  .claims td:nth-child(3), .gallery tr > * { grid-column: 1 / -1; }
+  td[data-head]::before { content: attr(data-head) ": "; color: var(--soft); }
+  .gallery img { max-width: 100%; }
+}
 @media print, (prefers-reduced-motion: reduce) {
   figure img.moving { display: none; } figure img.still { display: block; }
   html { scroll-behavior: auto; }
@@ -632,7 +788,13 @@ dt { font-weight: 600; margin-top: .8rem; } dd { margin-left: 0; }
   :root { --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --panel: #f4f4f4;
     --link: #000; --good: #00694e; --bad: #a3380a; --open: #6b4f9e; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav { display: none; } figure, tr { break-inside: avoid; }
+  nav, header .remarks { display: none; } figure, tr { break-inside: avoid; }
+  .wide { overflow: visible; } table { font-size: 8pt; } .gallery img { width: 9em; }
+  th, td { padding: .3em .6em .3em 0; } .gallery tr > * { min-width: 0; }
+  td .source, th .source, .band, .interval, .verdict, .verdict > span, td details {
+    font-size: inherit; }
+  .all::details-content, section .remarks::details-content,
+  td details::details-content { content-visibility: visible; block-size: auto; }
   h2, h3 { break-after: avoid; } a { text-decoration: none; }
 }
 """

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from ntkpipe import claims, report, stages
+from ntkpipe.gallery import Original, Source
 from ntkpipe.report import FigurePage, StudyPage
 from ntkpipe.study import parse
 
@@ -82,7 +83,7 @@ CLAIMS = table(
 class Reader(html.parser.HTMLParser):
     """Collects text, ids, links and tags; knows whether all tags are closed."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "wbr"})
 
     def __init__(self, page):
         super().__init__()
@@ -115,6 +116,14 @@ def test_page_is_well_formed_and_every_anchor_exists():
     assert anchors and set(anchors) <= set(page.ids)
 
 
+def test_anchors_differ_where_names_do():
+    names = "J-8g/α", "J-8g/β", "R/‖∇f‖", "R/‖∇²f‖"
+    page = report.page([study()], table(*map(verdict, names)), VERSIONS)
+    assert len(re.findall(r'<tr id="(claim-[a-z0-9-]+)"', page)) == 4
+    reader = Reader(page)
+    assert len(reader.ids) == len(set(reader.ids))
+
+
 def test_page_loads_nothing():
     page = report.page([study()], CLAIMS, VERSIONS)
     reader = Reader(page)
@@ -126,30 +135,100 @@ def test_page_loads_nothing():
     assert "constancy/figures/fig-1.svg" in reader.links
 
 
-def test_summary_names_what_did_not_come_out_first():
-    text = Reader(report.page([study()], CLAIMS, VERSIONS)).text
-    assert "Not as expected: J-9 (inconclusive); J-0 (not measured)." in text
-    assert "2 of 4 claims came out as expected." in text
-    assert "1 of them is a control" in text
+def test_the_first_lines_say_what_it_is_and_what_did_not_come_out():
+    page = report.page([study()], CLAIMS, VERSIONS)
+    reader = Reader(page)
+    assert reader.text.index("neural tangent kernel (NTK)") < reader.text.index(
+        "2 of 4"
+    )
+    assert "2 of 4 verdicts came out as expected." in reader.text
+    assert "1 claim is a control" in reader.text
+    top = page[: page.index('id="claims"')]
+    for claim, word in (("J-9", "inconclusive"), ("J-0", "not measured")):
+        link = f'<a href="#claim-constancy-{claim.lower()}">{claim}</a></strong>'
+        assert f"{link} ({word}): The kernel is constant" in top
+    assert "#claim-constancy-j-2" not in top
     good = Reader(report.page([study()], table(verdict("J-2")), VERSIONS)).text
-    assert "1 of 1 claims came out as expected." in good
+    assert "1 of 1 verdict came out as expected." in good
     assert "Not as expected" not in good
+
+
+def test_order_of_the_page():
+    """First how it came out, then what the words mean, then the studies."""
+    figures = (Original(figure="1", shows=("a/b",), setting="s", differs="d"),)
+    gallery = [Source(source="A paper", figures=figures)]
+    other = study(name="other", figures=())
+    page = report.page([study(), other], CLAIMS, VERSIONS, gallery)
+    ids = Reader(page).ids
+    sections = "claims", "conventions", "study-constancy", "study-other", "gallery"
+    at = [ids.index(name) for name in (*sections, "cite")]
+    assert at == sorted(at)
+    nav = page[page.index("<nav") : page.index("</nav>")]
+    assert re.findall('href="#([a-z]+)"', nav) == [
+        "claims",
+        "conventions",
+        "gallery",
+        "cite",
+    ]
+
+
+def test_each_study_has_a_row_with_its_verdicts_and_links():
+    other = study(name="other", title="Another", figures=())
+    quiet = study(name="quiet", title="No claims", figures=())
+    rows = pd.concat([CLAIMS, table(verdict("Z-1", study="other"))])
+    page = report.page([study(), other, quiet], rows, VERSIONS)
+    first = page[page.index("<table class=studies>") : page.index("</table>")]
+    mine, theirs, none = first.split("<tr>")[2:]
+    for link in ("study-constancy", "figure-constancy-fig-1", "claim-constancy-j-9"):
+        assert f'href="#{link}"' in mine
+    assert "✗</span> 2 of 4" in mine and "inconclusive" in mine
+    assert 'href="#study-other"' in theirs and "✓</span> 1 of 1" in theirs
+    assert "no claims" in none and "0 of 0" not in none
+
+
+@pytest.mark.parametrize("count", [2, 20, 21, 100])
+def test_many_claims_are_folded_and_printed(count):
+    many = table(*(verdict(f"J-{i}") for i in range(count)))
+    page = report.page([study()], many, VERSIONS)
+    assert f"All {count} claims" in page
+    assert f"<details class=all{' open' if count <= 20 else ''}>" in page
+    printed = report.CSS[report.CSS.rindex("@media print") :]
+    assert re.search(r"\.all::details-content[^}]*content-visibility: visible", printed)
+    assert ".wide { overflow: visible; }" in printed
 
 
 def test_claims_table_says_it_in_words_and_numbers():
     page = report.page([study()], CLAIMS, VERSIONS)
-    first = page[page.index('id="claims"') : page.index("</section>")]
-    assert first.index("J-9") < first.index("J-2")
+    first = page[page.index("<details class=all") : page.index("</section>")]
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', first)
+    # the verdict where a telephone shows it, and n is the width everywhere else
+    assert heads[:2] == ["Claim", "Verdict"] and heads[-1] == "Networks"
+    rows = [row for row in first.split("<tr ")[1:]]
+    assert [re.search("J-.|Y-1n", row)[0] for row in rows] == [
+        "J-9",
+        "J-0",
+        "J-2",
+        "Y-1n",
+    ]
     for said in ("−0.993", "[−1.02, −0.964]", "[−1.08, −0.92]", "Theorem 2", "100"):
-        assert said in first
-    for icon, word in (
-        ("✓", "supported"),
-        ("✗", "contradicted"),
-        ("?", "inconclusive"),
+        assert said in rows[0]
+    for row, icon, word, expected in zip(
+        rows,
+        "?–✓✗",
+        ("inconclusive", "not measured", "supported", "contradicted"),
+        (False, False, True, True),
+        strict=True,
     ):
-        assert f"<span aria-hidden=true>{icon}</span> {word}" in first
+        assert f"<span aria-hidden=true>{icon}</span> {word}" in row
+        assert ("not as expected" in row) != expected and "as expected" in row
     assert first.count("<span class=tag>control</span>") == 2  # the row and its legend
     assert "nan" not in first
+
+
+def test_a_kernel_of_infinite_width_is_no_network():
+    exact = verdict("J-6", n=1, widths="0", variant="")
+    page = report.page([study()], table(exact), VERSIONS)
+    assert "(n = ∞)" in page and page.count('data-head="Networks">–</td>') == 2
 
 
 def test_study_section_has_everything():
@@ -384,6 +463,8 @@ def test_no_claims():
     [
         (-0.9934, "−0.993"),
         (0.0, "0"),
+        (9.6, "9.60"),
+        (99.94, "99.9"),
         (1.3e-16, "1.30·10<sup>−16</sup>"),
         (12345.6, "12,346"),
         (-2e7, "−2.00·10<sup>7</sup>"),
@@ -394,6 +475,79 @@ def test_no_claims():
 )
 def test_numbers(value, text):
     assert report._number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ends", "texts"),
+    [
+        ((160.7049, 160.8360), ["160.7", "160.8"]),
+        ((1.000033, 1.000039), ["1.00003", "1.00004"]),
+        ((1.0, 1.0), ["1.00", "1.00"]),
+        ((1.0, 1.0 + 1e-12), ["1.00", "1.00"]),
+        ((3.8659e-5, 3.8722e-5), ["3.866·10<sup>−5</sup>", "3.872·10<sup>−5</sup>"]),
+        ((12345.2, 12345.4), ["12,345.2", "12,345.4"]),
+        ((-1, math.inf), ["−1.00", ""]),
+    ],
+)
+def test_an_interval_has_the_digits_that_tell_its_ends_apart(ends, texts):
+    assert report._numbers(ends) == texts
+    row = {"estimate": ends[0], "ci_low": ends[0], "ci_high": ends[1]}
+    measured = report._measured(pd.Series(row))
+    assert measured.startswith(texts[0])
+    assert (f"[{', '.join(texts)}]" in measured) == all(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[-1.08, -0.92]", "[−1.08, −0.92]"),
+        ("[0.00575055, 0.00958425]", "[0.00575, 0.00958]"),
+        ("[1.89674, 1.90054]", "[1.897, 1.901]"),
+        (
+            "[3.7926e-05, 3.9474e-05]",
+            "[3.79·10<sup>−5</sup>, 3.95·10<sup>−5</sup>]",
+        ),
+        ("≤ 1e-06", "≤ 10<sup>−6</sup>"),
+        ("≥ 0.95", "≥ 0.95"),
+        ("[0.9, 1.1], |z| < 3", "[0.9, 1.1], |z| &lt; 3"),
+        (
+            "local slopes 1024→4096 -0.000631",
+            "local slopes 1024→4096 −6.31·10<sup>−4</sup>",
+        ),
+        ("R-12: width 16384, seed -1", "R-12: width 16384, seed −1"),
+        ("published -0.949", "published −0.949"),
+    ],
+)
+def test_bands_and_details_have_the_same_numbers(text, shown):
+    assert report._with_numbers(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("Dyer & Gur-Ari 2020 (1909.11304)", "https://arxiv.org/abs/1909.11304"),
+        ("arXiv:1806.07572v4, theorem 2", "https://arxiv.org/abs/1806.07572v4"),
+        (
+            "doi:10.1103/PhysRevE.104.064301.",
+            "https://doi.org/10.1103/PhysRevE.104.064301",
+        ),
+        ("see https://example.org/a?b=1&c=2.", "https://example.org/a?b=1&amp;c=2"),
+        ("Rajat V D 2019, notebook (0.0076674)", None),
+        ("λ₁ is 2013.1234 times 1999.12345", None),
+    ],
+)
+def test_sources_are_links_where_they_have_an_address(text, address):
+    paper = Source(
+        source=text,
+        figures=(Original(figure="1", shows=("a/b",), setting=text, differs=text),),
+        notes=(text,),
+    )
+    rows = table(verdict("J-2", source=text))
+    page = report.page([study(source=text, notes=(text,))], rows, {}, [paper])
+    # study, its note, two tables of claims, the paper, its note, setting, differs
+    assert page.count('<a href="http') == (8 if address else 0)
+    assert page.count(f'<a href="{address}">') == (8 if address else 0)
+    assert Reader(page).text.count(text) == 8
 
 
 @pytest.mark.parametrize(
