@@ -746,7 +746,7 @@ sup, sub { line-height: 0; }
 .claims td:nth-child(2) { width: 9em; }
 .claims td:nth-child(4), .claims td:nth-child(5) { width: 10.5em; }
 .claims td:nth-child(6) { width: 4.5em; }
-.gallery tbody th { white-space: normal; min-width: 8rem; }
+.gallery tbody th { white-space: normal; overflow-wrap: anywhere; width: 10em; }
 .gallery td { min-width: 10rem; }
 .gallery img { display: block; width: 15rem; max-width: none; margin-bottom: .4rem;
   background: #fff; border: 1px solid var(--line); border-radius: 4px; }

@@ -715,6 +715,7 @@ def _undefined(
     for metric, own in undefined.groupby("metric", sort=False):
         name, seeds = metric.removeprefix(prefix), set(own["seed"])
         count = _some(len(seeds), rows["seed"].nunique())
+        have = f"{count} {'has' if len(seeds) == 1 else 'have'} no value of {{}}"
         if (own["width"] == 0).all():
             because = (True, "without a value (0/0) are {}")
         elif seeds <= dead:
@@ -722,11 +723,10 @@ def _undefined(
         elif name.startswith("linear_") and seeds <= unstable:
             because = (
                 False,
-                f"without a value are {{}}: {count}, of which the linearised model "
-                "diverged past the stability limit",
+                f"{have}, as the linearised model diverged past the stability limit",
             )
         else:
-            because = (True, f"without a value are {{}}: {count}")
+            because = (True, have)
         found.setdefault(because, []).append(name)
     for (fault, says), names in found.items():
         yield fault, says.format(", ".join(names))

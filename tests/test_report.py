@@ -333,15 +333,15 @@ def test_a_value_that_is_missing_has_its_cause_where_that_is_known():
     faults, remarks = doubts((gap, 3, 1), *past)
     assert faults == []
     assert remarks[0].endswith(
-        "without a value are linear_gap: 1 of 4 networks, of which the linearised "
-        "model diverged past the stability limit"
+        "1 of 4 networks has no value of linear_gap, as the linearised model diverged "
+        "past the stability limit"
     )
     assert remarks[1].endswith("limit 2/λ_max of 2 of 4 linearised models")
     # another network than those past the limit, and another metric
     for row in ((gap, 1, 1), ("undefined/mode_rate/1", 3, 1)):
         faults, _ = doubts(row, *past)
         name = row[0].removeprefix("undefined/")
-        assert faults[0].endswith(f"without a value are {name}: 1 of 4 networks")
+        assert faults[0].endswith(f"1 of 4 networks has no value of {name}")
     faults, _ = doubts(("undefined/ntk_change", 1, 3), ("dead", 1, 1))
     assert faults[1].endswith("(0/0) are ntk_change: 1 of 4 networks, all dead")
     faults, _ = doubts(("undefined/limit_min", 0, 1), width=0, seeds=1)
