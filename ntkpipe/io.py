@@ -107,6 +107,11 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "figure": (),  # each figure has columns of its own
 }
+# Columns of text, whatever it looks like: a study may be called 2024, a claim NA.
+WORDS = (
+    *("study", "variant", "metric", "claim", "says", "source", "expected", "tolerance"),
+    *("verdict", "statistic", "widths", "detail", "reason"),
+)
 # A user's arrays: at most so many bytes in float64, 80,000 points of 3,072 numbers.
 USERS = tuple(PRODUCTS["dataset"])
 LARGEST = 2**31
@@ -313,7 +318,12 @@ def _load_table(path) -> Product:
     meta = json.loads(head[2:])
     if meta.pop("sha256") != _digest(meta, body):
         raise ValueError("its checksum is wrong")
-    table = pd.read_csv(io.BytesIO(body))
+    table = pd.read_csv(
+        io.BytesIO(body),
+        dtype=dict.fromkeys(WORDS, "str"),
+        keep_default_na=False,
+        na_values=[""],
+    )
     missing = set(TABLES[meta["product"]]) - set(table.columns)
     if missing:
         raise ValueError(f"no columns {sorted(missing)}")

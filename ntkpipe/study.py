@@ -313,6 +313,7 @@ def parse(text: str, path: str | Path) -> Study:
     if not _is_mapping_of_mappings(variants):
         variants = {BASE: {}}
         faults.append("variants: expected a mapping of names to what each changes")
+    variants = {str(name): change or {} for name, change in variants.items()}
     for key in sorted({"name", "text"} & raw.keys()):
         faults.append(f"{key}: unknown key (a study is called as its file is)")
     base = {k: v for k, v in raw.items() if k in _EXPERIMENT}
@@ -320,7 +321,7 @@ def parse(text: str, path: str | Path) -> Study:
         **{k: v for k, v in raw.items() if k not in _EXPERIMENT},
         "name": path.stem,
         "text": text,
-        "variants": {str(n): _merge(base, v or {}) for n, v in variants.items()},
+        "variants": {name: _merge(base, v) for name, v in variants.items()},
     }
     try:
         # strict JSON mode: lists are tuples, but "3" and true are no numbers
@@ -461,8 +462,7 @@ def _faults(error: pydantic.ValidationError, raw: dict, variants: dict) -> list[
             place += key[1].split(".")
             message = message[key.end() :]
         if place[:1] == ["variants"] and len(place) > 2:
-            change = variants.get(place[1]) or {}
-            if place[2] not in change:
+            if place[2] not in variants.get(place[1], {}):
                 place = place[2:]  # a fault of what all variants share
         lines[": ".join(filter(None, (".".join(place), message)))] = None
         if len(lines) > MOST_FAULTS:
@@ -538,14 +538,14 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             named = isinstance(key, (str, int)) and not isinstance(key, bool)
-            if not named or key in seen:
+            if not named or str(key) in seen:
                 problem = f"the key {key!r} " + (
                     "is given twice" if named else "is no name"
                 )
                 raise yaml.constructor.ConstructorError(
                     None, None, problem, key_node.start_mark
                 )
-            seen.add(key)
+            seen.add(str(key))  # 2 and "2" are one name
         return super().construct_mapping(node, deep)
 
 

@@ -62,6 +62,28 @@ def test_tables_keep_every_bit_of_their_numbers(tmp_path):
     assert read["value"].tolist() == TABLE["value"].tolist()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["2", "4"], ["007", "1e3"], ["true", "false"], ["nan", "inf"], ["NA", "null"]],
+)
+def test_names_that_look_like_numbers_or_nothing_stay_names(tmp_path, names):
+    claims = pd.DataFrame(
+        {name: names if name in io.WORDS else 1.5 for name in io.TABLES["claims"]}
+        | {"study": names, "variant": names, "as_expected": [True, False]}
+        | {"ci_low": [np.nan, -np.inf], "n": [3, 4], "detail": ["", "told"]}
+    )
+    io.save_table(tmp_path / "claims.csv", claims, META | {"product": "claims"})
+    read = io.load(tmp_path / "claims.csv").data
+    missing = claims.assign(detail=[np.nan, "told"])
+    pd.testing.assert_frame_equal(read, missing)
+
+
+def test_the_numbers_of_a_figure_stay_numbers(tmp_path):
+    table = pd.DataFrame({"variant": ["8", "16"], "x": [1, 2], "f0": [np.nan, 0.1]})
+    io.save_table(tmp_path / "figure.csv", table, META | {"product": "figure"})
+    pd.testing.assert_frame_equal(io.load(tmp_path / "figure.csv").data, table)
+
+
 def test_a_missing_product_names_itself(tmp_path):
     with pytest.raises(io.ProductError, match=r"gone\.npz does not exist"):
         io.load(tmp_path / "gone.npz")

@@ -131,6 +131,25 @@ def values(made, metric):
     return table[table["metric"] == metric]
 
 
+# ------------------------------------------------- names
+
+
+@pytest.mark.parametrize("name", ["2024", "nan"])
+def test_names_may_look_like_numbers_or_nothing(tmp_path, name, capsys):
+    claim = MICRO["claims"][0] | {"id": "NA", "variant": "inf"}
+    own = json.dumps(MICRO | {"widths": [4], "seeds": 1, "claims": [claim]})
+    variants = "{2: {}, '1e3': {seed: 1}, 'null': {seed: 2}, inf: {seed: 3}}"
+    text = f"{own[:-1]}, variants: {variants}}}"
+    one = study.parse(text, f"{name}.yaml")
+    made = run(one, tmp_path)
+    rows = io.load(made["measurements", "", 0]).data
+    assert set(rows["variant"]) == {"2", "1e3", "null", "inf"}
+    shown = page(one, made, tmp_path)
+    assert "The kernel stands still" in shown and ">NA<" in shown
+    assert stages.verify([one], [made["claims", "", 0]]) == 1  # of one seed
+    assert f"{name}: NA is inconclusive" in capsys.readouterr().out
+
+
 # ------------------------------------------------- damage
 
 # who reads each product first: (stage, product it makes, variant, width)
