@@ -45,8 +45,8 @@ LABELS = {
     "ntk_condition": "condition number of Θ",
     "ntk_limit_error": "distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
     "linear_weight_gap": "weights' distance from the linearised model's, sup over t",
-    "linear_gap": "gap to the own linearisation, sup over t",
-    "linear_gap_test": "gap to the own linearisation, sup over t (test)",
+    "linear_gap": "gap to its own linearisation, sup over t",
+    "linear_gap_test": "gap to its own linearisation, sup over t (test)",
     "limit_gap": "gap to the infinite-width dynamics, sup over t",
     "learning_rate_max": "stability limit 2/λ_max(Θ/N)",
     "stop_step": "steps until stopped",
@@ -642,10 +642,10 @@ def _limit_dynamics(limit, network, data, seed):
 class Modes(_Figure):
     """Residual along each eigenvector of the kernel at initialisation, against time.
 
-    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i; gradient flow of the linearised
-    model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t/N}. At equal angles of the circle the
-    eigenvectors of infinite width are cos kγ and sin kγ: with `of: frequencies` c_k is
-    the residual's Fourier component.
+    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient flow of the
+    linearised model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t}. At equal angles of the
+    circle the eigenvectors of infinite width are cos kγ and sin kγ: with
+    `of: frequencies` c_k is the residual's Fourier component.
     """
 
     kind: Literal["modes"] = "modes"

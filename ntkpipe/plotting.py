@@ -103,6 +103,14 @@ STATISTICS = {
     "std": "standard deviation over seeds",
     "variance": "variance over seeds",
 }
+# white in the middle, so that what did not change is not seen
+CHANGE = LinearSegmentedColormap.from_list(
+    "change",
+    [sns.color_palette("vlag", as_cmap=True)(end) for end in (0.0, 0.25)]
+    + ["white"]
+    + [sns.color_palette("vlag", as_cmap=True)(end) for end in (0.75, 1.0)],
+    257,
+)
 # no yellow end: it can't be seen on white
 WIDTHS = LinearSegmentedColormap.from_list(
     "widths", mpl.colormaps["viridis"](np.linspace(0.86, 0.0, 256))
@@ -534,14 +542,14 @@ def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:
 def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
     """|c_i(t)|, solid, with its predicted exponential, dashed."""
     name, what, exponent = {
-        "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t/N"),
+        "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t"),
         "frequencies": ("k =", r"residual along $\cos k\gamma$", r"-\lambda_k t"),
     }[of]
     if table.empty:
         return nothing("the network of this figure diverged")
     variants, widths = _unique(table, "variant"), sorted(set(table["width"]))
     shown = sorted(set(table["mode"]))
-    colors = dict(zip(shown, _sequence(len(shown)), strict=True))
+    colors = dict(zip(shown, _categories(len(shown)), strict=True))
     with style():
         figure, axes = _grid(
             len(variants), len(widths), height=2.8, sharex="row", sharey="row"
@@ -731,7 +739,7 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
                 change = part == "change"
                 image = ax.imshow(
                     matrix,
-                    cmap="vlag" if change else "mako",
+                    cmap=CHANGE if change else "mako",
                     norm=CenteredNorm() if change else norm,
                     extent=_edges(matrix.index),
                     interpolation="nearest",
@@ -790,7 +798,12 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
     few = table["index"].max() <= 64
     with style():
         figure, axes = _grid(
-            1, len(variants), height=3.5, width=5.6 if len(variants) == 1 else PAGE + 1
+            1,
+            len(variants),
+            height=3.5,
+            width=5.6 if len(variants) == 1 else PAGE + 1,
+            sharex=True,
+            sharey=True,
         )
         for ax, variant in zip(axes[0], variants, strict=True):
             part = table[table["variant"] == variant]
@@ -804,7 +817,7 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
                     color=color,
                     linestyle=LIMIT if limit else styles[when],
                     linewidth=1.8 if limit else 1.4,
-                    marker="o" if few and not limit else None,
+                    marker="o" if few and not (limit and widths) else None,
                     ms=2.6,
                     zorder=4 if limit else 2,
                 )
@@ -829,6 +842,7 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
             ax.set(xlabel="index of the eigenvalue", ylabel=f"eigenvalue of {symbol}/N")
             _index_axis(ax, int(table["index"].max()))
         _titles(axes, [""], variants if len(variants) > 1 else [""])
+        _outer(axes)
         handles = [Line2D([], [], color=colors[w], label=f"n = {w}") for w in widths]
         if len(moments) > 1:
             handles += [
@@ -856,13 +870,13 @@ def projections(table: pd.DataFrame) -> Figure:
         figure, axes = _grid(1, 2, height=3.0)
         for column, label in enumerate(("eigenvalue", "share")):
             ax = axes[0, column]
-            for number_, (variant, part) in enumerate(
-                table.groupby("variant", sort=False)
-            ):
-                # kernels that are the same lie on one another: thin over thick
-                ax.plot(
-                    "index", label, data=part, color=colors[variant], lw=3.2 - number_
-                )
+            curves = dict(list(table.groupby("variant", sort=False)))
+            first = curves[variants[0]][label].to_numpy()
+            if all(np.array_equal(part[label], first) for part in curves.values()):
+                ax.plot(curves[variants[0]]["index"], first, color=INK)  # that of all
+            else:
+                for variant, part in curves.items():
+                    ax.plot("index", label, data=part, color=colors[variant])
             ax.set_xscale("log")
             _index_axis(ax, int(table["index"].max()))
             ax.set_xlabel("index of the eigenvector")
@@ -871,7 +885,7 @@ def projections(table: pd.DataFrame) -> Figure:
         axes[0, 0].set_ylim(positive.min() / 1.5, positive.max() * 1.5)
         _log_ticks(axes[0, 0])
         axes[0, 0].set_ylabel(r"eigenvalue of $\Theta_\infty/N$")
-        axes[0, 1].set(ylim=(0, 1.04), ylabel="share of the targets up to there")
+        axes[0, 1].set(ylim=(0, 1.04), ylabel="cumulative share of ‖y‖²")
         _letters(axes.flat)
         _legend(figure, [Line2D([], [], color=colors[v], label=v) for v in variants])
     return figure
@@ -1020,11 +1034,14 @@ def ellipses(table: pd.DataFrame, count: int) -> Figure:
                 at = path.loc[[index]]
                 ax.plot("f1", "f2", ".", data=at, color=color, ms=5, zorder=5)
             _change_text(ax, path.iloc[-1])
-        first, last = (
-            Patch(fc=to_rgba(color, 0.2), ec=color, label=f"kernel at the {name}")
-            for color, name in ((colors[0], "beginning"), (colors[-1], "end"))
-        )
-        _legend(figure, [first, last, *_ellipse_handles()])
+        names = {0: "kernel at the beginning", count - 1: "kernel at the end"}
+        if count > 2:
+            names[count // 2] = "in between, equally far apart along the way"
+        kernels = [
+            Patch(fc=to_rgba(colors[k], 0.2), ec=colors[k], label=names[k])
+            for k in sorted(names)
+        ]
+        _legend(figure, [*kernels, *_ellipse_handles()])
     return figure
 
 
@@ -1044,20 +1061,20 @@ def ellipses_frames(table: pd.DataFrame) -> Iterator[Figure]:
             (line,) = ax.plot([], [], color=INK, lw=1.1, zorder=3)
             (point,) = ax.plot([], [], "o", color=color, mec="white", ms=4.5, zorder=5)
             patch = ax.add_patch(_ellipse(table, path.iloc[0], color))
-            parts.append((path, line, point, patch, _change_text(ax, path.iloc[0])))
+            text = _change_text(ax, path.iloc[0])
+            parts.append((path, line, point, patch, text))
         now = Patch(fc=to_rgba(color, 0.2), ec=color, label="kernel")
         then = Patch(fc="none", ec=GREY, ls=LIMIT, label="kernel at the beginning")
         _legend(figure, [now, then, *_ellipse_handles()])
-        clock = _clock(figure)
     for step in sorted(set(table["step"])):
-        clock.set_text(_time(step))
         for path, line, point, patch, text in parts:
             so_far = path[path["step"] <= step]
             row = so_far.iloc[-1]
             line.set_data(so_far["f1"], so_far["f2"])
             point.set_data([row["f1"]], [row["f2"]])
             patch.set(center=(row["f1"], row["f2"]), **_axes_of(table, row))
-            text.set_text(_changed(row))
+            # each its own, as not all networks are trained as long as one another
+            text.set_text(f"{_time(row['step'])}\n{_changed(row)}")
         yield figure
 
 
@@ -1209,7 +1226,8 @@ def _landscape_axes(table: pd.DataFrame, runs, rows: int) -> tuple[Figure, np.nd
     """Panels of f, of the loss and of the loss near w₀; y scales are of all runs."""
     figure, axes = _grid(rows, 3, height=2.1, width=PAGE + 1.5)
     first = _where(table, variant=runs[0][0], width=runs[0][1])
-    reach = 1.05 * np.abs(first["distance"]).max()
+    ends = table.groupby(["variant", "width"])["distance"].agg(["min", "max"]).abs()
+    reach = ends.min(axis=None)  # as far as all runs go
     at_start = np.interp(0, first["distance"], first["loss"])
     start, y = np.interp(0, first["distance"], first["f"]), first["y"].iloc[0]
     for left, middle, right in axes:
@@ -1244,6 +1262,8 @@ def _show_landscape(axes, run: pd.DataFrame, name: str) -> None:
         near = run[run["distance"].abs() <= 2 * run["move"]]
         for column, color in (("loss_tangent", GREY), ("loss", INK)):
             least = near.loc[[near[column].idxmin()]]
+            if least.index[0] in near.index[[0, -1]]:
+                continue  # it goes on falling
             ax.plot("distance", column, "o", data=least, color=color, ms=4, zorder=4)
     zoom = 2 * run["move"].iloc[0]
     at_start = np.interp(0, run["distance"], run["loss"])
@@ -1273,7 +1293,7 @@ def matrices(table: pd.DataFrame) -> Figure:
                 image = _show_matrix(ax, matrix)
                 ax.set_title(title if row == 0 else "")
             change = run.loc[run["step"] == last, "change"].iloc[0]
-            axes[row, 2].set_xlabel(f"‖ΔW‖/‖W₀‖ = {change:.2g}")
+            axes[row, 2].set_xlabel(_corner_changed(change))
             axes[row, 0].set_ylabel(name)
         _matrix_bar(figure, image, axes)
     return figure
@@ -1300,7 +1320,7 @@ def matrices_frames(table: pd.DataFrame) -> Iterator[Figure]:
             upper, lower = axes[:, column]
             images = _show_matrix(upper, start), _show_matrix(lower, start * 0)
             upper.set_title(name)
-            text = lower.set_xlabel("‖ΔW‖/‖W₀‖ = 0.000")
+            text = lower.set_xlabel(_corner_changed(0))
             parts.append((states, start, images, text))
         axes[0, 0].set_ylabel("W(t)")
         axes[1, 0].set_ylabel("W(t) − W(0)")
@@ -1312,8 +1332,12 @@ def matrices_frames(table: pd.DataFrame) -> Iterator[Figure]:
             matrix, change = states[_last(states, step)]
             upper.set_data(matrix)
             lower.set_data(matrix - start)
-            text.set_text(f"‖ΔW‖/‖W₀‖ = {change:.3f}")
+            text.set_text(_corner_changed(change))
         yield figure
+
+
+def _corner_changed(change: float) -> str:
+    return f"shown: ‖ΔW‖/‖W₀‖ = {change:.3f}"
 
 
 def _entries(rows: pd.DataFrame) -> np.ndarray:
@@ -1325,7 +1349,7 @@ def _entries(rows: pd.DataFrame) -> np.ndarray:
 def _show_matrix(ax: Axes, matrix: np.ndarray):
     ax.grid(False)
     ax.set(xticks=[], yticks=[])
-    return ax.imshow(matrix, cmap="vlag", vmin=-2, vmax=2, interpolation="nearest")
+    return ax.imshow(matrix, cmap=CHANGE, vmin=-2, vmax=2, interpolation="nearest")
 
 
 def _matrix_bar(figure: Figure, image, axes) -> None:
@@ -1383,7 +1407,9 @@ def _categories(count: int) -> list[str]:
     """Colour-blind safe; more than ten points are told apart by order only."""
     if count > 10:
         return _sequence(count)
-    return [to_hex(color) for color in sns.color_palette("colorblind", count)]
+    palette = [to_hex(color) for color in sns.color_palette("colorblind", 10)]
+    # pink and yellow, which are faint on white, come last
+    return [palette[k] for k in (0, 1, 2, 3, 4, 5, 9, 7, 6, 8)[:count]]
 
 
 def _darker(color: str) -> str:
@@ -1472,9 +1498,11 @@ def _letters(axes) -> None:
 
 
 def _outer(axes) -> None:
-    """Labels at the outer panels only; the axes are shared."""
-    for ax in axes[:-1].flat:
-        ax.set_xlabel("")
+    """Labels at the outer panels only, where their axis is that of those inside."""
+    shared = axes[0, 0].get_shared_x_axes()
+    for ax, below in zip(axes[:-1].flat, axes[1:].flat, strict=True):
+        if shared.joined(ax, below):
+            ax.set_xlabel("")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
 

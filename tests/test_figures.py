@@ -743,6 +743,17 @@ def test_modes_of_a_linear_network_decay_as_predicted():
     assert legend(picture)[-1].startswith("predicted")
 
 
+def test_modes_have_labels_wherever_their_axis_is_another():
+    *_, picture = draw(kind="modes")  # a row has a time of its own, not a column
+    first, second, *lower = picture.axes
+    assert first.get_xlabel() == second.get_xlabel() == lower[0].get_xlabel() != ""
+    assert first.get_ylabel() != "" == second.get_ylabel()
+    # λ_i are eigenvalues of H = Θ/N, as in the manual
+    assert legend(picture)[-1] == r"predicted $e^{-\lambda_i t}$"
+    *_, picture = draw(kind="function_band")
+    assert [ax.get_xlabel() for ax in picture.axes[:2]] == ["", ""]
+
+
 def test_components_of_several_outputs():
     random = np.random.default_rng(0)
     residual = random.normal(size=(3, 4, 2))
@@ -857,6 +868,14 @@ def test_spectrum(drawn):
     assert "predicted slope −2" in legend(figure)
 
 
+def test_spectrum_of_the_limit_alone(drawn):
+    _, table, picture = draw(kind="spectrum", when=[])
+    assert set(table["width"]) == {0} and legend(picture) == ["infinite width"]
+    left, right = picture.axes
+    assert left.lines[0].get_marker() == "o"
+    assert left.get_ylim() == right.get_ylim() and left.get_xlim() == right.get_xlim()
+
+
 def test_spectrum_leaves_out_rounding():
     rank_one = np.ones((1, 4, 4))
     assert list(figures._eigenvalues(rank_one)["index"]) == [1]
@@ -951,6 +970,24 @@ def test_matrices():
         figure.table(None, arrays)
 
 
+def test_what_does_not_change_is_white():
+    change = FakeArrays(variants=("ntk",))
+    table = make(kind="matrices").table(None, change)
+    image = make(kind="matrices").draw(table).axes[2].images[0]
+    assert image.to_rgba(np.zeros((1, 1))).ravel().tolist() == [1, 1, 1, 1]
+
+
+def test_ellipses_tell_the_step_of_each_network():
+    arrays = TwoPoints(variants=("ntk", "standard"), widths=(16,))
+    figure = make(kind="ellipses", animated=True)
+    table = figure.table(None, arrays)
+    longer = table["step"].where(table["variant"] == "ntk", table["step"] * 10)
+    *_, last = figure.frames(table.assign(step=longer))
+    ends = [ax.texts[0].get_text().splitlines()[0] for ax in last.axes]
+    assert ends == [f"step {STEPS:,}", f"step {10 * STEPS:,}"]
+    assert last._suptitle is None
+
+
 def test_ellipses_have_axes_of_one_over_root_lambda(drawn):
     _, table, picture = drawn["ellipses"]
     first = table.iloc[0]
@@ -1032,6 +1069,14 @@ def test_landscapes(drawn):
     assert len(picture.axes) == 6
     least = [line for line in picture.axes[1].lines if line.get_marker() == "o"]
     assert [float(line.get_xdata()[0]) for line in least] == pytest.approx([0.1, 0.1])
+    # all curves reach the ends of their axes
+    assert picture.axes[0].get_xlim() == (-1, 1)
+    # the least loss of what was computed is none where it goes on falling
+    far = table.assign(loss=np.exp(-table["distance"]))
+    ax = make(kind="landscapes").draw(far).axes[1]
+    assert [line.get_color() for line in ax.lines if line.get_marker() == "o"] == [
+        plotting.GREY
+    ]
     arrays = OnALine()
     with pytest.raises(ValueError, match=r"say training.landscape: \{\}"):
         arrays.network = lambda *_: {"landscape_at": np.zeros(0)}
@@ -1131,6 +1176,29 @@ def test_projections_add_up_and_are_those_of_the_eigenvectors(drawn):
     y = arrays.y[:, 0] / np.linalg.norm(arrays.y)
     assert rows["share"].iloc[0] == pytest.approx((vectors[:, -1] @ y) ** 2)
     assert rows["share"].iloc[-1] == pytest.approx(1)
+
+
+def test_projections_draw_a_kernel_once_if_all_have_the_same(drawn):
+    figure, table, picture = drawn["projections"]
+    assert [line.get_color() for line in picture.axes[0].lines] == [plotting.INK]
+    grow = np.where(table["variant"] == "ntk", 1, 2)
+    other = figure.draw(table.assign(eigenvalue=table["eigenvalue"] * grow))
+    assert len(other.axes[0].lines) == 2
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_what_is_read_has_no_raw_powers(path):
+    one = study.load(path)
+    read = [one.title, one.question, *one.notes]
+    for figure in one.figures:
+        read += [figure.title, figure.caption, *figure.labels.values()]
+    assert [text for text in read if "^" in text or "`" in text] == []
+
+
+def test_titles_are_told_apart():
+    titles = [f.title for path in STUDIES for f in study.load(path).figures]
+    assert len(set(titles)) == len(titles)
+    assert not [title for title in titles if title.startswith("The same")]
 
 
 def test_components_are_eigenvectors_of_root_mean_square_one(drawn):
