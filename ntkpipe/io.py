@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import glob
 import hashlib
 import io
@@ -196,6 +197,21 @@ def read_picture(path: str | Path, expected: str | None) -> bytes:
 def checksum(body: bytes) -> str:
     """SHA-256 of a file's bytes."""
     return hashlib.sha256(body).hexdigest()
+
+
+def users_digest(path: str | Path) -> str | None:
+    """SHA-256 of a user's file, None where there is none to be read."""
+    try:
+        now = os.stat(path)
+        return _file_digest(path, now.st_mtime_ns, now.st_size, now.st_ino)
+    except OSError:
+        return None
+
+
+@functools.cache  # many jobs are planned from one file
+def _file_digest(path: str | Path, *_version: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def users_shapes(path: str | Path) -> dict[str, tuple[int, int]]:

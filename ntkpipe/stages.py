@@ -38,6 +38,7 @@ MAKER = {
     "claims": "claims",
     "figure": "figure",
 }
+FILE = "file"  # a user's own, that a dataset is made from
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
     So was all that they were made from, back to the data, which need not be among
     them: settings of another seed, say, show in a network's but not in a table's own.
     """
-    found, origin = {}, {}
+    found, origin, files = {}, {}, {}
     for path in paths:
         product = io.load(path)
         kind, variant, width = product.key
@@ -107,14 +108,33 @@ def read_products(study: Study, paths: Iterable[str]) -> dict[tuple, Product]:
                 f"{_place(study, variant, width)}: delete both and run again"
             )
         found[product.key], origin[product.key] = product, path
+        for source, variant, _, made_with in product.meta.get("inputs", []):
+            if source != FILE:
+                continue
+            first = files.setdefault(variant, (made_with, path))
+            if first[0] != made_with:
+                raise ProductError(
+                    f"{first[1]} and {path} were made from different files of data of "
+                    f"{_place(study, variant, None)}: delete both and run again"
+                )
     return found
 
 
 def _check_settings(study: Study, path: str, product: Product, spec: Any) -> None:
-    """Refuse a product that was made with other settings, or from such."""
+    """Refuse a product that was made with other settings or data, or from such.
+
+    A user's file that is gone is taken to be the one that was read.
+    """
     io.check(path, product, {"spec": spec})
     for *source, made_with in product.meta.get("inputs", []):
-        if provenance.digest(_settings(study, *source)) != made_with:
+        if source[0] == FILE:
+            data = study.variants[source[1]].dataset
+            if (io.users_digest(data.path) or made_with) != made_with:
+                raise ProductError(
+                    f"{path} was made from another {data.path} than is there now: "
+                    "delete it and run again"
+                )
+        elif provenance.digest(_settings(study, *source)) != made_with:
             raise ProductError(
                 f"{path} was made from another {source[0]} of "
                 f"{_place(study, *source[1:])}, of other settings: delete it and "
@@ -211,7 +231,10 @@ def dataset(job: Job) -> None:
     data = source.sample(jax.random.fold_in(key, 2**31 - 1))
     for first, second in metrics.duplicates(data.x_train)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
-    io.save(job.outputs[0], data._asdict(), meta(job, "dataset"))
+    about = meta(job, "dataset")
+    if source.kind == "npz":
+        about["inputs"] = [[FILE, job.variant, None, io.users_digest(source.path)]]
+    io.save(job.outputs[0], data._asdict(), about)
     log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)
 
 

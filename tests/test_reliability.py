@@ -266,6 +266,37 @@ def test_a_product_of_another_width_is_refused(whole, tmp_path):
         read(one, lacking, "network")
 
 
+def test_products_of_a_users_other_file_are_refused(tmp_path):
+    own, x = tmp_path / "mine.npz", np.arange(6.0).reshape(3, 2)
+
+    def bring(scale, at):
+        arrays = {name: scale * x for name in ("x_train", "x_test")}
+        arrays |= {name: x[:, 0] for name in ("y_train", "y_test")}
+        np.savez(own, **arrays)
+        os.utime(own, (at, at))
+
+    def made(name, of, inputs=(), width=0):
+        output = str(tmp_path / of / f"{name}.npz")
+        return stage(name, one, None, output, inputs, "base", width)
+
+    raw = MICRO | {"dataset": {"kind": "npz", "path": str(own)}}
+    one = study.parse(json.dumps(raw), "micro.yaml")
+    bring(1.0, at=2000)
+    old = made("dataset", "old")
+    network = made("train", "old", [old], 4)
+    bring(2.0, at=1000)
+    again = f"was made from another {own} than is there now: delete it and run again"
+    with pytest.raises(io.ProductError, match=rf"old/dataset.npz {again}"):
+        made("limit", "old", [old])
+    new = made("dataset", "new")
+    with pytest.raises(io.ProductError, match=rf"old/train.npz {again}"):
+        made("linearize", "new", [new, network], 4)
+    own.unlink()
+    with pytest.raises(io.ProductError, match="were made from different files"):
+        made("linearize", "new", [new, network], 4)
+    made("linearize", "old", [old, network], 4)
+
+
 @pytest.mark.parametrize("name", ["claims", "figure"])
 def test_a_command_without_the_measurements_says_so(whole, tmp_path, name):
     one, _ = whole

@@ -188,6 +188,20 @@ def test_narrow_widths_train_in_one_job_where_the_configuration_says_so(
     assert "training relu at width 16" in plan and "training tanh" not in plan
 
 
+def test_a_users_file_that_is_replaced_by_an_older_one_is_read_again(copy):
+    x, path = np.arange(6.0).reshape(3, 2), copy / "mine.npz"
+    own = "variants:\n  own: {dataset: {kind: npz, path: mine.npz}}\n"
+    edit_study(copy, "variants:\n", own)
+    made = "results/tiny/own/dataset.npz"
+    for scale in (1, 2):
+        np.savez(path, x_train=scale * x, y_train=x[:, 0], x_test=x, y_test=x[:, 1])
+        os.utime(path, (1000, 1000))
+        snakemake(copy, made)
+        assert (io.load(copy / made).data["x_train"] == scale * x).all()
+    path.unlink()
+    assert "MissingInputException" in snakemake(copy, made, "--forceall", fails=1)
+
+
 def test_words_of_a_study_redraw_and_rewrite_only(copy):
     # the page shows the study file
     edit_study(copy, "question: >-", "# a comment\nquestion: >-\n  In other words:")

@@ -14,7 +14,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from ntkpipe import cost, gallery, provenance
+from ntkpipe import cost, gallery, io, provenance
 from ntkpipe.study import StudyError, load_all, plain
 
 
@@ -177,6 +177,9 @@ def settings(stage, widths=()):
             value = {width: one.spec(stage, variant, width) for width in widths}
         else:
             value = study_of(wildcards).spec(stage, variant, int(width))
+        if stage == "dataset" and (files := users_data(wildcards)):
+            # times tell nothing of a file that is replaced by an older one
+            value["files"] = [io.users_digest(path) for path in files]
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
     return spec
