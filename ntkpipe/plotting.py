@@ -1557,19 +1557,17 @@ def _log_y(ax: Axes, curves: pd.DataFrame) -> None:
     side half as much again as networks need.
     """
     ax.set_yscale("log", nonpositive="mask")
-    shaded = curves[curves["model"] == "network"][["low", "median", "high"]]
-    ranges = []
-    for drawn in (
-        shaded.to_numpy().ravel(),
-        [*shaded.to_numpy().ravel(), *curves["median"]],
-    ):
-        logs = np.log10([v for v in drawn if v > 0 and np.isfinite(v)])
-        if len(logs):
-            ranges.append((logs.min(), logs.max()))
-    if ranges:
-        (low, high), (lowest, highest) = ranges[0], ranges[-1]
+    network = curves[curves["model"] == "network"]
+    values = [*network[["low", "median", "high"]].to_numpy().ravel(), *curves["median"]]
+    values = np.log10(np.where(np.greater(values, 0), values, np.nan))
+    needed = values[: 3 * len(network)]
+    if np.isfinite(needed).any():
+        low, high = np.nanmin(needed), np.nanmax(needed)
         more = max(0.5 * (high - low), 0.3)
-        low, high = max(lowest, low - more), min(highest, high + more)
+        low, high = (
+            max(np.nanmin(values), low - more),
+            min(np.nanmax(values), high + more),
+        )
         room = 0.05 * (high - low) + 0.04
         ax.set_ylim(10 ** (low - room), 10 ** (high + room))
     _log_ticks(ax)
