@@ -202,6 +202,13 @@ def test_a_users_file_that_is_replaced_by_an_older_one_is_read_again(copy):
     assert "MissingInputException" in snakemake(copy, made, "--forceall", fails=1)
 
 
+@pytest.mark.parametrize("name", ["claims", "measurements", "constancy"])
+def test_a_figure_may_be_called_as_a_table_is(copy, name):
+    edit_study(copy, "  - name: kernel\n", f"  - name: {name}\n")
+    jobs = planned(copy)
+    assert jobs == {"figure": 1, "report": 1}
+
+
 def test_words_of_a_study_redraw_and_rewrite_only(copy):
     # the page shows the study file
     edit_study(copy, "question: >-", "# a comment\nquestion: >-\n  In other words:")
@@ -321,7 +328,12 @@ def test_a_slip_in_a_study_is_told_and_exits_2(copy):
 
 @pytest.mark.parametrize(
     ("setting", "says"),
-    [("run=[tinny]", "did you mean tiny?"), ("runn=all", "'runn' was unexpected")],
+    [
+        ("run=[tinny]", "did you mean tiny?"),
+        ("runn=all", "'runn' was unexpected"),
+        ("pathvars={results: ''}", "config.pathvars.results: '' does"),
+        ("pathvars={logs: /}", "config.pathvars.logs"),
+    ],
 )
 def test_a_slip_in_the_configuration_is_told_and_exits_2(finished, setting, says):
     said = snakemake(finished, "--dry-run", "--config", setting, fails=2)

@@ -33,8 +33,10 @@ def read_studies():
             gallery.load(config["gallery"])
         return load_all(folder, names)
     except WorkflowError as error:
-        reason = str(error).partition("Failed validating")[0]
-        faults = [f"config: {' '.join(reason.split()[-40:])}"]
+        invalid = error.__context__  # jsonschema's, which knows the key
+        key = getattr(invalid, "json_path", "$").removeprefix("$")
+        reason = getattr(invalid, "message", str(error))
+        faults = [f"config{key}: {' '.join(reason.split()[-40:])}"]
     except StudyError as error:
         faults = error.faults
     print(*(f"ntkpipe: {fault}" for fault in faults), sep="\n", file=sys.stderr)
