@@ -69,8 +69,8 @@ def curvature(
     Raises:
         ValueError: a parameter is not read by one dense layer.
     """
-    k = jax.eval_shape(apply, params, x).shape[1]
-    units = jnp.eye(k, dtype=jnp.result_type(x))
+    y = jax.eval_shape(apply, params, x)
+    units = jnp.eye(y.shape[1], dtype=y.dtype)
     key = jax.random.key(0) if key is None else key
 
     def at(point, unit):
@@ -109,8 +109,8 @@ def joint(
 
     Source: higher-order power method, De Lathauwer, De Moor & Vandewalle 2000.
     """
-    k = jax.eval_shape(apply, params, x).shape[1]
-    units = jnp.eye(k, dtype=jnp.result_type(x))
+    y = jax.eval_shape(apply, params, x)
+    units = jnp.eye(y.shape[1], dtype=y.dtype)
     key = jax.random.key(0) if key is None else key
 
     def climb(point, unit):
@@ -188,7 +188,8 @@ def _norm(apply, params, point, unit, iterations, key):
 
         def moved(name, h, layer, scale):
             z = dense(name, h, layer, scale)
-            return z + frames[name].shift(moves[name], h)
+            # no frame where the weights are constants
+            return z + frames[name].shift(moves[name], h) if name in frames else z
 
         return apply(params, x, moved)[0]
 
@@ -244,13 +245,18 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
 def whole(apply: Apply, params, x: Array) -> Curvature:
     """`curvature` of any model of few weights P, by its P × P Hessians."""
     flat, unravel = ravel_pytree(params)
+    # coordinates in which gradient descent has one rate, see `curvature`
+    rates = empirical.learning_rates(apply, params, x)
+    rates, _ = ravel_pytree(jax.tree.map(jnp.full_like, params, rates))
+    root = jnp.sqrt(rates)
 
     def f(flat, point):
         return apply(unravel(flat), point[None])[0]
 
     hessian = jax.vmap(jax.hessian(f), (None, 0))(flat, x)  # (n k P P)
-    norm = jnp.abs(jnp.linalg.eigvalsh(hessian)).max(-1)
-    gradient = jnp.linalg.norm(jax.vmap(jax.jacrev(f), (None, 0))(flat, x), axis=-1)
+    norm = jnp.abs(jnp.linalg.eigvalsh(root[:, None] * hessian * root)).max(-1)
+    jacobian = jax.vmap(jax.jacrev(f), (None, 0))(flat, x)
+    gradient = jnp.linalg.norm(root * jacobian, axis=-1)
     return Curvature(norm, gradient, norm / gradient**2, jnp.zeros_like(norm))
 
 

@@ -85,7 +85,12 @@ class Heard(NamedTuple):
 
 
 def hear(apply: Apply, params, x: Array) -> Heard:
-    """Trace a network, without computing, for what `Heard` says of it."""
+    """Trace a network, without computing, for what `Heard` says of it.
+
+    Raises:
+        ValueError: two layers have one name, or a layer states a learning rate for
+            what is computed from parameters and is none itself.
+    """
     sites, read, rates = {}, collections.Counter(), {}
 
     def trace(params, x):
@@ -96,12 +101,26 @@ def hear(apply: Apply, params, x: Array) -> Heard:
                 raise ValueError(
                     f"two layers are called {name!r}: give each its own name"
                 )
-            z = dense(name, h, layer, scale)
             leaves = {
                 key: index.get(id(layer[key])) for key in ("w", "b") if key in layer
             }
+            for key, i in leaves.items():
+                rate = getattr(scale, f"lr_{key}")
+                computed = i is None and isinstance(layer[key], jax.core.Tracer)
+                if computed and rate not in (0, 1):
+                    raise ValueError(
+                        f"layer {name!r} has a learning rate of {rate:g} for {key!r}, "
+                        "which is no parameter itself"
+                    )
+                rates[i] = rate
             read.update(leaves.values())
-            rates.update({i: getattr(scale, f"lr_{key}") for key, i in leaves.items()})
+            # zeros for parameters: those needed all the same are read elsewhere
+            layer = layer | {
+                key: jnp.zeros_like(layer[key])
+                for key, i in leaves.items()
+                if i is not None
+            }
+            z = dense(name, h, layer, scale)
             if "b" not in layer:
                 scale = scale._replace(b=0.0)
             rows = h.ndim == 2 and len(h) == len(x)
@@ -110,7 +129,7 @@ def hear(apply: Apply, params, x: Array) -> Heard:
 
         return apply(params, x, look) if _listens(apply) else apply(params, x)
 
-    jax.eval_shape(trace, params, x)
+    read.update(_inputs_read(jax.make_jaxpr(trace)(params, x).jaxpr))
     # the closed form needs weights that are parameters themselves, each in one layer
     closed = {
         name: site
@@ -132,6 +151,19 @@ def hear(apply: Apply, params, x: Array) -> Heard:
         loose=loose,
         rates=[rates.get(i, 1.0) for i in range(len(paths))],
     )
+
+
+def _inputs_read(jaxpr) -> Iterator[int]:
+    """Indices of the inputs of which the outputs of a traced function are made."""
+
+    def variables(atoms):  # and no constants, which have a value
+        return {a for a in atoms if not hasattr(a, "val")}
+
+    needed = variables(jaxpr.outvars)
+    for equation in reversed(jaxpr.eqns):
+        if not needed.isdisjoint(equation.outvars):
+            needed |= variables(equation.invars)
+    return (i for i, v in enumerate(jaxpr.invars) if v in needed)
 
 
 def _listens(apply: Apply) -> bool:
@@ -380,17 +412,17 @@ def last_layer(sites: dict[str, Signals]) -> Array:
 def ntk_vector_product(apply: Apply, params, x: Array, v: Array, rates=None) -> Array:
     """Θ(x, x) v for v (n k), by one vjp and one jvp; works for any `apply`.
 
-    `rates` are relative learning rates, a tree like `params` (default 1).
+    `rates` are relative learning rates, a tree like `params`; default those that the
+    dense layers state, with which it is a product with `ntk`.
     """
+    rates = learning_rates(apply, params, x) if rates is None else rates
 
     def f(params):
         return apply(params, x)
 
     _, pullback = jax.vjp(f, params)
     (g,) = pullback(v)
-    if rates is not None:
-        g = jax.tree.map(jnp.multiply, g, rates)
-    return jax.jvp(f, (params,), (g,))[1]
+    return jax.jvp(f, (params,), (jax.tree.map(jnp.multiply, g, rates),))[1]
 
 
 # --- tiles ------------------------------------------------------------------------
@@ -412,7 +444,7 @@ class Plan(NamedTuple):
     tile: int  # points along the side of a square
     band: int  # chunks of `tile` points whose signals are held
     bytes: int  # most memory at a time: signals and one square, without the kernel
-    kernel_bytes: int  # what the kernel would take in one piece
+    kernel_bytes: int  # what the kernel, or those of all layers, would take whole
     flop: float  # of signals and of the squares that are computed
 
     def __str__(self):
@@ -464,11 +496,12 @@ def plan(
     point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(sites))
     budget = free_memory() / 2 if budget is None else budget
     side = tile or _side(max(n, m), k)
+    parts = len(sites) if layers == "each" else 1
     while True:
         side = max(math.ceil(side / devices) * devices, 1)
         # XLA holds both factors of each layer before it multiplies them; passes hold
         # about as much as the signals that come out of them
-        square = (2 * len(sites) + 1 + QUEUE) * (side * k) ** 2 * size
+        square = (2 * len(sites) + parts * (1 + QUEUE)) * (side * k) ** 2 * size
         base = square + 3 * side * point
         count = math.ceil(n / side)
         band = min(count, int((budget - base) // (side * point)))
@@ -490,7 +523,8 @@ def plan(
     flop = 2 * pairs * sum(p + outer * q for p, q in widths)
     flop += 2 * passes * (1 + y.shape[1]) * sum(p * q for p, q in widths)
     total = base + band * side * point
-    return Plan((n, k, m, k), side, band, int(total), n * m * k * k * size, float(flop))
+    kernel = parts * n * m * k * k * size
+    return Plan((n, k, m, k), side, band, int(total), kernel, float(flop))
 
 
 def _side(points: int, k: int) -> int:

@@ -14,7 +14,7 @@ import logging
 import math
 import operator
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -47,11 +47,14 @@ def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.n
         params: its parameters.
         x1: points (n d).
         x2: points (m d); default x1.
-        **options: of `empirical.tiles`; `layers="each"` has no one file.
+        **options: of `empirical.tiles`, but `layers`.
 
     Raises:
         OSError: the disk is too small.
+        ValueError: `layers="each"`, which has no one file.
     """
+    if options.get("layers") == "each":
+        raise ValueError("a file holds one kernel: layers='each' has several")
     cut = _announce(apply, params, x1, x2, options)
     free = shutil.disk_usage(Path(path).parent).free
     if cut.kernel_bytes > free:
@@ -77,9 +80,12 @@ def reduce(function: Callable, *kernels: Iterable[Tile]):
         function: of two slices and one square (a k b k) of each kernel, to a tree of
             numbers or arrays, which are added in float64.
         *kernels: what `empirical.tiles` gives for the same points.
+
+    Raises:
+        ValueError: the kernels are cut differently, or their squares are dicts.
     """
     total = None
-    for squares in zip(*kernels, strict=True):
+    for squares in _alike(*kernels):
         rows, columns, _, mirrored = squares[0]
         thetas = [square.theta for square in squares]
         parts = [function(rows, columns, *thetas)]
@@ -90,6 +96,19 @@ def reduce(function: Callable, *kernels: Iterable[Tile]):
             part = jax.tree.map(partial(np.asarray, dtype=float), part)
             total = part if total is None else jax.tree.map(operator.add, total, part)
     return total
+
+
+def _alike(*kernels: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
+    """The squares of several kernels at the same place."""
+    for squares in zip(*kernels, strict=True):
+        if any(isinstance(s.theta, dict) for s in squares):
+            raise ValueError("squares of each layer (layers='each') are not added up")
+        if len({(str(s.rows), str(s.columns), s.mirrored) for s in squares}) > 1:
+            raise ValueError(
+                "the kernels are cut differently: give `tiles` of all of them the same "
+                "`tile` and `budget`"
+            )
+        yield squares
 
 
 def _announce(apply, params, x1, x2, options) -> empirical.Plan:
@@ -167,10 +186,9 @@ def compare(
     scalars = np.zeros(9)
     acted = np.zeros((2, *known.shape))
     products = np.zeros((2, *v.shape))
-    squares = zip(
+    squares = _alike(
         empirical.tiles(apply, before, x, **options),
         empirical.tiles(apply, after, x, **options),
-        strict=True,
     )
     # XLA has all cores: threads of BLAS would wait for one, ten times as long
     with threadpool_limits(1, "blas"):
@@ -214,11 +232,12 @@ def _sums(a, b, known_i, known_j, v_i, v_j, mirrored):
     return np.array(sums), right, left
 
 
+@np.errstate(divide="ignore", invalid="ignore")
 def _comparison(scalars, acted, centred, errors) -> Comparison:
-    """The numbers of a `Comparison` from its sums."""
+    """The numbers of a `Comparison` from its sums; NaN where a kernel is zero."""
     a2, b2, delta2, both, *traced, trace_a, trace_b = scalars
     n = len(centred)
-    norm_a, norm_b = math.sqrt(a2), math.sqrt(b2)
+    norm_a, norm_b = np.sqrt([a2, b2])
     gap = both / (norm_a + norm_b)
     rows = acted[:, :, 0]
     # ⟨HAH, HBH⟩ = ⟨A, B⟩ − (2/n) A1·B1 + (1ᵀA1)(1ᵀB1)/n²
@@ -228,14 +247,14 @@ def _comparison(scalars, acted, centred, errors) -> Comparison:
     )
     target = np.linalg.norm(centred.T @ centred)
     inner = np.sum(centred * acted[:, :, 1:], axis=(1, 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        alignments = inner / (np.sqrt([caa, cbb]) * target)
+    alignments = inner / (np.sqrt([caa, cbb]) * target)
+    distance = (delta2 - gap**2) / (2 * norm_a * norm_b)
     return Comparison(
-        change=math.sqrt(delta2) / norm_a,
-        cosine_distance=float(max((delta2 - gap**2) / (2 * norm_a * norm_b), 0)),
+        change=float(np.sqrt(delta2) / norm_a),
+        cosine_distance=float(np.maximum(distance, 0)),
         trace_ratio=float(trace_b / trace_a),
-        norms=(norm_a, norm_b),
-        centred_cosine=float(cab / math.sqrt(caa * cbb)),
+        norms=(float(norm_a), float(norm_b)),
+        centred_cosine=float(cab / np.sqrt(caa * cbb)),
         alignments=tuple(alignments.tolist()),
         errors=errors,
     )
@@ -255,8 +274,14 @@ def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarr
         x: points (n d).
         v: (n k).
         chunk: points at a time.
+
+    Raises:
+        ValueError: v has another shape.
     """
-    v = np.asarray(v, empirical.output(apply, params, x).dtype)
+    y = empirical.output(apply, params, x)
+    v = np.asarray(v, y.dtype)
+    if v.shape != (shape := (len(x), y.shape[1])):
+        raise ValueError(f"v has the shape {v.shape}, not {shape}")
     chunk = min(chunk, len(x))
     chunks = empirical.chunks(x, chunk)
     pulled = None
@@ -293,7 +318,7 @@ def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> 
     """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: the closed form against autodiff.
 
     Cheap for a few dozen points, which is enough to find a network that the closed
-    form does not hold for (a weight that is also used outside of its dense layer).
+    form does not hold for (one whose samples see each other, as in batch norm).
 
     Args:
         apply: network `apply(params, x, site)`.
@@ -325,11 +350,12 @@ def _checked(apply, params, x, v, product, outputs) -> float:
         expected = expected / k
     else:
         expected = vector_product(apply, params, x, v).astype(float)
-    error = float(np.linalg.norm(product - expected) / np.linalg.norm(expected))
+    size = np.linalg.norm(expected) or 1.0  # a kernel of zeros differs by nothing
+    error = float(np.linalg.norm(product - expected) / size)
     if not error < TOLERANCE[y.dtype.name]:
         raise ArithmeticError(
-            f"Θv differs by {error:.1e} from the jvp of the vjp: is a weight used "
-            "outside of its dense layer, or do samples see each other (batch norm)?"
+            f"Θv differs by {error:.1e} from the jvp of the vjp: do samples see each "
+            "other (batch norm)?"
         )
     return error
 
@@ -356,8 +382,13 @@ def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
         start: where to begin, random.
         iterations: products at most.
 
+    Raises:
+        ValueError: there is nothing to begin with.
+
     Source: Golub & Van Loan, Matrix Computations, §10.1.
     """
+    if iterations < 1 or not np.any(start):
+        raise ValueError("`iterations` must be at least 1, and `start` not be zero")
     basis = [np.ravel(start).astype(float) / np.linalg.norm(start)]
     alpha, beta = [], []
     for _ in range(min(iterations, start.size)):
@@ -431,8 +462,11 @@ def change(
         **options: of `compare`, for the exact one.
 
     Raises:
-        ValueError: an estimate of a traced kernel is asked for.
+        ValueError: there is no such method, or an estimate of a traced kernel is asked
+            for.
     """
+    if method not in (known := ("auto", "exact", "estimate")):
+        raise ValueError(f"method: {', '.join(known)}; not {method!r}")
     if options.get("outputs") == "trace":
         if method == "estimate":
             raise ValueError("a traced kernel is compared exactly: method='exact'")
@@ -455,6 +489,8 @@ def change(
         key1,
     )
     norm, norm_error = frobenius(lambda v: product(before, v=v), shape, probes, key2)
+    if not moved:
+        return Change(0.0, 0.0, "estimate")
     value = moved / norm
     return Change(
         value, value * math.hypot(moved_error / moved, norm_error / norm), "estimate"
@@ -492,5 +528,7 @@ def frobenius(
     rest = rest - q @ (q.T @ rest)
     squares = np.sum(act(rest) ** 2, 0)
     total = np.sum(act(q) ** 2) + squares.mean()
+    if not total:
+        return 0.0, 0.0
     spread = squares.std(ddof=1) / math.sqrt(len(squares))
     return math.sqrt(total), float(spread / (2 * math.sqrt(total)))

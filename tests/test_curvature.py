@@ -155,8 +155,39 @@ def test_depth_two_has_no_closed_form():
         curvature.one_hidden_layer(*network())
 
 
-def test_the_whole_hessian_of_a_model_of_few_weights():
-    model, params, x = network(width=4, depth=1, k=2)
+def test_weights_that_are_constants_have_no_curvature():
+    one = Scale(1.0, 0.5, 1.0, 1.0)
+    fixed = {"w": jnp.linspace(-1, 1, 12).reshape(4, 3)}
+
+    def apply(params, x, site=dense):
+        h = jnp.tanh(site("1.0", x, params["first"], one))
+        h = jnp.tanh(site("2.0", h, fixed, one))
+        return site("3.0", h, params["last"], one)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = {"first": (3, 4), "last": (3, 2)}
+    params = {
+        name: {"w": jax.random.normal(key, shape), "b": jnp.ones(shape[1])}
+        for key, (name, shape) in zip(keys, shapes.items(), strict=False)
+    }
+    x = jax.random.normal(keys[2], (2, 3))
+    found = curvature.curvature(apply, params, x, iterations=64)
+    rates = jax.tree.map(lambda _: 1.0, params)
+    expected = norms(dense_hessians(apply, params, x, rates))
+    np.testing.assert_allclose(found.hessian_norm, expected, rtol=1e-9)
+
+
+def test_points_may_have_another_precision_than_weights():
+    model, params, x = network(width=4, k=2, n=1)
+    single = x.astype(jnp.float32)
+    found = curvature.joint(model.apply, params, single, rounds=3)
+    expected = curvature.joint(model.apply, params, single.astype(float), rounds=3)
+    np.testing.assert_allclose(found.hessian_norm, expected.hessian_norm, rtol=1e-6)
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "mean_field"])
+def test_the_whole_hessian_of_a_model_of_few_weights(parameterization):
+    model, params, x = network(width=4, depth=1, k=2, parameterization=parameterization)
     whole = curvature.whole(model.apply, params, x)
     closed = curvature.one_hidden_layer(model, params, x)
     np.testing.assert_allclose(whole.hessian_norm, closed.hessian_norm, rtol=1e-10)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkpipe import empirical
+from ntkpipe import curvature, empirical
 from ntkpipe.models import MLP, Scale, dense
 
 DATA = Path(__file__).parent / "data"
@@ -84,9 +84,7 @@ def test_kernel_times_vector_is_jvp_of_vjp():
     model, params, x = network(k=3, parameterization="mean_field")
     theta = empirical.ntk(model.apply, params, x)
     v = jax.random.normal(jax.random.key(1), (4, 3))
-    product = empirical.ntk_vector_product(
-        model.apply, params, x, v, model.learning_rates(params)
-    )
+    product = empirical.ntk_vector_product(model.apply, params, x, v)
     np.testing.assert_allclose(
         product, np.einsum("nimj,mj->ni", theta, v), rtol=1e-12, atol=1e-13
     )
@@ -121,6 +119,69 @@ def test_two_layers_of_one_name_are_refused():
 
     with pytest.raises(ValueError, match="two layers are called"):
         empirical.ntk(apply, {"w": jnp.eye(2)}, jnp.ones((2, 2)))
+
+
+ONE = Scale(1.0, 0.0, 1.0, 1.0)
+
+
+def transposed(p, x, site=dense):
+    h = jnp.tanh(site("1.0", x, {"w": p["w"]}, ONE))
+    return site("2.0", h, {"w": p["w"].T}, ONE)
+
+
+def scaled(p, x, site=dense):
+    h = jnp.tanh(site("1.0", x, {"w": p["w"]}, ONE))
+    return site("2.0", h, {"w": p["v"]}, ONE) * p["w"].sum()
+
+
+def skipping(p, x, site=dense):
+    h = jnp.tanh(site("1.0", x, {"w": p["w"]}, ONE)) + x @ p["w"]
+    return site("2.0", h, {"w": p["v"]}, ONE)
+
+
+def through_another(p, x, site=dense):
+    # v is read by the inputs of the layer of w, and nowhere else outside of its own
+    h = jnp.tanh(site("1.0", x * p["v"].sum(), {"w": p["w"]}, ONE))
+    return site("2.0", h, {"w": p["v"]}, ONE)
+
+
+@pytest.mark.parametrize("apply", [transposed, scaled, skipping, through_another])
+def test_weights_that_are_read_outside_of_their_layer_too(apply):
+    keys = jax.random.split(jax.random.key(0), 3)
+    params = {"w": jax.random.normal(keys[0], (3, 4))}
+    params["v"] = jax.random.normal(keys[1], (4, 2))
+    x = jax.random.normal(keys[2], (5, 3))
+    jacobian = jax.jacrev(lambda p: apply(p, x))(params)
+    rows = [j.reshape(*j.shape[:2], -1) for j in jax.tree.leaves(jacobian)]
+    expected = sum(np.einsum("nip,mjp->nimj", j, j) for j in rows)
+    theta = empirical.ntk(apply, params, x)
+    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="read by one dense layer"):
+        curvature.curvature(apply, params, x)
+
+
+def test_a_learning_rate_of_what_is_no_parameter_is_refused():
+    fast = ONE._replace(lr_w=4.0)
+
+    def apply(p, x, site=dense):
+        return site("1.0", x, {"w": 2 * p["w"]}, fast)
+
+    with pytest.raises(ValueError, match="learning rate of 4 for 'w'"):
+        empirical.ntk(apply, {"w": jnp.eye(2)}, jnp.ones((2, 2)))
+
+
+def test_a_layer_within_a_transformation_enters_by_its_jacobian():
+    params, x = {"w": jnp.arange(6.0).reshape(3, 2) / 5}, jnp.ones((2, 3)) / 2
+
+    def apply(p, x, site=dense):
+        layer = jax.checkpoint(lambda w, h: jnp.tanh(site("1.0", h, {"w": w}, ONE)))
+        return layer(p["w"], x)
+
+    def plain(p, x, site=dense):
+        return jnp.tanh(site("1.0", x, p, ONE))
+
+    expected = empirical.ntk(plain, params, x)
+    np.testing.assert_allclose(empirical.ntk(apply, params, x), expected, rtol=1e-12)
 
 
 def test_parameters_outside_dense_layers_enter_by_their_jacobian():

@@ -233,16 +233,73 @@ def test_products_in_chunks(pair):
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
-def test_self_check_finds_a_weight_that_is_used_twice(pair):
+def test_self_check_finds_samples_that_see_each_other(pair):
     apply, params, _, x, _ = pair
     assert panels.self_check(apply, params, x[:8]) < 1e-12
     assert panels.self_check(apply, params, x[:8], "trace") < 1e-12
 
-    def hidden(params, x, site=dense):
-        return site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0)) + x @ params["w"]
+    def normed(params, x, site=dense):
+        h = site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
+        return jnp.tanh(h / h.std(0))
 
-    with pytest.raises(ArithmeticError, match="outside of its dense layer"):
-        panels.self_check(hidden, {"w": jnp.ones((3, 2))}, x[:8])
+    with pytest.raises(ArithmeticError, match="samples see each other"):
+        panels.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])
+
+
+def test_kernels_that_are_cut_differently_are_not_paired(pair):
+    apply, before, after, x, _ = pair
+    narrow = 0.9 * empirical.plan(apply, before, x, tile=16).bytes
+    one = empirical.tiles(apply, before, x, tile=16)
+    other = empirical.tiles(apply, after, x, tile=16, budget=narrow)
+    with pytest.raises(ValueError, match="cut differently"):
+        panels.reduce(lambda i, j, a, b: np.vdot(a, b), one, other)
+
+
+def test_kernels_of_each_layer_are_planned_and_neither_stored_nor_added(pair, tmp_path):
+    apply, before, _, x, _ = pair
+    one, each = (
+        empirical.plan(apply, before, x, tile=16, layers=layers)
+        for layers in ("sum", "each")
+    )
+    layers = len(empirical.hear(apply, before, x).taps)
+    assert each.kernel_bytes == layers * one.kernel_bytes and each.bytes > one.bytes
+    with pytest.raises(ValueError, match="layers='each'"):
+        panels.save(tmp_path / "kernel.npy", apply, before, x, layers="each")
+    assert not list(tmp_path.iterdir())
+    squares = empirical.tiles(apply, before, x, tile=16, layers="each")
+    with pytest.raises(ValueError, match="layers='each'"):
+        panels.reduce(lambda i, j, a: 0.0, squares)
+
+
+def test_kernels_of_zeros(pair):
+    apply, params, _, x, _ = pair
+    zero = jax.tree.map(jnp.zeros_like, params)
+
+    def dead(params, x, site=dense):
+        return 0 * apply(params, x, site)
+
+    assert panels.self_check(dead, params, x[:8]) == 0
+    found = panels.compare(dead, params, zero, x, tile=32)
+    assert (
+        found.norms == (0, 0) and np.isnan([found.change, found.cosine_distance]).all()
+    )
+
+
+def test_what_can_not_be_asked_is_refused(pair):
+    apply, params, _, x, _ = pair
+    with pytest.raises(ValueError, match="method"):
+        panels.change(apply, params, params, x, method="guess")
+    with pytest.raises(ValueError, match="shape"):
+        panels.vector_product(apply, params, x, np.ones(len(x)))
+    for start, iterations in ((np.ones(3), 0), (np.zeros(3), 5)):
+        with pytest.raises(ValueError, match="iterations"):
+            panels.lanczos(lambda v: v, start, iterations)
+
+
+def test_a_kernel_that_stands_still_is_estimated_so(pair):
+    apply, params, _, x, _ = pair
+    found = panels.change(apply, params, params, x, method="estimate")
+    assert found == (0.0, 0.0, "estimate")
 
 
 def test_extreme_eigenvalues_without_the_kernel(pair):
