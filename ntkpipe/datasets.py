@@ -471,8 +471,11 @@ class Npz:
     """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file."""
 
     kind: Literal["npz"] = "npz"
-    # {…} and <…> are wildcards of Snakemake
-    path: Annotated[str, Field(pattern=r"^[^\x00-\x1f{}<>]+$", max_length=1000)]
+    # {…} and <…> are wildcards of Snakemake, -… an option on the command line
+    path: Annotated[
+        str,
+        Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
+    ]
     """Its path from the folder in which the workflow runs; 2 GiB in float64 at most."""
 
     @property

@@ -197,6 +197,7 @@ STUDY = {
         ({"kind": "npz"}, {"path": ""}, "path: "),
         ({"kind": "npz"}, {"path": "a\x00b"}, "path: "),
         ({"kind": "npz"}, {"path": "{study}.npz"}, "path: "),
+        ({"kind": "npz"}, {"path": "-u.npz"}, "path: "),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_key(base, change, message):

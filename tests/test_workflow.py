@@ -340,6 +340,32 @@ def test_a_slip_in_the_configuration_is_told_and_exits_2(finished, setting, says
     assert says in said and "Traceback" not in said
 
 
+def test_data_where_products_are_written_are_refused(copy):
+    own = "variants:\n  own: {dataset: {kind: npz, path: results/tiny/claims.csv}}\n"
+    edit_study(copy, "variants:\n", own)
+    said = snakemake(copy, "--dry-run", fails=2)
+    assert "tiny: own: dataset.path: results/tiny/claims.csv is where" in said
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        (".snakemake", False),
+        (".snakemake/alive.lock", True),
+        ("logs", False),
+        ("results/tiny/tanh", False),
+    ],
+)
+def test_a_file_in_place_of_a_folder_is_told_in_a_sentence(tmp_path, path, folder):
+    shutil.copytree(ROOT / "tests" / "workflow", tmp_path, dirs_exist_ok=True)
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).mkdir() if folder else (tmp_path / path).touch()
+    said = snakemake(tmp_path, fails=1)
+    kind = "a" if folder else "no"
+    assert f"ntkpipe: {path} is {kind} folder: move it away and run again" in said
+    assert "Traceback" not in said and "Error" not in said
+
+
 @pytest.mark.parametrize(
     ("widths", "says"),
     [(("16", "17"), "--width 17: there are 16, 32, 64"), (("16", "32"), "--output: 1")],

@@ -4,6 +4,7 @@ import atexit
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -31,7 +32,10 @@ def read_studies():
             raise StudyError([f"run: there is no study file in {folder}"])
         if config["gallery"]:
             gallery.load(config["gallery"])
-        return load_all(folder, names)
+        found = load_all(folder, names)
+        if faults := overwritten(found):
+            raise StudyError(faults)
+        return found
     except WorkflowError as error:
         invalid = error.__context__  # jsonschema's, which knows the key
         key = getattr(invalid, "json_path", "$").removeprefix("$")
@@ -43,6 +47,34 @@ def read_studies():
     sys.exit(2)
 
 
+def overwritten(studies):
+    """Faults of data that a user keeps where the workflow writes."""
+    written = {
+        Path(os.path.realpath(folder), name) for folder in FOLDERS for name in studies
+    }
+    return [
+        f"{study.name}: {variant}: dataset.path: {e.dataset.path} is where results or "
+        "logs are written: put it elsewhere"
+        for study in studies.values()
+        for variant, e in study.variants.items()
+        if e.dataset.kind == "npz"
+        and written & {*Path(os.path.realpath(e.dataset.path)).parents}
+    ]
+
+
+def refuse_blocked():
+    """One sentence, and exit 1, if a file is where a folder must be or the reverse."""
+    folders = [".snakemake", *FOLDERS]
+    for folder, study in itertools.product(FOLDERS, STUDIES.values()):
+        names = ("", "figures", *study.variants)
+        folders += [Path(folder, study.name, name) for name in names]
+    blocked = [f"{path} is no folder" for path in folders if os.path.isfile(path)]
+    if os.path.isdir(ALIVE_LOCK):
+        blocked.append(f"{ALIVE_LOCK} is a folder")
+    if blocked:
+        sys.exit(f"ntkpipe: {blocked[0]}: move it away and run again")
+
+
 def clear_stale_locks():
     """Take away Snakemake's lock of this folder if whoever took it is no more.
 
@@ -52,7 +84,7 @@ def clear_stale_locks():
     import fcntl
 
     os.makedirs(".snakemake", exist_ok=True)
-    alive = open(".snakemake/alive.lock", "w")
+    alive = open(ALIVE_LOCK, "w")
     try:
         fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for lock in Path(".snakemake/locks").glob("*.lock"):
@@ -90,10 +122,14 @@ def tell_if_full():
 
 
 LEAST_ROOM = 64 * 1024
+ALIVE_LOCK = ".snakemake/alive.lock"
+# Snakemake fills pathvars into inputs, outputs and logs, and into nothing else
+FOLDERS = RESULTS, LOGS, BENCHMARKS = [
+    workflow.pathvars.apply(f"<{part}>") for part in ("results", "logs", "benchmarks")
+]
 STUDIES = read_studies()
-# Snakemake fills pathvars into inputs, outputs and logs, and not into parameters
-BENCHMARKS = workflow.pathvars.apply("<benchmarks>")
 if workflow.is_main_process:
+    refuse_blocked()
     if tell_if_full():
         sys.exit(1)
     atexit.register(tell_if_full)  # the last word, whatever Snakemake ends with
