@@ -941,7 +941,7 @@ class Collapse(Statement):
     """What is taken over the seeds."""
     along: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
     """The number a of each variant: {d2: 2, d4: 4}."""
-    width_power: float = 0.0
+    width_power: Annotated[float, Field(ge=-10, le=10)] = 0.0
     """The power p of the width; −1 for depth/width."""
     degree: Annotated[int, Field(ge=1, le=3)] = 1
     """Degree of the polynomial."""

@@ -482,18 +482,19 @@ def decay_rate(time: np.ndarray, size: np.ndarray) -> np.ndarray:
 def modes(network: Arrays, data: Arrays, learning_rate: float, count: int):
     """Decay rate of the residual along eigenvectors of H(w₀), over its eigenvalue.
 
-    1 is what gradient flow of the linearised model gives; see `decay_rate`.
+    1 is what gradient flow of the linearised model gives; see `decay_rate`. Of a traced
+    kernel's eigenvectors, the residuals of all outputs count together.
     """
     points = len(data["x_train"])
     time = learning_rate * network["step"]
     theta = matrix(network["ntk"])[:, 0] / points
     residual = (network["f_train"] - data["y_train"]).reshape(
-        *network["f_train"].shape[:2], -1
+        *network["f_train"].shape[:2], theta.shape[-1], -1
     )
     values, vectors = np.linalg.eigh(theta)
     # np.linalg.eigh ascends; mode 1 is the fastest
     values, vectors = values[:, ::-1], vectors[..., ::-1]
-    size = np.abs(np.einsum("sni,stn->sit", vectors, residual))
+    size = np.linalg.norm(np.einsum("sni,stnk->sitk", vectors, residual), axis=-1)
     ratio = decay_rate(time, size) / values
     last = network["step"][-1:]
     return {

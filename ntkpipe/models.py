@@ -19,6 +19,7 @@ from ntkpipe.section import section
 
 jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
+HUGE = 1e100  # its square is a number, too
 Layer = dict[str, "jax.Array"]  # w (fan_in fan_out) and, with biases, b (fan_out,)
 Params = tuple[tuple[Layer, ...], ...]  # one network, or the two of `double`
 
@@ -105,15 +106,15 @@ class MLP:
     """Row of the table of exponents: what of a weight's size is learned."""
     init: Literal["normal", "torch"] = "normal"
     """`normal`: N(0, 1); `torch`: weights and biases U(−1, 1)/√fan_in, as nn.Linear."""
-    W_std: Annotated[float, Field(gt=0)] = 1.0
+    W_std: Annotated[float, Field(gt=0, le=HUGE)] = 1.0
     """Standard deviation σ_w of weight × √fan_in (factor on U(−1, 1) for `torch`)."""
-    b_std: Annotated[float, Field(ge=0)] = 0.0
+    b_std: Annotated[float, Field(ge=0, le=HUGE)] = 0.0
     """Standard deviation σ_b of the biases; 0 leaves them out."""
     input_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
     """The input weights' variance at initialisation is n^−p times as large."""
     output_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
     """The output weights' variance at initialisation is n^−p times as large."""
-    alpha: Annotated[float, Field(gt=0)] = 1.0
+    alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
     zero_output: Literal["none", "subtract", "double"] = "none"
     """f(w₀) = 0 by subtracting a frozen copy, or by a twin with the opposite sign."""
@@ -267,7 +268,7 @@ class OneParameter:
     kind: Literal["one_parameter"]
     start: float = 0.4
     """The initial weight w₀."""
-    alpha: Annotated[float, Field(gt=0)] = 1.0
+    alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
 
     depth: ClassVar[int] = 0

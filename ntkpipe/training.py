@@ -350,7 +350,7 @@ class _Run:
         )
         residual = (alpha * h - points.y).ravel() / (n * alpha)
         a = (moved * (vectors.T @ residual)) @ vectors.T
-        return a.reshape(len(a), *points.y.shape)
+        return a.reshape(len(a), *points.y.shape).astype(points.y.dtype)
 
     def outputs(self, params, x, f0):
         return self.model.alpha * (self.model.apply(params, x) - f0)
@@ -430,7 +430,8 @@ class _Run:
         kept, x, w0 = self.training.landscape, points.x, start.params
         line = jax.tree.map(jnp.subtract, params, w0)
         length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(line)))
-        line = jax.tree.map(lambda leaf: leaf / length, line)
+        # a network that did not move has no direction: its landscape is flat
+        line = jax.tree.map(lambda leaf: leaf / jnp.where(length > 0, length, 1), line)
         unit = jnp.linspace(-1, 1, kept.points, dtype=x.dtype)
         at = jnp.sort(jnp.concatenate([kept.reach * unit, kept.zoom * length * unit]))
 

@@ -142,6 +142,20 @@ def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
         np.testing.assert_allclose(rate, 1, rtol=1e-6)
 
 
+def test_modes_of_a_traced_kernel_take_all_outputs_together():
+    network, data = run()
+    theta = np.array([np.diag([5.0, 4.0, 3.0, 2.0, 1.0])] * 3)
+    values, time = np.diag(theta[0]) / 5, 0.1 * network["step"]
+    u0 = network["f_train"][:, :1] - data["y_train"]
+    flow = data["y_train"] + np.exp(-np.outer(time, values))[:, :, None] * u0
+    kernel = theta[:, None, :, None, :, None]
+    still = network | {"f_train": flow, "ntk": kernel}
+    found = measurements.modes(still, data, 0.1, 5)
+    assert len(found) == 5
+    for name, (_, rate) in found.items():
+        np.testing.assert_allclose(rate, 1, rtol=1e-9, err_msg=name)
+
+
 def test_scores_against_the_limit_are_standardised():
     network, _ = run()
     limit = {

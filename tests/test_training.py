@@ -287,6 +287,24 @@ def test_weight_gap_is_the_distance_from_linearised_descent(options, optimizer):
     assert (run.weight_gap[:, 0] < 1e-12).all()
 
 
+def test_weight_gap_in_single_precision():
+    steps = Training(learning_rate=0.1, steps=20, record=3, linear_weights=True)
+    run = train(MODEL, steps, DATA, 256, KEY, 2, "float32")
+    assert run.weight_gap.dtype == np.float32
+    moved = np.linalg.norm(run.weight_change, axis=-1)
+    gap, last = run.weight_gap, moved[:, -1]
+    assert (gap[:, 0] < 1e-5 * last).all()
+    # a wide network's weights go where those of its linearisation go
+    assert ((gap[:, -1] > 1e-4 * last) & (gap[:, -1] < 0.3 * last)).all()
+
+
+def test_the_landscape_of_a_network_that_does_not_move_is_flat():
+    still = Training(learning_rate=0.1, steps=0, record=2, landscape=Landscape())
+    run = train(MODEL, still, DATA, 4, KEY, 1)
+    for drawn in (run.landscape_f, run.landscape_linear):
+        np.testing.assert_allclose(drawn - run.f_train[0, 0], 0, atol=1e-15)
+
+
 def test_nothing_of_the_linearisation_is_kept_unasked():
     run = train(MODEL, Training(learning_rate=0.1, steps=2, record=2), DATA, 4, KEY, 2)
     assert run.weight_gap.shape == (2, 0)
