@@ -30,6 +30,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Print rows as they are measured, then write the files."""
     options = parser().parse_args(arguments)
+    wanted = tuple((options.rows or "").split(","))
+    for name in wanted:
+        if not any(row.name.startswith(name) for row in ROWS):
+            parser().error(
+                f"--rows {name}: there are {', '.join(row.name for row in ROWS)}"
+            )
     if options.toy and options.output == results.FOLDER:
         parser().error("--toy needs --output: results/ is of whole sizes")
     allocator.keep_freed()  # as jobs do, and their flags
@@ -40,7 +46,6 @@ def main(arguments: list[str] | None = None) -> int:
     everything = not (options.scaling or options.large or options.table)
     if everything:
         with Rivals(options.environments, not options.no_rivals) as rivals:
-            wanted = tuple((options.rows or "").split(","))
             for row in ROWS:
                 if row.name.startswith(wanted):
                     found = results.measure(row, rivals, options.toy, options.rounds)

@@ -103,6 +103,28 @@ def test_toy_sizes_leave_the_results_alone(capsys):
     assert "--toy needs --output" in capsys.readouterr().err
 
 
+def test_rows_that_are_not_there_are_refused(capsys):
+    from benchmarks.__main__ import main
+
+    with pytest.raises(SystemExit):
+        main(["--rows", "kernel/memory,kernle", "--no-rivals"])
+    assert "--rows kernle: there are kernel/gemm" in capsys.readouterr().err
+
+
+def test_memory_that_was_freed_before_counts_when_it_is_used_again():
+    code = """
+from ntkpipe import allocator
+allocator.keep_freed()
+import numpy as np
+from benchmarks.rows import peak
+np.ones(4 * 10**7)
+print(peak(lambda: np.ones(2 * 10**7)))
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 0.14 < float(done.stdout) < 0.2
+
+
 def test_readme_has_the_table_of_the_csv():
     text = results.README.read_text()
     between = text.split(results.MARKS[0])[1].split(results.MARKS[1])[0]
