@@ -1090,7 +1090,8 @@ class Spectrum(_Figure):
         """One column for each variant."""
         from ntkpipe import plotting
 
-        return plotting.spectrum(self._named(table), self.kernel, self.predicted)
+        slopes = {self.labels.get(v, v): self.slope(v) for v in set(table["variant"])}
+        return plotting.spectrum(self._named(table), self.kernel, slopes)
 
 
 def _eigenvalues(kernels) -> pd.DataFrame:

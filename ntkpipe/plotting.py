@@ -785,8 +785,11 @@ def _matrix_axes(ax: Axes, axis: str | None, count: int) -> None:
         )
 
 
-def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figure:
-    """Eigenvalues against index; colour is width, dashed before training."""
+def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figure:
+    """Eigenvalues against index; colour is width, dashed before training.
+
+    `slopes` are those predicted of each variant, NaN where none is.
+    """
     if table.empty:
         return nothing("all networks of this figure diverged")
     variants = _unique(table, "variant")
@@ -830,12 +833,10 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
                         alpha=0.13,
                         linewidth=0,
                     )
-            if predicted is not None:
+            if np.isfinite(slope := slopes[variant]):
                 top = part[part["index"] == 1]["median"].max()
                 index = np.array([1, part["index"].max()])
-                ax.plot(
-                    index, 2 * top * index**predicted, color=GREY, lw=1, ls=LINEARIZED
-                )
+                ax.plot(index, 2 * top * index**slope, color=GREY, lw=1, ls=LINEARIZED)
             ax.set_xscale("log")
             ax.set_yscale("log", nonpositive="mask")
             _log_ticks(ax)
@@ -853,8 +854,9 @@ def spectrum(table: pd.DataFrame, kernel: str, predicted: float | None) -> Figur
             handles.append(
                 Line2D([], [], color=INK, ls=LIMIT, lw=1.8, label="infinite width")
             )
-        if predicted is not None:
-            text = f"predicted slope {_minus(f'{predicted:g}')}"
+        drawn = dict.fromkeys(slopes[v] for v in variants if np.isfinite(slopes[v]))
+        if drawn:
+            text = f"predicted slope {', '.join(_minus(f'{s:g}') for s in drawn)}"
             handles.append(Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text))
         if (table["high"] > table["low"]).any():
             handles.append(_range_handle())

@@ -868,6 +868,17 @@ def test_spectrum(drawn):
     assert "predicted slope −2" in legend(figure)
 
 
+def test_spectrum_predicts_a_slope_of_each_variant():
+    slopes = {"ntk": -1, "standard": -2}
+    *_, picture = draw(kind="spectrum", predicted=slopes, labels={"ntk": "NTK"})
+    for ax, slope in zip(picture.axes, slopes.values(), strict=True):
+        (first, last), (high, low) = ax.lines[-1].get_data()
+        np.testing.assert_allclose(np.log(low / high) / np.log(last / first), slope)
+    assert "predicted slope −1, −2" in legend(picture)
+    *_, picture = draw(kind="spectrum", predicted={"ntk": -1})
+    assert "predicted slope −1" in legend(picture)
+
+
 def test_spectrum_of_the_limit_alone(drawn):
     _, table, picture = draw(kind="spectrum", when=[])
     assert set(table["width"]) == {0} and legend(picture) == ["infinite width"]
