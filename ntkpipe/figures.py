@@ -227,14 +227,24 @@ class Trajectories(_Figure):
                 for model in self.models:
                     of = None if model == "limit" else width
                     product = arrays(model, variant, of)
-                    step, values = _trajectory(
+                    found = _trajectory(
                         panel.quantity, model, product, network, arrays, variant
-                    ) or _measured(panel.quantity, model, measurements, variant, width)
-                    if values is None:
+                    )
+                    if found is None and model == "network":
+                        of_run = (measurements["variant"] == variant) & (
+                            measurements["width"] == width
+                        )
+                        seeds = network["seed"]
+                        found = _measured(panel.quantity, measurements[of_run], seeds)
+                    if found is None:
                         continue
-                    if len(values) == len(kept):
-                        values = values[kept]
-                    band = _seed_band(step, values, network["stop_step"][kept])
+                    step, values, seeds = found
+                    seeds = seeds & kept
+                    if not seeds.any():
+                        continue
+                    if model != "limit":
+                        values = values[seeds]
+                    band = _seed_band(step, values, network["stop_step"][seeds])
                     x = band["step"] * (1 if self.x == "step" else _rate(network))
                     frames.append(
                         band.assign(x=x, diverged=int((~kept).sum())).assign(
@@ -259,7 +269,10 @@ class Trajectories(_Figure):
 
 
 def _trajectory(quantity, model, product, network, arrays, variant):
-    """Steps (t,) and values (s t) of a quantity of the recorded arrays, or None."""
+    """Steps (t,), values (s t) and seeds (s,) of the recorded arrays, or None.
+
+    Of infinite width there is one row of values for all seeds.
+    """
     norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
     name, _, layer = quantity.partition("/")
     values = None
@@ -293,15 +306,13 @@ def _trajectory(quantity, model, product, network, arrays, variant):
         values = (
             product["weight_change"][..., index] / network["weight_norm"][:, [index]]
         )
-    return None if values is None else (product["step"], values)
+    if values is None:
+        return None
+    return product["step"], values, np.ones(len(norm), bool)
 
 
-def _measured(quantity, model, measurements, variant, width):
-    """Steps (t,) and values (s t) of a metric of the measurements; networks only."""
-    if model != "network":
-        return None, None
-    of_run = (measurements["variant"] == variant) & (measurements["width"] == width)
-    known = measurements[of_run]
+def _measured(quantity, known, seeds):
+    """Steps (t,), values (s t) of a metric, and whether a seed has one at each step."""
     rows = known[known["metric"] == quantity]
     if rows.empty:
         raise ValueError(
@@ -309,17 +320,20 @@ def _measured(quantity, model, measurements, variant, width):
             f"weight_change and weight_distance there are "
             f"{', '.join(sorted(set(known['metric'])))}"
         )
-    wide = rows.pivot_table(index="seed", columns="step", values="value").dropna()
-    return wide.columns.to_numpy(), wide.to_numpy()
+    wide = rows.pivot_table(index="seed", columns="step", values="value")
+    values = wide.reindex(seeds).to_numpy()
+    return wide.columns.to_numpy(), values, np.isfinite(values).all(1)
 
 
 def _seed_band(step, values, stop_step) -> pd.DataFrame:
     """Median and 10 – 90 % range over seeds (s t), until half the seeds stopped."""
     last = np.minimum(np.searchsorted(step, stop_step), len(step) - 1)
-    held = np.minimum(np.arange(len(step)), last[:, None])
-    held = np.take_along_axis(values, held[: len(values)], axis=1)
-    running = (last[:, None] >= np.arange(len(step))).mean(0) >= 0.5
-    low, median, high = np.quantile(held[:, running], [0.1, 0.5, 0.9], axis=0)
+    index = np.arange(len(step))
+    running = (last[:, None] >= index).mean(0) >= 0.5
+    if len(values) == len(last):  # infinite width does not stop
+        held = np.minimum(index, last[:, None])
+        values = np.take_along_axis(values, held, axis=1)
+    low, median, high = np.quantile(values[:, running], [0.1, 0.5, 0.9], axis=0)
     return pd.DataFrame(
         {
             "step": step[running],

@@ -420,6 +420,36 @@ def test_trajectories_over_time_of_a_measured_metric_and_a_layer():
     assert picture.axes[1].get_ylabel() == "relative weight change of W2"
 
 
+def test_a_metric_that_some_networks_lack_is_held_where_its_own_seeds_stopped():
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    rows = fake_measurements(arrays)
+    rows = rows[(rows["metric"] != "ntk_change") | (rows["seed"] >= 3)]
+    figure = make(kind="trajectories", panels=[{"quantity": "ntk_change"}])
+    table = figure.table(rows, arrays)
+    # of 3, 4 and 5 one stopped, of all networks four of six
+    value = rows[rows["metric"] == "ntk_change"].set_index(["seed", "step"])["value"]
+    assert list(table["step"]) == [0, 100, 200] and (table["seeds"] == 3).all()
+    last = np.median([value[3, 100], value[4, 200], value[5, 200]])
+    np.testing.assert_allclose(table["median"].iloc[-1], last)
+    none_has_all = rows[rows["step"] == 100 * (rows["seed"] - 3)]
+    assert figure.table(none_has_all, arrays).empty
+
+
+def test_infinite_width_does_not_stop_with_the_first_network():
+    arrays = FakeArrays(variants=("ntk",), widths=(16,))
+    network = arrays.network
+
+    def early(variant, width):
+        stop = [arrays.step[5], *network(variant, width)["stop_step"][1:]]
+        return network(variant, width) | {"stop_step": np.array(stop)}
+
+    arrays.network = early
+    fields = {"panels": [{"quantity": "loss"}], "models": ["network", "limit"]}
+    table = make(kind="trajectories", **fields).table(None, arrays)
+    loss = table.loc[table["model"] == "limit", "median"]
+    assert len(loss) == 21 and (np.diff(loss) < 0).all()
+
+
 def test_a_logarithmic_axis_of_time_begins_at_step_0():
     fields = {"panels": [{"quantity": "loss"}], "log_x": True}
     for kind, more in (("trajectories", fields), ("dynamics", {}), ("modes", {})):
