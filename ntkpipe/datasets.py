@@ -10,7 +10,7 @@ import math
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ntkpipe import io
 from ntkpipe.lazy import Lazy
@@ -20,7 +20,18 @@ from ntkpipe.section import section
 jax, jr = Lazy("jax"), Lazy("jax.random")
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
-Row = Annotated[tuple[float, ...], Field(min_length=1)]
+LARGEST = 1e50  # kernels are of squares, and so are their norms
+
+
+def _held(number: float) -> float:
+    if abs(number) > LARGEST:
+        raise ValueError(f"{number:g} is too large: at most {LARGEST:g}")
+    return number
+
+
+Number = Annotated[float, AfterValidator(_held)]  # a bound that no manual need show
+Size = Annotated[float, Field(gt=0, le=LARGEST)]
+Row = Annotated[tuple[Number, ...], Field(min_length=1)]
 Digit = Annotated[int, Field(ge=0, le=9)]
 
 
@@ -50,7 +61,7 @@ class Values:
     """Targets written out, one for each training point; test targets are zero."""
 
     kind: Literal["values"] = "values"
-    y: tuple[float, ...]
+    y: tuple[Number, ...]
     """One number for each training point."""
 
     def label(self, x_train, x_test, key):
@@ -78,7 +89,7 @@ class Harmonics:
     kind: Literal["harmonics"] = "harmonics"
     frequencies: Annotated[tuple[int, ...], Field(min_length=1)]
     """Frequencies k."""
-    amplitudes: tuple[float, ...] | None = None
+    amplitudes: tuple[Number, ...] | None = None
     """Amplitudes a_k, default 1."""
 
     def __post_init__(self):
@@ -136,7 +147,7 @@ class Eigenvector:
     kind: Literal["eigenvector"] = "eigenvector"
     component: int = 1
     """Which eigenvector: 1 of the largest eigenvalue, 2, …; −1 of the smallest."""
-    amplitude: Annotated[float, Field(gt=0)] = 1.0
+    amplitude: Size = 1.0
     """Root mean square a over the training points."""
     network: MLP = MLP()
     """The network whose kernel of infinite width it is; keys as those of `model`."""
@@ -229,7 +240,7 @@ class Points:
     """Training points, one list a point."""
     y: Annotated[tuple[Row, ...], Field(min_length=1)]
     """Targets, one list a point."""
-    grid: tuple[float, float] = (-5.0, 5.0)
+    grid: tuple[Number, Number] = (-5.0, 5.0)
     """First and last test point (the other coordinates are 0)."""
     test: Count = 101
     """Number of test points."""
@@ -341,7 +352,7 @@ class Sphere:
     """Target function or values, usually a `teacher`."""
     test: Count = 64
     """Number of test points."""
-    radius: Annotated[float, Field(gt=0)] = 1.0
+    radius: Size = 1.0
     """Radius of the sphere; √d makes x·x/d = 1."""
 
     def __post_init__(self):

@@ -147,6 +147,14 @@ STUDY = {
         (POINTS, {"y": [[], []]}, "y.0: "),
         (POINTS, {"x": [[1.0], [1.0, 2.0]]}, "x: rows of different lengths"),
         (POINTS, {"y": [[1.0]]}, "y: 1 targets of 2 points x"),
+        (POINTS, {"x": [[1e51], [0.0]]}, "x.0.0: "),
+        (POINTS, {"grid": [-1e308, 1e308]}, "grid.0: "),
+        (SPHERE, {"radius": 1e200}, "radius: "),
+        (
+            SPHERE,
+            {"target": {"kind": "eigenvector", "amplitude": 1e308}},
+            "target.amplitude: ",
+        ),
         (CIRCLE, {"angles": []}, "angles: "),
         (CIRCLE, {"target": {"kind": "values", "y": [1.0]}}, "target.y: 1 values for"),
         (
