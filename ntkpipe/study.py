@@ -7,6 +7,7 @@ study change of it. All faults of a file are told at once, each with its path.
 import dataclasses
 import difflib
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ Seeds = Annotated[int, Field(ge=1, le=10**6)]
 LARGEST_FILE = 2**18  # bytes; a second or two to read
 MOST_JOBS = 5000  # trainings; a second or two to plan
 MOST_FAULTS = 30  # told at once
+LONGEST_NAME = 64  # characters; files are called so
 BASE = "base"
 
 
@@ -168,6 +170,13 @@ class Experiment:
                 )
         if self.linearize == "flow" and self.training.optimizer == "momentum":
             raise ValueError("linearize: the flow has no momentum; say steps")
+        if model.kind == "one_parameter" and self.dataset.kind != "npz":
+            _, _, d, k = self.dataset.sizes
+            if (d, k) != (1, 1):
+                raise ValueError(
+                    "model.kind: one_parameter takes one input and one output, and "
+                    f"the points have {d} and {k}"
+                )
 
     def seeds_at(self, width: int) -> int:
         """Number of networks of a width."""
@@ -214,6 +223,11 @@ class Study:
                         f"there are {', '.join(self.variants)}"
                     )
         for figure in self.figures:
+            if len(figure.name) > LONGEST_NAME:
+                raise ValueError(
+                    f"figures: {figure.name[:20]}… has {len(figure.name)} characters, "
+                    f"at most {LONGEST_NAME}"
+                )
             for name in figure.variants_read() or self.variants:
                 if lacking := _lacking(figure, self.variants[name]):
                     raise ValueError(f"figures.{figure.name}: {name} has no {lacking}")
@@ -323,6 +337,7 @@ def parse(text: str, path: str | Path) -> Study:
         "text": text,
         "variants": {name: _merge(base, v) for name, v in variants.items()},
     }
+    faults += itertools.islice(_unshown(raw), MOST_FAULTS)
     try:
         # strict JSON mode: lists are tuples, but "3" and true are no numbers
         result = _STUDY.validate_json(json.dumps(raw_study))
@@ -425,6 +440,8 @@ def _variants_of(item) -> Iterable[str]:
 
 _STUDY = pydantic.TypeAdapter(Study)
 _EXPERIMENT = {field.name for field in dataclasses.fields(Experiment)}
+# all but the characters of XML, without those that control a terminal
+_UNSHOWN = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # how an error of several keys says to which of them it belongs
 _KEY = re.compile(r"([^\s:]+): ")
 
@@ -435,6 +452,17 @@ def _is_mapping_of_mappings(value) -> bool:
         and bool(value)
         and all(isinstance(v, dict) or v is None for v in value.values())
     )
+
+
+def _unshown(raw: Any) -> Iterator[str]:
+    """Faults of texts that no page and no picture can show."""
+    todo: list[tuple[tuple[str, ...], Any]] = [((), raw)]
+    for place, value in todo:  # which grows
+        if isinstance(value, (dict, list)):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            todo += [((*place, str(key)), part) for key, part in items]
+        elif isinstance(value, str) and (found := _UNSHOWN.search(value)):
+            yield f"{'.'.join(place)}: has the character U+{ord(found[0]):04X}"
 
 
 def _merge(base: Any, change: Any) -> Any:

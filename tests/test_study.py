@@ -137,6 +137,10 @@ colour: red
             "needs limit or linearize",
         ),
         ({"model": {"output_weights": "plus"}}, "output_weights"),
+        (
+            {"model": {"kind": "one_parameter"}},
+            "model.kind: one_parameter takes one input and one output, and the points",
+        ),
         ({"limit": "flow", "model": {"parameterization": "mup"}}, "ntk"),
         (
             {"training": {"learning_rate": 1, "steps": 1, "keep_matrix": {"layer": 4}}},
@@ -343,8 +347,25 @@ def test_schema_in_the_repository_is_that_of_the_sections():
     )
 
 
+@pytest.mark.parametrize("character", ["\0", "\1", "\x1b", "\r", "\x85", "\ufffe"])
+def test_texts_that_no_page_can_show_are_refused(character):
+    figure = {"name": "a", "kind": "scaling", "title": "T", "caption": "C"}
+    figure |= {"metrics": [{"metric": "loss"}], "labels": {"base": f"a{character}b"}}
+    (fault,) = faults(changed(figures=[figure], title="ω\tx\n\u202fé — √"))
+    at = f"U+{ord(character):04X}"
+    assert fault == f"x.yaml: figures.0.labels.base: has the character {at}"
+
+
+def test_figures_have_names_that_files_may_have():
+    figure = {"name": "a" * 65, "kind": "scaling", "title": "T", "caption": "C"}
+    figure |= {"metrics": [{"metric": "loss"}]}
+    (fault,) = faults(changed(figures=[figure]))
+    assert "has 65 characters, at most 64" in fault
+
+
 def test_kinds_of_model():
-    one = changed(model={"kind": "one_parameter", "alpha": 2.0})
+    points = {"kind": "points", "x": [[1.0]], "y": [[1.0]]}
+    one = changed(model={"kind": "one_parameter", "alpha": 2.0}, dataset=points)
     assert study.parse(one, "x.yaml").variants["base"].model.depth == 0
     assert study.parse(GOOD, "x.yaml").variants["base"].model.kind == "mlp"
     assert any("model" in f for f in faults(changed(model={"kind": "two"})))
