@@ -9,6 +9,7 @@ recorded step the outputs are read and at a snapshot the kernel is, so that no
 trajectory of weights is ever stored.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -23,14 +24,15 @@ from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
 
 # Up to SIDE_BY_SIDE weights a network, the seeds of a width are one array, and a call
-# at each record is for all of them; wider networks train one after the other. Steps go
-# by vmap up to STEPPED_TOGETHER weights, then by lax.map. Measured on a shared
-# machine, two hidden layers, 20 points, float64, µs for a step of one network, seeds by
-# vmap / lax.map / a Python loop. One core, which is what a job of this size has, CPU
-# time: width 64 24/23/24, 128 109/74/75, 256 406/296/272, 300 581/520/437. Two cores,
-# busy, wall time: 10 5/10/12, 32 15/20/24, 64 26/39/49, 128 116/90/128, 256
-# 475/545/359, 300 675/734/581, 512 2107/2195/1503, 1024 14,670/6,376/6,019: there
-# vmap and lax.map change places up to 512, and only for 1024 it matters.
+# at each record is for all of them; wider networks train one after the other, of
+# several devices one on each. Steps go by vmap up to STEPPED_TOGETHER weights, then by
+# lax.map. Measured on a shared machine, two hidden layers, 20 points, float64, µs for a
+# step of one network, seeds by vmap / lax.map / a Python loop. One core, which is what
+# a job of this size has, CPU time: width 64 24/23/24, 128 109/74/75, 256 406/296/272,
+# 300 581/520/437. Two cores, busy, wall time: 10 5/10/12, 32 15/20/24, 64 26/39/49, 128
+# 116/90/128, 256 475/545/359, 300 675/734/581, 512 2107/2195/1503, 1024
+# 14,670/6,376/6,019: there vmap and lax.map change places up to 512, and only for 1024
+# it matters.
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
 OF_THE_FIRST = ("matrix", "landscape_at", "landscape_f", "landscape_linear")
@@ -159,17 +161,25 @@ def train(
     run = _Run(model, training, width)
     shapes = jax.eval_shape(run.init, points, key, 0)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    together = size <= SIDE_BY_SIDE
+    devices = jax.local_device_count()
+    batch = seeds if size <= SIDE_BY_SIDE else devices
+    together = size <= SIDE_BY_SIDE or devices > 1
+    # each device has as many, those of the last batch that are too many are dropped
+    batch = math.ceil(batch / devices) * devices
     compiled = run.compiled(points, key, seeds, size, together)
     records = []
-    for batch in [range(seeds)] if together else [[r] for r in range(seeds)]:
-        label = f"width {width}, seed {batch[0]}" + f"–{batch[-1]}" * together
-        replicates = (
-            empirical.shared_over_devices(np.array(batch)) if together else batch[0]
-        )
+    for first in range(0, seeds, batch):
+        last = min(first + batch, seeds) - 1
+        label = f"width {width}, seed {first}" + f"–{last}" * (last > first)
+        replicates = first
+        if together:
+            replicates = np.arange(first, first + batch)
+            replicates = empirical.shared_over_devices(replicates)
         record = _train_batch(compiled, replicates, training, partial(progress, label))
         records.append(record if together else {k: v[None] for k, v in record.items()})
-    whole = {name: np.concatenate([r[name] for r in records]) for name in records[0]}
+    whole = {
+        name: np.concatenate([r[name] for r in records])[:seeds] for name in records[0]
+    }
     for name in OF_THE_FIRST:
         whole[name] = whole[name][0]
     return Trajectory(

@@ -400,11 +400,18 @@ def look(*arguments):
 training._Run.compiled = look
 data = Data(x[:6], np.sin(x[:6, :2]), x[6:9], np.sin(x[6:9, :2]))
 protocol = Training(learning_rate=0.1, steps=20, record=4)
-trained = training.train(model, protocol, data, 12, jax.random.key(0), 8)
+found = {}
+# narrow ones side by side, wide ones one on each device; 8 and 5 of them
+for wide, seeds in ((False, 8), (False, 5), (True, 5)):
+    training.SIDE_BY_SIDE = 0 if wide else 100_000
+    trained = training.train(model, protocol, data, 12, jax.random.key(0), seeds)
+    assert trained.seed.tolist() == list(range(seeds))
+    for name in ("loss", "ntk", "weight_change", "diverged"):
+        found[f"{name} {wide} {seeds}"] = getattr(trained, name)
+        assert len(getattr(trained, name)) == seeds
 assert held == {len(jax.local_devices())}, held
 np.savez("PATH", kernel=kernel, change=c.change, distance=c.cosine_distance,
-         seeds=kernels, loss=trained.loss, ntk=trained.ntk,
-         moved=trained.weight_change)
+         seeds=kernels, **found)
 """
 
 
