@@ -172,11 +172,13 @@ def _run(options: argparse.Namespace) -> int:
             options.gallery,
         )
         return 0
-    variant, widths = getattr(options, "variant", ""), getattr(options, "width", [])
-    if variant and variant not in studies[0].variants:
+    variant, widths = getattr(options, "variant", None), getattr(options, "width", [])
+    if variant is not None and variant not in studies[0].variants:
         raise study.StudyError(
-            [f"--variant {variant}: there are {', '.join(studies[0].variants)}"]
+            [f"--variant {variant!r}: there are {', '.join(studies[0].variants)}"]
         )
+    if options.stage == "figure":
+        studies[0].figure(options.name)  # which says so if there is none
     for width in widths:
         if width not in (there := studies[0].variants[variant].widths):
             raise study.StudyError(
@@ -188,7 +190,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     job = stages.Job(
         study=studies[0],
-        variant=variant,
+        variant=variant or "",
         width=0,
         inputs=tuple(getattr(options, "input", ())),
         outputs=tuple(options.output),

@@ -251,7 +251,11 @@ class Study:
 
     def figure(self, name: str) -> Figure:
         """The figure of a name."""
-        return next(f for f in self.figures if f.name == name)
+        for figure in self.figures:
+            if figure.name == name:
+                return figure
+        there = ", ".join(f.name for f in self.figures) or "none"
+        raise StudyError([f"{self.name}: no figure {name!r}; there are {there}"])
 
     def spec(self, stage: str, variant: str = "", width: int = 0) -> dict[str, Any]:
         """The settings that a stage reads itself, not counting its inputs' own.

@@ -367,14 +367,19 @@ def test_a_file_in_place_of_a_folder_is_told_in_a_sentence(tmp_path, path, folde
 
 
 @pytest.mark.parametrize(
-    ("widths", "says"),
-    [(("16", "17"), "--width 17: there are 16, 32, 64"), (("16", "32"), "--output: 1")],
+    ("stage", "options", "says"),
+    [
+        ("train", "--variant tanh --width 16 17", "--width 17: there are 16, 32, 64"),
+        ("train", "--variant tanh --width 16 32", "--output: 1"),
+        ("train", "--variant= --width 16", "--variant '': there are tanh, relu"),
+        ("figure", "--name nope", "tiny: no figure 'nope'; there are kernel"),
+    ],
 )
-def test_widths_by_hand_that_do_not_fit_are_refused(finished, widths, says):
+def test_what_a_study_does_not_have_is_told_by_hand(finished, stage, options, says):
     study = finished / "config" / "studies" / "tiny.yaml"
-    by_hand = [study, "--variant", "tanh", "--width", *widths, "--output", "x.npz"]
+    by_hand = [stage, study, *options.split(), "--output", "x.npz"]
     done = subprocess.run(
-        [sys.executable, "-m", "ntkpipe", "train", *by_hand],
+        [sys.executable, "-m", "ntkpipe", *by_hand],
         env=environment(),
         capture_output=True,
         text=True,
