@@ -171,7 +171,9 @@ def _coefficients(
     z = np.arange(-416, 417) / 32
     root = np.exp(-(z**2) / 4)
     weight = root / root.dot(root)
-    values = [np.asarray(v) for v in _and_slope(np.sqrt(q) * z[:, None], phi=phi)]
+    with jax.enable_x64(True):  # the series could not end in single precision
+        u = np.sqrt(np.asarray(q, float)) * z[:, None]
+        values = [np.asarray(v) for v in _and_slope(u, phi=phi)]
     second = [(weight * root) @ v**2 for v in values]
     basis = _hermite(z)
     found = [np.zeros((0, len(q)))] * 2
@@ -301,6 +303,11 @@ def kernels(
     if activation not in ACTIVATIONS:
         raise ValueError(
             f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}"
+        )
+    if output_weights not in ("learned", "signs") or biases not in ("random", "zero"):
+        raise ValueError(
+            "output_weights: learned or signs; biases: random or zero; not "
+            f"{output_weights!r}, {biases!r}"
         )
     x1 = jnp.asarray(x1, float)
     x2 = None if x2 is None else jnp.asarray(x2, float)

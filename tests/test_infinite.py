@@ -1,6 +1,10 @@
 """Kernels and ensembles against references, closed forms, quadrature and limits."""
 
+import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -409,3 +413,26 @@ def test_errors_tell_what_to_give():
     for how in ({}, {"t": 1, "steps": 1, "learning_rate": 1}, {"steps": 1}):
         with pytest.raises(ValueError, match="give `t` alone, or `steps`"):
             ensemble(*parts, LABELS, **how)
+
+
+def test_a_series_is_as_long_in_single_precision():
+    code = """
+import warnings
+warnings.simplefilter("error")
+import numpy as np
+from ntkpipe import infinite
+x = np.cos(np.arange(15.0)).reshape(5, 3)
+print(infinite.kernels(x, activation="tanh", depth=2).ntk[0].tolist())
+"""
+    run = [sys.executable, "-c", code]
+    env = os.environ | {"JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env=env)
+    x = np.cos(np.arange(15.0)).reshape(5, 3)
+    expected = infinite.kernels(x, activation="tanh", depth=2).ntk[0]
+    np.testing.assert_allclose(ast.literal_eval(done.stdout), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("odd", [{"output_weights": "sign"}, {"biases": "zeros"}])
+def test_words_that_mean_nothing_are_refused(odd):
+    with pytest.raises(ValueError, match="learned or signs"):
+        infinite.kernels(np.eye(3), activation="relu", depth=1, **odd)
