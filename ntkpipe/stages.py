@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ntkpipe import constancy as metrics
-from ntkpipe import io, measurements, provenance
+from ntkpipe import cost, io, measurements, provenance
 from ntkpipe.io import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
@@ -773,10 +773,21 @@ def _run_time(study: Study, runs: str | None) -> float | None:
     """Seconds that all jobs of a study took, where they were measured."""
     if runs is None:
         return None
-    tables = sorted(Path(runs, study.name).rglob("*.tsv"))
+    tables = set(Path(runs, study.name).rglob("*.tsv"))
+    for variant, e in study.variants.items():
+        own = Path(runs, study.name, variant)
+        widths = {f"width{width}" for width in e.widths}
+        tables -= {t for t in own.glob("width*/*.tsv") if t.parent.name not in widths}
+        # short widths trained together or alone, whichever was last
+        alone = tables & {own / f"width{n}/train.tsv" for n in cost.short_widths(e)}
+        if own / "train.tsv" in tables and alone:
+            last = max((own / "train.tsv", *alone), key=lambda t: t.stat().st_mtime)
+            tables -= alone if last not in alone else {own / "train.tsv"}
     if not tables:
         return None
     try:
-        return float(sum(pd.read_csv(path, sep="\t")["s"].sum() for path in tables))
+        return float(
+            sum(pd.read_csv(path, sep="\t")["s"].sum() for path in sorted(tables))
+        )
     except (ValueError, KeyError, TypeError):
         return None  # a run that was killed leaves half a table

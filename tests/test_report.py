@@ -2,6 +2,7 @@ import html.parser
 import io
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -577,3 +578,30 @@ def test_a_thumbnail_keeps_a_colour_of_few_pixels():
         found = np.asarray(image.convert("RGB")).astype(int)
     assert found.shape[:2] == (120, 240)
     assert np.abs(found - green).sum(-1).min() < 30
+
+
+def test_run_time_is_of_the_jobs_there_are(tmp_path):
+    text = """
+title: A
+question: B?
+dataset: {kind: circle, points: 4, target: {kind: product}}
+model: {depth: 1}
+training: {learning_rate: 1, steps: 10}
+widths: [8, 16, 9000]
+"""
+    one = parse(text, "x.yaml")
+
+    def took(path, seconds, at):
+        path = tmp_path / "x" / "base" / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0\n")
+        os.utime(path, (at, at))
+
+    for width in (8, 16, 32, 9000):  # 32 was there once
+        took(f"width{width}/train.tsv", width, at=1000)
+    assert stages._run_time(one, tmp_path) == 9024
+    took("train.tsv", 3, at=2000)
+    assert stages._run_time(one, tmp_path) == 9003
+    took("width8/train.tsv", 8, at=3000)
+    took("width16/train.tsv", 16, at=3001)
+    assert stages._run_time(one, tmp_path) == 9024
