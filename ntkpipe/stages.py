@@ -66,9 +66,15 @@ class Job:
             self.products.get((product, variant, None))
         )
         if found is None:
+            is_there = [
+                f"{path} is that of {_place(self.study, *key[1:])}, which may lie in "
+                "the place of another: then delete it and run again"
+                for path, key in zip(self.inputs, self.products, strict=True)
+                if key[0] == product
+            ]
             raise ProductError(
                 f"no {product} of {_place(self.study, variant, self.width)} among the "
-                f"inputs ({', '.join(self.inputs) or 'none'})"
+                f"inputs ({'; '.join(is_there or self.inputs) or 'none'})"
             )
         return found.data
 

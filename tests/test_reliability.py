@@ -261,6 +261,13 @@ def test_a_product_of_another_width_is_refused(whole, tmp_path):
     with pytest.raises(io.ProductError, match=says) as error:
         read(one, swapped, "network")
     assert str(copied) in str(error.value) and str(there) in str(error.value)
+    says = (
+        rf"no network of micro, base, width 4 .*{there} is that of micro, base, "
+        "width 8, which may lie in the place of another: then delete it"
+    )
+    data, output = made["dataset", "base", 0], str(tmp_path / "linearized.npz")
+    with pytest.raises(io.ProductError, match=says):
+        stage("linearize", one, None, output, [data, there], "base", 4)
     lacking = {k: v for k, v in made.items() if k != ("network", "base", 4)}
     with pytest.raises(io.ProductError, match="no network of micro, base"):
         read(one, lacking, "network")
