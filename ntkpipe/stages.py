@@ -22,7 +22,7 @@ from ntkpipe import cost, io, measurements, provenance
 from ntkpipe.io import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
-from ntkpipe.study import Experiment, Study, plain
+from ntkpipe.study import Experiment, Study, StudyError, plain
 
 pd = Lazy("pandas")
 
@@ -146,6 +146,20 @@ def _check_settings(study: Study, path: str, product: Product, spec: Any) -> Non
                 f"{_place(study, *source[1:])}, of other settings: delete it and "
                 "run again"
             )
+
+
+def is_of(study: Study, path: str) -> bool:
+    """Whether a product says that it was made with the study's settings and data."""
+    try:
+        product = Product(io.load_meta(path), None)
+        if name := product.meta.get("figure"):
+            spec = plain(study.figure(name))
+        else:
+            spec = _settings(study, *product.key)
+        _check_settings(study, path, product, spec)
+    except (ProductError, StudyError):
+        return False
+    return product.meta["study"] == study.name
 
 
 def read_studies(

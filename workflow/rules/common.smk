@@ -1,6 +1,7 @@
 """What the rules ask of the studies: settings, code, inputs, threads and resources."""
 
 import atexit
+import base64
 import errno
 import functools
 import hashlib
@@ -75,6 +76,45 @@ def refuse_blocked():
         sys.exit(f"ntkpipe: {blocked[0]}: move it away and run again")
 
 
+def tell_if_unrecorded():
+    """One sentence if results are there and Snakemake's records of them are not.
+
+    It then goes by times of files and takes results of other settings to be up to date.
+    """
+    if os.path.exists(".snakemake/metadata.db"):  # the records of --persistence-backend
+        return
+    lacking = {}
+    for pattern in (*all_products(None), *all_figures(None)):
+        path = workflow.pathvars.apply(pattern)
+        if os.path.exists(path) and not is_recorded(path):
+            lacking[path] = STUDIES[pattern.split("/")[1]]
+    if not lacking:
+        return
+    from ntkpipe import stages
+
+    other = [
+        path
+        for path, study in lacking.items()
+        if path.endswith((".csv", ".npz")) and not stages.is_of(study, path)
+    ]
+    named = ", ".join(other[:5]) + f" and {len(other) - 5} more" * (len(other) > 5)
+    print(
+        f"ntkpipe: Snakemake has no record (.snakemake/metadata) of {len(lacking)} "
+        "results and can't see what was changed since they were made"
+        + (f"; made otherwise than the studies say now: {named}" if other else "")
+        + ": --forceall makes all anew",
+        file=sys.stderr,
+    )
+
+
+def is_recorded(path):
+    """Whether Snakemake has a record of this file, whose name is that of the record."""
+    name = base64.urlsafe_b64encode(path.encode()).decode()
+    parts = [name[at : at + 254] for at in range(0, len(name), 254)]
+    folders = [f"@{part}" for part in parts[:-1]]
+    return Path(".snakemake", "metadata", *folders, parts[-1]).exists()
+
+
 def clear_stale_locks():
     """Take away Snakemake's lock of this folder if whoever took it is no more.
 
@@ -124,9 +164,8 @@ def tell_if_full():
 LEAST_ROOM = 64 * 1024
 ALIVE_LOCK = ".snakemake/alive.lock"
 # Snakemake fills pathvars into inputs, outputs and logs, and into nothing else
-FOLDERS = RESULTS, LOGS, BENCHMARKS = [
-    workflow.pathvars.apply(f"<{part}>") for part in ("results", "logs", "benchmarks")
-]
+BENCHMARKS = workflow.pathvars.apply("<benchmarks>")
+FOLDERS = [*map(workflow.pathvars.apply, ("<results>", "<logs>")), BENCHMARKS]
 STUDIES = read_studies()
 if workflow.is_main_process:
     refuse_blocked()
@@ -481,3 +520,6 @@ limit_mem_mb = of(cost.limit_mb, at_least=2000)
 limit_minutes = of(cost.limit_flop, at_least=30, each=EIGH)
 figure_mem_mb = of_shown(cost.shown_mb, at_least=2000)
 figure_minutes = of_shown(cost.shown_flop, at_least=10, each=EIGH)
+
+if workflow.is_main_process:
+    tell_if_unrecorded()
