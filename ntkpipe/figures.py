@@ -9,21 +9,49 @@ imported only when something is drawn, because the workflow reads this module of
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, Protocol
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ntkpipe import claims, statistics
 from ntkpipe.lazy import Lazy
+from ntkpipe.models import HUGE
 from ntkpipe.section import section
+
+if TYPE_CHECKING:
+    from ntkpipe.datasets import Sizes
+    from ntkpipe.study import Experiment
 
 pd = Lazy("pandas")
 
+
+def _drawable(text: str) -> str:
+    """Refuse a text with a formula that can't be drawn."""
+    if "$" in text:  # else matplotlib is not needed
+        from matplotlib import cbook, mathtext
+
+        try:
+            if cbook.is_math_text(text):
+                mathtext.MathTextParser("path").parse(text)
+        except ValueError as error:
+            reason = str(error).splitlines()[-1].partition(": ")[2]
+            reason = textwrap.shorten(reason, 70, placeholder=" …")
+            raise ValueError(f"no formula between $ and $: {reason}") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_drawable)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Axis = Literal["angle", "x"]
+# times a width to the power of 10 it is still a number
+Abscissa = Annotated[float, Field(ge=1 / HUGE, le=HUGE)]
 Begin = Annotated[float, Field(gt=0)]
+NO_TEST_KERNEL = (
+    "kernels among test points: say training.test_kernel: true, or points: train"
+)
 P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
 LABELS = {
@@ -80,7 +108,7 @@ class Panel:
     """loss, test_loss, weight_change (relative), weight_change/W2 (of one layer),
     weight_distance, residual_along or residual_across the targets, or a metric of the
     measurements such as ntk_change."""
-    label: str | None = None
+    label: Text | None = None
     """Text of the axis; by default what the quantity is called."""
     log: bool = True
     """Logarithmic axis."""
@@ -92,7 +120,7 @@ class Metric:
 
     metric: str
     """Its name in the measurements, such as ntk_change or weight_change/W2."""
-    label: str | None = None
+    label: Text | None = None
     """Text of the axis or legend; by default what the metric is called."""
     predicted: float | dict[str, float] | None = None
     """Predicted slope, drawn as a dashed line: of all variants, or by variant."""
@@ -128,7 +156,7 @@ class _Figure:
     widths: tuple[int, ...] | None = Field(
         None, description="Widths shown, by default all."
     )
-    labels: dict[str, str] = Field(
+    labels: dict[str, Text] = Field(
         default_factory=dict,
         description="How variants are called in the figure, by default by their names.",
     )
@@ -136,6 +164,20 @@ class _Figure:
     def variants_read(self) -> tuple[str, ...]:
         """Variants it asks for by name."""
         return self.variants or ()
+
+    def lacks(self, e: Experiment) -> Iterator[str]:
+        """What it shows and an experiment can't have, as its file says."""
+        if "limit" in self.reads and e.limit == "none":
+            yield "limit: say steps or flow"
+        if "linearized" in self.reads and e.linearize == "none":
+            yield "linearised model: say linearize: steps or flow"
+        if {"network", "linearized"} & set(self.reads):
+            yield from _others("width", self.widths or (), e.widths)
+        yield from self._lacks(e)
+
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        del e
+        yield from ()  # what a kind adds
 
     def _variants(self, available: tuple[str, ...]) -> tuple[str, ...]:
         chosen = self.variants or tuple(available)
@@ -214,6 +256,14 @@ class Trajectories(_Figure):
         return ("network", *(m for m in self.models if m != "network")) + (
             ("dataset",) if needed else ()
         )
+
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        last = e.model.depth + 1
+        layers = [f"{kind}{i + 1}" for kind in "Wb" for i in range(last)]
+        for panel in self.panels:
+            name, _, layer = panel.quantity.partition("/")
+            if name == "weight_change" and layer and "network" in self.models:
+                yield from _others("layer", [layer], layers)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each quantity at each step."""
@@ -362,18 +412,16 @@ class Scaling(_Figure):
     """Metrics shown."""
     facet: Literal["metric", "variant", "none"] = "metric"
     """What has a panel of its own; the rest is told apart by colour."""
-    along: Literal["width", "index"] | dict[str, Annotated[float, Field(gt=0)]] = (
-        "width"
-    )
+    along: Literal["width", "index"] | dict[str, Abscissa] = "width"
     """The abscissa: width, the number after a metric's slash (of `x/*`), or a number
     that differs between variants, such as {alpha10: 10, alpha30: 30}; widths are then
     told apart as variants are."""
-    width_power: float = 0.0
+    width_power: Annotated[float, Field(ge=-10, le=10)] = 0.0
     """With such numbers a, the abscissa is a·n^p: −1 for depth/width. Lines are then
     along the widths of each variant."""
-    along_label: str = "width n"
+    along_label: Text = "width n"
     """Text of the abscissa."""
-    value_label: str = "value"
+    value_label: Text = "value"
     """Text of the vertical axis where several metrics share a panel."""
     step: claims.Step = "final"
     """Of metrics at several steps, which is taken."""
@@ -387,6 +435,24 @@ class Scaling(_Figure):
         return (
             tuple(self.along) if isinstance(self.along, dict) else self.variants or ()
         )
+
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        if not set(self.widths or e.widths) & set(e.widths):
+            yield from _others("width", self.widths, e.widths)
+
+    @model_validator(mode="after")
+    def _have_abscissas(self):
+        if not self.metrics:
+            raise ValueError("metrics: none is given")
+        for metric in (m.metric for m in self.metrics) if self.along == "index" else ():
+            family, slash, _ = metric.rpartition("/")
+            if family in ("weight_change", "undefined") or not (
+                slash or "*" in metric or "?" in metric or "[" in metric
+            ):
+                raise ValueError(
+                    f"along: index needs a number after the slash of {metric}"
+                )
+        return self
 
     def table(
         self, measurements: pd.DataFrame, arrays: Arrays | None = None
@@ -444,7 +510,13 @@ class Scaling(_Figure):
         """Columns variant, x, seed, value of the metrics x/1, x/2, … of a variant."""
         rows = reading.values.reset_index().melt(["width", "seed"], var_name="metric")
         rows = rows[rows["width"].isin(self.widths or rows["width"])]
-        x = rows["metric"].astype(str).str.rpartition("/")[2].astype(float)
+        numbers = rows["metric"].astype(str).str.rpartition("/")[2]
+        x = pd.to_numeric(numbers, errors="coerce")
+        if x.isna().any():
+            raise ValueError(
+                f"figure {self.name}: along: index needs a number after the slash of "
+                f"{rows['metric'][x.isna()].iloc[0]}"
+            )
         one = len(set(rows["width"])) == 1
         named = variant if one else [f"{variant}, n = {n}" for n in rows["width"]]
         rows = rows.assign(variant=named, x=x).sort_values(["x", "seed"])
@@ -566,6 +638,10 @@ class Dynamics(_Figure):
         """Products it reads."""
         return ("dataset", *dict.fromkeys(("network", *self.models)))
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_output(self.output, e)
+        yield from _no_seed(self, e)
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(x, t) of each point and model: median and 10 – 90 % range over seeds."""
         del measurements
@@ -673,6 +749,9 @@ class Modes(_Figure):
     log_x: bool = False
     """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_seed(self, e)
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """|c_i(t)| measured and predicted, for each width and mode."""
         del measurements
@@ -747,6 +826,10 @@ class FunctionBand(_Figure):
     seeds: Annotated[int, Field(ge=0)] = 10
     """How many networks are drawn one by one."""
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_output(self.output, e)
+        yield from _no_angle(self.axis, e)
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Final outputs of networks, their percentiles, those of the limit, the data.
 
@@ -808,6 +891,10 @@ class Functions(_Moving):
     """How many networks are drawn."""
     steps: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     """Steps of the still picture, side by side: those recorded nearest to these."""
+
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_output(self.output, e)
+        yield from _no_angle(self.axis, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(x, t) of each network, to four decimals, and the training points."""
@@ -879,6 +966,15 @@ class KernelSlice(_Figure):
         """Products it reads."""
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_angle(self.axis, e)
+        if self.points == "test" and not e.training.test_kernel:
+            yield NO_TEST_KERNEL
+        if sizes := _sizes(e):
+            yield from _past(
+                f"{self.points} point", self.anchor, getattr(sizes, self.points)
+            )
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Θ(x₀, x) of each network and of the limit (width 0)."""
         del measurements
@@ -886,8 +982,8 @@ class KernelSlice(_Figure):
         for variant, width in self._runs(arrays):
             data = arrays("dataset", variant)
             x = _coordinate(data[f"x_{self.points}"], self.axis)
-            kernel = self._kernels(arrays("network", variant, width))
             network = arrays("network", variant, width)
+            kernel = network["ntk" if self.points == "train" else "ntk_test"]
             self._check_anchor(len(x))
             common = {"variant": variant, "x0": x[self.anchor]}
             moments = {"before": 0, "after": -1}
@@ -907,11 +1003,6 @@ class KernelSlice(_Figure):
         columns = ["variant", "width", "when"]
         return _table(frames, [*columns, "seed", "x0", "x", "value"])
 
-    def _kernels(self, network) -> np.ndarray:
-        if self.points == "train":
-            return network["ntk"]
-        return _among_test_points(self.name, network)
-
     def _check_anchor(self, points: int) -> None:
         if self.anchor >= points:
             raise ValueError(
@@ -924,16 +1015,6 @@ class KernelSlice(_Figure):
         from ntkpipe import plotting
 
         return plotting.kernel_slice(self._named(table), self.axis)
-
-
-def _among_test_points(figure: str, network) -> np.ndarray:
-    """Kernels among the test points (s 2 m 1 m 1), where they were kept."""
-    if network["ntk_test"].shape[1] == 0:
-        raise ValueError(
-            f"figure {figure}: kernels among test points were not kept: say "
-            "training.test_kernel: true, or points: train"
-        )
-    return network["ntk_test"]
 
 
 def _coordinate(x, axis: Axis):
@@ -987,6 +1068,26 @@ class Heatmap(_Figure):
         """Products it reads."""
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_seed(self, e)
+        if self.kernel == "nngp":
+            yield from _no_nngp(e)
+        if self.points == "train":
+            yield from _no_angle("angle" if self.order == "angle" else "x", e)
+            return
+        yield from _no_angle(self.axis, e)
+        if not e.training.test_kernel:
+            yield NO_TEST_KERNEL
+        d = e.dataset
+        # elsewhere they may happen to be
+        known = {"circle": "angle", "points": "x", "gaussian": "", "sphere": ""}
+        along = known.get(getattr(d, "test_on", d.kind), self.axis)
+        if along != self.axis and d.sizes.test > 2:
+            yield (
+                f"test points that are equally spaced along {self.axis}: say points: "
+                "train, or take data with a grid or a circle"
+            )
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Entries of each kernel, traced over outputs.
 
@@ -1032,7 +1133,7 @@ class Heatmap(_Figure):
         """One kernel (n n): of a network, before (0) or after training (−1)."""
         if self.points == "train":
             return _kernel(network, self.kernel, seed, when)
-        return _scalar(_among_test_points(self.name, network)[seed, when])
+        return _scalar(network["ntk_test"][seed, when])
 
     def _places(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Order of points (n d), and where each is in the picture."""
@@ -1076,6 +1177,10 @@ class Spectrum(_Figure):
     def reads(self) -> tuple[str, ...]:
         """Products it reads."""
         return ("network", "limit") if self.limit else ("network",)
+
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        if self.kernel == "nngp":
+            yield from _no_nngp(e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each eigenvalue, limit at width 0.
@@ -1165,6 +1270,11 @@ class Components(_Figure):
     components: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 3)
     """Which two, 1 that of the largest eigenvalue."""
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        last = max(self.components)
+        if (sizes := _sizes(e)) and last > sizes.train:
+            yield f"component {last}: there are {sizes.train} training points"
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """The two components of each point, its class, and their eigenvalues."""
         del measurements
@@ -1222,6 +1332,13 @@ class Ellipses(_Moving):
     """Which network."""
     ellipses: Annotated[int, Field(ge=2, le=50)] = 6
     """How many ellipses the still picture has along each trajectory."""
+
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        yield from _no_seed(self, e)
+        if (sizes := _sizes(e)) and (count := sizes.train * sizes.outputs) != 2:
+            yield f"two outputs in all, at two points or at one: there are {count}"
+        elif sizes and sizes.outputs == 2 and e.training.kernel == "trace":
+            yield "kernel of two outputs: say training.kernel: full"
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(t), targets, f of the constant kernel, H and its change at each snapshot.
@@ -1292,6 +1409,10 @@ class Landscapes(_Moving):
     rows: Annotated[int, Field(ge=1, le=8)] = 3
     """How many runs the still picture shows, the first and the last included."""
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        if e.training.landscape is None:
+            yield "landscape: say training.landscape: {}"
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f, its tangent and both losses against the signed distance from w₀.
 
@@ -1302,11 +1423,6 @@ class Landscapes(_Moving):
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
             y = arrays("dataset", variant)["y_train"]
-            if not network["landscape_at"].size:
-                raise ValueError(
-                    f"figure {self.name}: no landscape of variant {variant} was kept: "
-                    "say training.landscape: {}"
-                )
             if network["diverged"][0]:
                 continue
             scale = 2 * len(y) * network["alpha"] ** 2
@@ -1354,6 +1470,10 @@ class Matrices(_Moving):
     kind: Literal["matrices"] = "matrices"
     reads: ClassVar[tuple[str, ...]] = ("network",)
 
+    def _lacks(self, e: Experiment) -> Iterator[str]:
+        if e.training.keep_matrix is None:
+            yield "matrix: say training.keep_matrix: {layer: 2}"
+
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """W(t) to four decimals, and ‖W(t) − W(0)‖/‖W(0)‖ of the corner."""
         del measurements
@@ -1361,11 +1481,6 @@ class Matrices(_Moving):
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
             matrix, steps = network["matrix"], network["step"]
-            if not matrix.size:
-                raise ValueError(
-                    f"figure {self.name}: no matrix of variant {variant} was kept: say "
-                    "training.keep_matrix: {layer: 2}"
-                )
             if network["diverged"][0]:
                 continue
             matrix = matrix / np.sqrt((matrix[0] ** 2).mean())
@@ -1415,6 +1530,44 @@ Figure = Annotated[
 
 
 # ------------------------------------------------------------------ shared
+
+
+def _others(what: str, asked: Iterable, known: Iterable) -> Iterator[str]:
+    """Those asked for that are not known."""
+    if missing := sorted(set(asked) - set(known)):
+        yield f"{what} {', '.join(map(str, missing))}"
+
+
+def _no_output(output: int, e: Experiment) -> Iterator[str]:
+    if sizes := _sizes(e):
+        yield from _past("output", output, sizes.outputs)
+
+
+def _no_seed(figure, e: Experiment) -> Iterator[str]:
+    if figure.seed is not None:
+        seeds = min(e.seeds_at(width) for width in figure.widths or e.widths)
+        yield from _past("seed", figure.seed, seeds)
+
+
+def _no_angle(axis: Axis, e: Experiment) -> Iterator[str]:
+    if axis == "angle" and (sizes := _sizes(e)) and sizes.dimension == 1:
+        yield "angle, as its points have one coordinate: say axis: x"
+
+
+def _no_nngp(e: Experiment) -> Iterator[str]:
+    if e.model.kind != "mlp":
+        yield "last layer: say kernel: ntk"
+
+
+def _past(what: str, number: int, count: int) -> Iterator[str]:
+    """A number that is not below the count of what there is."""
+    if number >= count:
+        yield f"{what} {number}: there {'is' if count == 1 else 'are'} {count}, from 0"
+
+
+def _sizes(e: Experiment) -> Sizes | None:
+    """How many points and outputs there are, where the study file says it."""
+    return None if e.dataset.kind == "npz" else e.dataset.sizes
 
 
 def _rate(network) -> float:

@@ -531,21 +531,25 @@ def figure(job: Job) -> None:
 
     rows = job.read("measurements")
     drawn = job.study.figure(job.figure)
+    pictures = [o for o in job.outputs if not o.endswith(".csv")]
     try:
         table = drawn.table(rows, Arrays(job.study, job.products))
         picture = drawn.draw(table)
         moving = getattr(drawn, "animated", False)
         frames = drawn.frames(table) if moving else None
-    except ValueError as error:
+        drawn_as = plotting.save(picture, pictures, frames)
+    except (ValueError, LookupError) as error:
+        # a list or table has no such place, a formula can't be read
+        name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        reason = name + " ".join(str(error).split())
         if not _has_faults(rows):
-            raise
+            own = f"figure {job.figure}: "
+            raise ValueError(own + reason.removeprefix(own)) from error
         # the page is made all the same, and the picture says what is wrong
-        log.warning("figure %s: %s", job.figure, error)
-        table = pd.DataFrame({"note": [str(error)]})
-        picture = plotting.nothing(str(error))
-        frames = [picture]
-    pictures = [o for o in job.outputs if not o.endswith(".csv")]
-    drawn_as = plotting.save(picture, pictures, frames)
+        log.warning("figure %s: %s", job.figure, reason)
+        table = pd.DataFrame({"note": [reason]})
+        picture = plotting.nothing(reason)
+        drawn_as = plotting.save(picture, pictures, [picture])
     for output in set(job.outputs) - set(pictures):
         io.save_table(output, table, meta(job, "figure") | {"pictures": drawn_as})
 

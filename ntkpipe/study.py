@@ -229,7 +229,7 @@ class Study:
                     f"at most {LONGEST_NAME}"
                 )
             for name in figure.variants_read() or self.variants:
-                if lacking := _lacking(figure, self.variants[name]):
+                if lacking := next(figure.lacks(self.variants[name]), ""):
                     raise ValueError(f"figures.{figure.name}: {name} has no {lacking}")
         if "figures" in self.variants:  # whose constancy.csv may be a figure's
             raise ValueError("variants: `figures` is the folder of the figures")
@@ -423,18 +423,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     return value
-
-
-def _lacking(figure: Figure, e: Experiment) -> str:
-    """What a figure reads and an experiment does not have."""
-    if "limit" in figure.reads and e.limit == "none":
-        return "limit: say steps or flow"
-    if "linearized" in figure.reads and e.linearize == "none":
-        return "linearised model: say linearize: steps or flow"
-    if {"network", "linearized"} & set(figure.reads):
-        missing = sorted(set(figure.widths or ()) - set(e.widths))
-        return f"width {', '.join(map(str, missing))}" if missing else ""
-    return ""
 
 
 def _variants_of(item) -> Iterable[str]:

@@ -1,7 +1,9 @@
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkpipe import figures, plotting, study
+from ntkpipe import figures, plotting, stages, study
 
 STUDIES = sorted(Path(__file__).parents[1].glob("config/studies/*.yaml"))
 
@@ -418,6 +420,152 @@ def test_trajectories_over_time_of_a_measured_metric_and_a_layer():
     }
     assert picture.axes[0].get_xlabel() == "time t = η · step"
     assert picture.axes[1].get_ylabel() == "relative weight change of W2"
+
+
+CIRCLE = {"kind": "circle", "points": 4, "target": {"kind": "product"}}
+ROW = {"kind": "points", "x": [[0], [1]], "y": [[0], [1]]}
+PAIR = {"kind": "points", "x": [[0, 1]], "y": [[0, 1]]}
+RANDOM = {"kind": "gaussian", "points": 4, "target": {"kind": "noise"}}
+NPZ = {"kind": "npz", "path": "data.npz"}
+GRID = {"kind": "heatmap", "points": "test", "limit": False}
+SLICE = {"kind": "kernel_slice", "limit": False}
+MOVED = {"kind": "scaling", "metrics": [{"metric": "ntk_change"}]}
+
+
+def study_with(figure, **experiment):
+    raw = {"title": "t", "question": "q", "dataset": CIRCLE, "model": {"depth": 1}}
+    raw |= {"training": {"learning_rate": 0.1, "steps": 10, "test_kernel": True}}
+    raw |= {"widths": [8, 16], "seeds": {8: 9, 16: 2}, "limit": "steps"}
+    return study.parse(
+        json.dumps(raw | experiment | {"figures": [COMMON | figure]}), "s.yaml"
+    )
+
+
+@pytest.mark.parametrize(
+    "figure, experiment, message",
+    [
+        ({"kind": "dynamics", "output": 1}, {}, "output 1: there is 1, from 0"),
+        ({"kind": "functions", "output": 2}, {"dataset": PAIR}, "output 2: there are"),
+        ({"kind": "function_band", "output": 1}, {}, "output 1"),
+        ({"kind": "functions", "axis": "angle"}, {"dataset": ROW}, "angle, as its"),
+        ({"kind": "function_band"}, {"dataset": ROW}, "angle"),
+        ({"kind": "dynamics", "seed": 2}, {}, "seed 2: there are 2, from 0"),
+        ({"kind": "modes", "seed": 2}, {}, "seed 2"),
+        ({"kind": "heatmap", "seed": 9, "widths": [8]}, {}, "seed 9: there are 9"),
+        ({"kind": "ellipses", "seed": 2}, {"dataset": ROW}, "seed 2"),
+        ({"kind": "ellipses"}, {}, "two outputs in all, .*: there are 4"),
+        (SLICE | {"anchor": 65}, {}, "test point 65: there are 65, from 0"),
+        (SLICE | {"anchor": 4, "points": "train"}, {}, "train point 4: there are 4"),
+        (SLICE | {"points": "train"}, {"dataset": ROW}, "angle"),
+        (GRID | {"axis": "x"}, {}, "test points .* equally spaced along x"),
+        (GRID | {"axis": "angle"}, {"dataset": PAIR}, "test points"),
+        (GRID, {"dataset": RANDOM}, "test points"),
+        ({"kind": "heatmap", "order": "angle"}, {"dataset": ROW}, "angle"),
+        ({"kind": "components", "components": [5, 1]}, {}, "component 5: there are 4"),
+        ({"kind": "landscapes"}, {}, "landscape: say training.landscape: {}"),
+        ({"kind": "matrices"}, {}, "matrix: say training.keep_matrix"),
+        (
+            {"kind": "trajectories", "panels": [{"quantity": "weight_change/W3"}]},
+            {},
+            "layer W3",
+        ),
+        (MOVED | {"widths": [999]}, {}, "width 999"),
+    ],
+)
+def test_what_an_experiment_cannot_have_is_refused_before_it_runs(
+    figure, experiment, message
+):
+    with pytest.raises(study.StudyError, match=f"figures.fig: base has no {message}"):
+        study_with(figure, **experiment)
+
+
+@pytest.mark.parametrize("figure", [SLICE, GRID | {"axis": "angle"}])
+def test_kernels_of_test_points_are_to_be_kept(figure):
+    training = {"learning_rate": 0.1, "steps": 10}
+    with pytest.raises(study.StudyError, match=r"say training.test_kernel: true"):
+        study_with(figure, training=training)
+
+
+def test_a_traced_kernel_and_a_model_without_layers_lack_a_figure():
+    training = {"learning_rate": 0.1, "steps": 10, "kernel": "trace"}
+    with pytest.raises(study.StudyError, match=r"say training.kernel: full"):
+        study_with({"kind": "ellipses"}, dataset=PAIR, training=training)
+    study_with({"kind": "ellipses"}, dataset=ROW, training=training)
+    model = {"model": {"kind": "one_parameter"}, "dataset": ROW, "limit": "none"}
+    for kind in ("spectrum", "heatmap"):
+        figure = {"kind": kind, "limit": False}
+        study_with(figure, **model)
+        with pytest.raises(study.StudyError, match="no last layer: say kernel: ntk"):
+            study_with(figure | {"kernel": "nngp"}, **model)
+
+
+@pytest.mark.parametrize(
+    "figure, experiment",
+    [
+        ({"kind": "heatmap", "seed": 8, "widths": [8]}, {}),
+        (GRID | {"axis": "angle"}, {}),
+        (GRID, {"dataset": ROW}),
+        (GRID | {"axis": "angle"}, {"dataset": RANDOM | {"test_on": "circle"}}),
+        (GRID | {"axis": "angle"}, {"dataset": NPZ}),
+        (SLICE | {"anchor": 10**5}, {"dataset": NPZ}),
+        ({"kind": "functions", "output": 3}, {"dataset": NPZ}),
+        (
+            {"kind": "trajectories", "panels": [{"quantity": "weight_change/b2"}]},
+            {"model": {"depth": 1, "biases": "zero"}},
+        ),
+        (MOVED | {"widths": [8, 999]}, {}),
+        (MOVED | {"metrics": [{"metric": "kernel_at/22"}], "along": "index"}, {}),
+        (
+            MOVED | {"along_label": r"$\alpha$ of 3\$", "value_label": "3$ of $ or $"},
+            {},
+        ),
+    ],
+)
+def test_what_an_experiment_may_have_is_not_refused(figure, experiment):
+    assert study_with(figure, **experiment).figures
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        ({"metrics": []}, "metrics: none is given"),
+        ({"along": "index"}, "along: index needs a number after the slash"),
+        ({"along": {"base": 10}, "width_power": 500}, "width_power: .* equal to 10"),
+        ({"along": {"base": 1e300}, "width_power": 2}, "along.base"),
+        ({"labels": {"base": r"$\q$"}}, r"labels.base: .*: Unknown symbol: \\q"),
+        ({"metrics": [{"metric": "x", "label": "$^$"}]}, "metrics.0.label: no formula"),
+        ({"along_label": "$\\frac{1}$"}, "along_label: no formula"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_its_key(keys, message):
+    with pytest.raises(study.StudyError, match=f"s.yaml: figures.0.{message}"):
+        study_with(MOVED | keys)
+
+
+def test_a_figure_that_its_data_do_not_fit_is_no_traceback(tmp_path, monkeypatch):
+    arrays = FakeArrays()  # of one output
+    rows = fake_measurements(arrays)
+    monkeypatch.setattr(stages, "Arrays", lambda *_: arrays)
+    job = SimpleNamespace(
+        figure="fig",
+        study=SimpleNamespace(figure=lambda _: make(kind="dynamics", output=1)),
+        products={},
+        read=lambda _: rows,
+        outputs=(str(tmp_path / "fig.png"),),
+    )
+    with pytest.raises(ValueError, match=r"^figure fig: IndexError: index 1 is out of"):
+        stages.figure(job)
+    assert not any(tmp_path.iterdir())
+    rows = rows.assign(metric="diverged", value=1.0)  # it may be the networks' fault
+    stages.figure(job)
+    assert any(tmp_path.iterdir())
+
+
+def test_metrics_along_their_index_are_numbered():
+    arrays = FakeArrays(variants=("ntk",))
+    figure = make(kind="scaling", metrics=[{"metric": "*_change"}], along="index")
+    with pytest.raises(ValueError, match=r"fig: along: index .* slash of ntk_change"):
+        figure.table(fake_measurements(arrays), arrays)
 
 
 def test_a_metric_that_some_networks_lack_is_held_where_its_own_seeds_stopped():
@@ -1006,9 +1154,6 @@ def test_matrices():
     *_, last = figure.frames(table)
     shown = [ax.images[0].get_array() for ax in last.axes if ax.images]
     np.testing.assert_allclose(shown[0] - shown[2], matrix[0] / rms, atol=2e-4)
-    with pytest.raises(ValueError, match=r"say training.keep_matrix: \{layer: 2\}"):
-        arrays.network = lambda *_: {"matrix": np.zeros((3, 0, 0)), "step": [0, 1, 2]}
-        figure.table(None, arrays)
 
 
 def test_what_does_not_change_is_white():
@@ -1118,10 +1263,6 @@ def test_landscapes(drawn):
     assert [line.get_color() for line in ax.lines if line.get_marker() == "o"] == [
         plotting.GREY
     ]
-    arrays = OnALine()
-    with pytest.raises(ValueError, match=r"say training.landscape: \{\}"):
-        arrays.network = lambda *_: {"landscape_at": np.zeros(0)}
-        make(kind="landscapes").table(None, arrays)
 
 
 def test_trajectories_coloured_by_variant_have_the_limit_and_the_residual():

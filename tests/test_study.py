@@ -177,7 +177,7 @@ def test_what_does_not_go_together_is_refused(keys, message):
 @pytest.mark.parametrize(
     "figure, message",
     [
-        ({"kind": "matrices", "widths": [16]}, "b has no width 16"),
+        ({"kind": "modes", "widths": [16]}, "b has no width 16"),
         ({"kind": "function_band"}, "a has no limit"),
         (
             {"kind": "trajectories", "panels": [{"quantity": "loss"}]},
