@@ -259,7 +259,8 @@ class Trajectories(_Figure):
 
     def _lacks(self, e: Experiment) -> Iterator[str]:
         last = e.model.depth + 1
-        layers = [f"{kind}{i + 1}" for kind in "Wb" for i in range(last)]
+        kinds = "Wb" if getattr(e.model, "b_std", 0) else "W"
+        layers = [f"{kind}{i + 1}" for kind in kinds for i in range(last)]
         for panel in self.panels:
             name, _, layer = panel.quantity.partition("/")
             if name == "weight_change" and layer and "network" in self.models:

@@ -469,6 +469,11 @@ def study_with(figure, **experiment):
             {},
             "layer W3",
         ),
+        (
+            {"kind": "trajectories", "panels": [{"quantity": "weight_change/b1"}]},
+            {"model": {"depth": 1, "b_std": 0}},
+            "layer b1",
+        ),
         (MOVED | {"widths": [999]}, {}, "width 999"),
     ],
 )
@@ -511,7 +516,7 @@ def test_a_traced_kernel_and_a_model_without_layers_lack_a_figure():
         ({"kind": "functions", "output": 3}, {"dataset": NPZ}),
         (
             {"kind": "trajectories", "panels": [{"quantity": "weight_change/b2"}]},
-            {"model": {"depth": 1, "biases": "zero"}},
+            {"model": {"depth": 1, "b_std": 0.1}},
         ),
         (MOVED | {"widths": [8, 999]}, {}),
         (MOVED | {"metrics": [{"metric": "kernel_at/22"}], "along": "index"}, {}),
