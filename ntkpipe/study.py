@@ -228,6 +228,8 @@ class Study:
                     f"figures: {figure.name[:20]}… has {len(figure.name)} characters, "
                     f"at most {LONGEST_NAME}"
                 )
+            if figure.name in ("claims", "measurements"):  # as the page knows them
+                raise ValueError(f"figures: {figure.name} is the name of a table")
             for name in figure.variants_read() or self.variants:
                 if lacking := next(figure.lacks(self.variants[name]), ""):
                     raise ValueError(f"figures.{figure.name}: {name} has no {lacking}")

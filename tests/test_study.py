@@ -361,6 +361,8 @@ def test_figures_have_names_that_files_may_have():
     figure |= {"metrics": [{"metric": "loss"}]}
     (fault,) = faults(changed(figures=[figure]))
     assert "has 65 characters, at most 64" in fault
+    (fault,) = faults(changed(figures=[figure | {"name": "claims"}]))
+    assert fault == "x.yaml: figures: claims is the name of a table"
 
 
 def test_kinds_of_model():
