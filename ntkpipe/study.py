@@ -511,6 +511,8 @@ def _message(fault: dict, place: list[str]) -> str:
     kind, value = fault["type"], fault.get("input")
     if kind == "unexpected_keyword_argument":
         near = difflib.get_close_matches(place[-1], _keys_and_choices()[0], 1, 0.7)
+        if place[-1] in near:
+            return "unknown key here, it is one of something else"
         return "unknown key" + (f", did you mean {near[0]}?" if near else "")
     if kind == "missing":
         return "is missing"

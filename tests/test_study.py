@@ -162,7 +162,7 @@ colour: red
             "training.ensemble: needs model.kind: mlp and zero_output: none",
         ),
         ({"variants": {"../up": {}}}, "String should match pattern"),
-        ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key"),
+        ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key here"),
         ({"variants": ["a"]}, "expected a mapping of names"),
         ({"variants": {"figures": {}}}, "variants: `figures` is the folder"),
         ({"name": "../../etc"}, "name: unknown key"),
