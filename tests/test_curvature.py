@@ -55,6 +55,23 @@ def test_compact_norm_is_that_of_the_dense_hessian(options):
     )
 
 
+def layers(*shapes):
+    """Random weights, and biases of one, of layers whose rates are 1."""
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    return [
+        {"w": jax.random.normal(key, shape), "b": jnp.ones(shape[1])}
+        for key, shape in zip(keys, shapes, strict=True)
+    ]
+
+
+def assert_dense_norm(apply, params):
+    x = jax.random.normal(jax.random.key(5), (2, 3))
+    found = curvature.curvature(apply, params, x, iterations=64)
+    one = jax.tree.map(lambda _: 1.0, params)
+    expected = norms(dense_hessians(apply, params, x, one))
+    np.testing.assert_allclose(found.hessian_norm, expected, rtol=1e-9)
+
+
 def test_residual_network_needs_no_new_code():
     def apply(params, x, site=dense):
         one = Scale(1.0, 1.0, 1.0, 1.0)
@@ -62,16 +79,7 @@ def test_residual_network_needs_no_new_code():
         h = h + jnp.tanh(site("2.0", h, params[1], one))
         return site("3.0", h, params[2], one)
 
-    keys = jax.random.split(jax.random.key(0), 3)
-    params = [
-        {"w": jax.random.normal(key, shape), "b": jnp.zeros(shape[1])}
-        for key, shape in zip(keys, [(3, 6), (6, 6), (6, 2)], strict=True)
-    ]
-    x = jax.random.normal(jax.random.key(5), (2, 3))
-    found = curvature.curvature(apply, params, x, iterations=64)
-    one = jax.tree.map(lambda _: 1.0, params)
-    expected = norms(dense_hessians(apply, params, x, one))
-    np.testing.assert_allclose(found.hessian_norm, expected, rtol=1e-9)
+    assert_dense_norm(apply, layers((3, 6), (6, 6), (6, 2)))
 
 
 def test_joint_norm_is_the_largest_over_directions():
@@ -160,21 +168,11 @@ def test_weights_that_are_constants_have_no_curvature():
     fixed = {"w": jnp.linspace(-1, 1, 12).reshape(4, 3)}
 
     def apply(params, x, site=dense):
-        h = jnp.tanh(site("1.0", x, params["first"], one))
+        h = jnp.tanh(site("1.0", x, params[0], one))
         h = jnp.tanh(site("2.0", h, fixed, one))
-        return site("3.0", h, params["last"], one)
+        return site("3.0", h, params[1], one)
 
-    keys = jax.random.split(jax.random.key(0), 3)
-    shapes = {"first": (3, 4), "last": (3, 2)}
-    params = {
-        name: {"w": jax.random.normal(key, shape), "b": jnp.ones(shape[1])}
-        for key, (name, shape) in zip(keys, shapes.items(), strict=False)
-    }
-    x = jax.random.normal(keys[2], (2, 3))
-    found = curvature.curvature(apply, params, x, iterations=64)
-    rates = jax.tree.map(lambda _: 1.0, params)
-    expected = norms(dense_hessians(apply, params, x, rates))
-    np.testing.assert_allclose(found.hessian_norm, expected, rtol=1e-9)
+    assert_dense_norm(apply, layers((3, 4), (3, 2)))
 
 
 def test_points_may_have_another_precision_than_weights():

@@ -108,11 +108,17 @@ def tell_if_unrecorded():
 
 
 def is_recorded(path):
-    """Whether Snakemake has a record of this file, whose name is that of the record."""
+    """Whether Snakemake has a record of this file, or a mark that it is incomplete.
+
+    Either is called as the file, in base64.
+    """
     name = base64.urlsafe_b64encode(path.encode()).decode()
     parts = [name[at : at + 254] for at in range(0, len(name), 254)]
     folders = [f"@{part}" for part in parts[:-1]]
-    return Path(".snakemake", "metadata", *folders, parts[-1]).exists()
+    return any(
+        Path(".snakemake", kind, *folders, parts[-1]).exists()
+        for kind in ("metadata", "incomplete")
+    )
 
 
 def clear_stale_locks():
