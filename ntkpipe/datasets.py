@@ -479,7 +479,10 @@ class Mnist5k(_Images):
 
 @section
 class Npz:
-    """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file."""
+    """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file.
+
+    A file that was changed is another data set: all that was made from it is made anew.
+    """
 
     kind: Literal["npz"] = "npz"
     # {…} and <…> are wildcards of Snakemake, -… an option on the command line
