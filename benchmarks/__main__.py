@@ -1,26 +1,31 @@
-"""Measure every row of the table: `python -m benchmarks` from the repository's root."""
+"""Measure every row of the table: `python -m benchmarks` from the repository's root.
+
+`python -m benchmarks gpu` measures a GPU, and `python -m benchmarks wheels` collects
+what a machine without network lacks for that; both have a --help of their own.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-import jax
+from benchmarks import wheels
 
-from benchmarks import results, scaling
-from benchmarks.rivals import Rivals
-from benchmarks.rows import ROWS
-from ntkpipe import allocator, compiler
+FOLDER = Path(__file__).parent / "results"
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    top = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    top = argparse.ArgumentParser(
+        prog="benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--rows", help="only rows whose name begins so, with commas")
     top.add_argument("--toy", action="store_true", help="tiny sizes, to see it run")
     top.add_argument("--rounds", type=int, help="rounds of each row, at most")
     top.add_argument("--no-rivals", action="store_true", help="install nothing")
     top.add_argument("--environments", help="keep the rivals here (default: thrown)")
-    top.add_argument("--output", type=Path, default=results.FOLDER)
+    top.add_argument("--output", type=Path, default=FOLDER)
     top.add_argument("--scaling", action="store_true", help="the figure, no rows")
     top.add_argument("--large", type=int, metavar="N", help="compare at N, no rows")
     top.add_argument("--table", action="store_true", help="README from the csv alone")
@@ -28,7 +33,33 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run a sub-command, or the table."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["wheels"]:
+        return wheels.main(arguments[1:])
+    if missing := wheels.missing():
+        print(
+            f"this Python lacks {', '.join(missing)}: python -m benchmarks wheels "
+            "--help says how a machine without network gets them",
+            file=sys.stderr,
+        )
+        return 2
+    if arguments[:1] == ["gpu"]:
+        from benchmarks import gpu
+
+        return gpu.main(arguments[1:])
+    return table(arguments)
+
+
+def table(arguments: list[str]) -> int:
     """Print rows as they are measured, then write the files."""
+    import jax
+
+    from benchmarks import results, scaling
+    from benchmarks.rivals import Rivals
+    from benchmarks.rows import ROWS
+    from ntkpipe import allocator, compiler
+
     options = parser().parse_args(arguments)
     wanted = tuple((options.rows or "").split(","))
     for name in wanted:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ntkpipe import __version__
+
 PACKAGE = "ntkpipe"
 # What these read reaches a job through its parameters, and what they write is no
 # result: following them would tie everything to everything.
@@ -27,9 +29,10 @@ NOT_FOLLOWED = (f"{PACKAGE}.study", f"{PACKAGE}.provenance", f"{PACKAGE}.section
 
 def versions() -> dict[str, str]:
     """Versions of what numbers depend on."""
-    packages = ("jax", "jaxlib", "numpy", "scipy", "optax", "pandas", PACKAGE)
+    packages = ("jax", "jaxlib", "numpy", "scipy", "optax", "pandas")
     return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in packages
+        **{name: importlib.metadata.version(name) for name in packages},
+        PACKAGE: __version__,  # which a checkout that is not installed has, too
     }
 
 

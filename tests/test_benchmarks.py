@@ -125,6 +125,62 @@ print(peak(lambda: np.ones(2 * 10**7)))
     assert 0.14 < float(done.stdout) < 0.2
 
 
+def test_the_gpu_benchmark_runs_at_toy_size_on_any_machine(tmp_path):
+    run = [sys.executable, "-m", "benchmarks", "gpu", "--toy", "--output", tmp_path]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "gpu.csv")
+    parts = {"ceilings", "correctness", "steps", "kernels", "papers", "large"}
+    assert parts < set(found["part"])
+    errors = found[found["part"] == "correctness"]
+    allowed = errors["dtype"].map({"float32": 1e-5, "float64": 1e-10})
+    assert (errors["error"] <= allowed).all()
+    failed = found["note"].astype(str).str.startswith("failed")
+    assert set(found.loc[failed, "part"]) <= {"ceilings"}  # precisions of GPUs only
+    again = [*run[:4], "--page", "--output", tmp_path]
+    subprocess.run(again, check=True, capture_output=True, cwd=ROOT)
+    assert "## correctness" in (tmp_path / "gpu.md").read_text()
+
+
+def test_rows_of_a_gpu_run_that_is_cut_off_are_kept(tmp_path):
+    from benchmarks import gpu
+
+    gpu.measure_all(tmp_path, toy=True, limit=0, wanted=["ceilings"])
+    found = pd.read_csv(tmp_path / "gpu.csv")
+    assert (found["note"] == "not reached in time").all()
+
+
+def test_the_committed_gpu_rows_are_right_to_rounding():
+    found = pd.read_csv(results.FOLDER / "gpu.csv")
+    errors = found[found["part"] == "correctness"]
+    assert set(errors["case"]) == set(gpu_cases())
+    assert errors["note"].isna().all()
+
+
+def gpu_cases():
+    from benchmarks import gpu
+
+    return gpu.CORRECT
+
+
+def test_what_a_bare_machine_lacks_is_named(monkeypatch, capsys):
+    from benchmarks import __main__, wheels
+
+    monkeypatch.setattr(wheels, "missing", lambda: ["pydantic"])
+    assert __main__.main(["gpu", "--toy"]) == 2
+    assert "this Python lacks pydantic" in capsys.readouterr().err
+
+
+def test_packages_for_a_bare_machine_are_those_of_the_lock():
+    from benchmarks import wheels
+
+    assert wheels.missing() == []
+    for package in wheels.PACKAGES:
+        assert wheels.locked(package).startswith(f"{package}==")
+    with pytest.raises(LookupError, match="nothing-like-this is not in"):
+        wheels.locked("nothing-like-this")
+
+
 def test_readme_has_the_table_of_the_csv():
     text = results.README.read_text()
     between = text.split(results.MARKS[0])[1].split(results.MARKS[1])[0]

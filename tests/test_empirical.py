@@ -296,3 +296,24 @@ def test_float32_kernel_keeps_six_digits():
     theta32 = empirical.ntk(model.apply, single, x.astype(jnp.float32))
     assert theta32.dtype == jnp.float32
     assert jnp.linalg.norm(theta32 - theta) < 1e-6 * jnp.linalg.norm(theta)
+
+
+@pytest.mark.parametrize("layers", ["sum", "each"])
+@pytest.mark.parametrize("columns", [None, 30])
+def test_a_kernel_is_put_together_on_a_device_as_in_host_memory(columns, layers):
+    model = MLP(depth=2)
+    params = model.init_params(jax.random.key(0), 8, 3, 2)
+    x = jax.random.normal(jax.random.key(1), (100, 3))
+    x2 = None if columns is None else x[:columns]
+
+    def squares():
+        return empirical.tiles(model.apply, params, x, x2, layers=layers, tile=32)
+
+    expected = empirical._in_host_memory(squares(), 100, columns or 100)
+    found = empirical._on_device(squares(), 100, columns or 100)
+    assert found.keys() == expected.keys()
+    for name, kernel in expected.items():
+        np.testing.assert_array_equal(found[name], kernel)
+    if layers == "sum":
+        whole = empirical.ntk(model.apply, params, x, x2)
+        np.testing.assert_allclose(found[""], whole, rtol=1e-12, atol=1e-12)
