@@ -43,6 +43,7 @@ from PIL import Image
 
 from ntkpipe import io
 from ntkpipe.lazy import without
+from ntkpipe.report.text import decimal, minus, tick
 
 # seaborn imports it for densities, which no figure here has, and does without where it
 # is not; it takes 0.8 s, as long as a figure takes to be drawn
@@ -436,15 +437,15 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
         said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
         return [said if said.startswith("no slope") else f"no slope: {said}"]
     slope, low, high = first[["slope", "slope_low", "slope_high"]]
-    said = number(slope)
+    said = decimal(slope)
     if np.isfinite(low):
         said = "{} [{}, {}]".format(
-            *(number(v, high - low) for v in (slope, low, high))
+            *(decimal(v, high - low) for v in (slope, low, high))
         )
     begin = _begin(part) if say_begin else None
     words = [f"slope {said}" + (f" from {begin:g} on" if begin else "")]
     if np.isfinite(first["predicted"]):
-        words.append("predicted " + _minus(f"{first['predicted']:g}"))
+        words.append("predicted " + minus(f"{first['predicted']:g}"))
     return words
 
 
@@ -856,7 +857,7 @@ def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figu
             )
         drawn = dict.fromkeys(slopes[v] for v in variants if np.isfinite(slopes[v]))
         if drawn:
-            text = f"predicted slope {', '.join(_minus(f'{s:g}') for s in drawn)}"
+            text = f"predicted slope {', '.join(minus(f'{s:g}') for s in drawn)}"
             handles.append(Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text))
         if (table["high"] > table["low"]).any():
             handles.append(_range_handle())
@@ -1418,17 +1419,6 @@ def _darker(color: str) -> str:
     return to_hex(sns.dark_palette(color, 10)[6])
 
 
-def number(value: float, width: float = 1.0) -> str:
-    """Two decimals, more for the ends of a narrow interval, and a real minus sign."""
-    decimals = next((k for k in range(2, 6) if width > 2 * 10.0**-k), 6)
-    text = f"{value:.{decimals}f}"
-    return _minus(text if float(text) else text.lstrip("-"))
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
-
-
 def _wrap(label: str, length: int = 34) -> str:
     """A long label on two lines, broken at the space nearest its middle."""
     if len(label) <= length:
@@ -1586,17 +1576,7 @@ def _log_ticks(ax: Axes) -> None:
         ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
     ax.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick > 0]))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
-
-
-def _tick(value: float) -> str:
-    """0.02, 5, 300; and 2·10⁻⁵ where digits would be many."""
-    if 1e-3 <= value < 1e5:
-        return f"{value:.6g}"
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    lead = f"{value / 10.0**exponent:.3g}"
-    power = rf"10^{{{exponent}}}"
-    return f"${power}$" if lead == "1" else rf"${lead}\cdot{power}$"
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: tick(v)))
 
 
 def _width_axis(
