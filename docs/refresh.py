@@ -22,8 +22,10 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import claims, gallery, report, stages, study
+from ntkpipe import claims, report, stages, study
 from ntkpipe.io import Product, ProductError
+from ntkpipe.report import gallery
+from ntkpipe.text import brief, claim_accepted
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
@@ -185,24 +187,14 @@ def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
         return name, says, "", "", NOT_MEASURED
-    measured = _number(row.estimate)
+    measured = brief(row.estimate)
     if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
-        measured += f" [{_number(row.ci_low)}, {_number(row.ci_high)}]"
-    accepted = "" if pd.isna(row.tolerance) else _minus(str(row.tolerance))
+        measured += f" [{brief(row.ci_low)}, {brief(row.ci_high)}]"
+    accepted = claim_accepted(row._asdict())
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if not row.as_expected:
         verdict = f"**{verdict}**"
     return name, says, accepted, measured, verdict
-
-
-def _number(value: float) -> str:
-    return _minus(f"{value:.3g}") if math.isfinite(value) else "–"
-
-
-def _minus(text: str) -> str:
-    """A real minus sign for each negative number of a text, and 4 digits at most."""
-    text = re.sub(r"\d+\.\d{4,}", lambda m: f"{float(m[0]):.4g}", text)
-    return re.sub(r"(?<![\w)])-(?=\d)|(?<=\de)-(?=\d)", "−", text)
 
 
 # ------------------------------------------------------------------ gallery

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ntkpipe.datasets import Dataset, Eigenvector, Sizes, Teacher
 from ntkpipe.study import Experiment, Study
+from ntkpipe.text import duration
 
 NUMBER = 8  # bytes, float64
 MB = 10**6
@@ -255,14 +256,6 @@ def table(studies: list[Study], together: bool = False) -> str:
     wide = max(len(row[0]) for row in rows)
     lines = [f"{'study':{wide}}   jobs   operations   two cores   and one GPU"]
     for name, jobs, flop, cores, gpu in rows:
-        times = f"{duration(cores):>9}   {duration(gpu):>11}"
+        times = f"{duration(cores, True):>9}   {duration(gpu, True):>11}"
         lines.append(f"{name:{wide}}  {jobs:5,d}   {flop:8.1e}     {times}")
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that fits: `50 s`, `12 min`, `3 h`, `5 days`."""
-    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

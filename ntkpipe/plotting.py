@@ -20,6 +20,7 @@ import numpy as np
 
 from ntkpipe import io
 from ntkpipe.lazy import Lazy
+from ntkpipe.text import decimal, minus, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -433,15 +434,15 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
         said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
         return [said if said.startswith("no slope") else f"no slope: {said}"]
     slope, low, high = first[["slope", "slope_low", "slope_high"]]
-    said = number(slope)
+    said = decimal(slope)
     if np.isfinite(low):
         said = "{} [{}, {}]".format(
-            *(number(v, high - low) for v in (slope, low, high))
+            *(decimal(v, high - low) for v in (slope, low, high))
         )
     begin = _begin(part) if say_begin else None
     words = [f"slope {said}" + (f" from {begin:g} on" if begin else "")]
     if np.isfinite(first["predicted"]):
-        words.append("predicted " + _minus(f"{first['predicted']:g}"))
+        words.append("predicted " + minus(f"{first['predicted']:g}"))
     return words
 
 
@@ -868,7 +869,7 @@ def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figu
             )
         drawn = dict.fromkeys(slopes[v] for v in variants if np.isfinite(slopes[v]))
         if drawn:
-            text = f"predicted slope {', '.join(_minus(f'{s:g}') for s in drawn)}"
+            text = f"predicted slope {', '.join(minus(f'{s:g}') for s in drawn)}"
             handles.append(
                 mlines.Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text)
             )
@@ -1444,17 +1445,6 @@ def _darker(color: str) -> str:
     return mcolors.to_hex(sns.dark_palette(color, 10)[6])
 
 
-def number(value: float, width: float = 1.0) -> str:
-    """Two decimals, more for the ends of a narrow interval, and a real minus sign."""
-    decimals = next((k for k in range(2, 6) if width > 2 * 10.0**-k), 6)
-    text = f"{value:.{decimals}f}"
-    return _minus(text if float(text) else text.lstrip("-"))
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
-
-
 def _wrap(label: str, length: int = 34) -> str:
     """A long label on two lines, broken at the space nearest its middle."""
     if len(label) <= length:
@@ -1614,17 +1604,7 @@ def _log_ticks(ax: Axes) -> None:
         ticker.FixedLocator([tick for tick in ticks if tick > 0])
     )
     ax.yaxis.set_minor_locator(ticker.NullLocator())
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: _tick(v)))
-
-
-def _tick(value: float) -> str:
-    """0.02, 5, 300; and 2·10⁻⁵ where digits would be many."""
-    if 1e-3 <= value < 1e5:
-        return f"{value:.6g}"
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    lead = f"{value / 10.0**exponent:.3g}"
-    power = rf"10^{{{exponent}}}"
-    return f"${power}$" if lead == "1" else rf"${lead}\cdot{power}$"
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: tick(v)))
 
 
 def _width_axis(

@@ -142,14 +142,6 @@ def test_the_table_sums_up():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(3, "3 s"), (89, "89 s"), (91, "2 min"), (7200, "2 h"), (864_000, "10 days")],
-)
-def test_times_are_in_the_unit_that_fits(seconds, text):
-    assert cost.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
     "path", sorted((ROOT / "config/paper").glob("*.yaml")), ids=str
 )
 def test_studies_at_the_papers_sizes_are_valid_and_have_a_control(path):

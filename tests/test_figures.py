@@ -774,19 +774,6 @@ def test_short_logarithmic_axes_have_enough_ticks(low, high):
     assert 3 <= len(seen) <= 12
 
 
-@pytest.mark.parametrize(
-    ("value", "width", "text"),
-    [
-        (-0.98, 0.2, "−0.98"),
-        (-0.0014, 0.0005, "−0.0014"),
-        (-0.001, 0.3, "0.00"),
-        (-1.99997, 2e-5, "−1.999970"),
-    ],
-)
-def test_slopes_have_the_digits_of_their_interval(value, width, text):
-    assert plotting.number(value, width) == text
-
-
 def fits(one, figure, metric):
     """(variant or variants, settings) of each power law of a metric that is drawn."""
     if isinstance(figure.along, dict):

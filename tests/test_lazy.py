@@ -9,7 +9,8 @@ MODULES = """
 import sys
 from ntkpipe.__main__ import main
 assert main({arguments}) == 0
-print(sorted({{"jax", "pandas", "scipy.stats", "seaborn"}} & set(sys.modules)))
+slow = {{"jax", "jinja2", "pandas", "scipy.stats", "seaborn"}}
+print(sorted(slow & set(sys.modules)))
 """
 
 

@@ -25,6 +25,7 @@ from test_workflow import ROOT, environment, snakemake
 
 from ntkpipe import __main__ as command_line
 from ntkpipe import claims, io, provenance, stages, study
+from ntkpipe.report import build
 
 MICRO = {
     "title": "Micro",
@@ -686,7 +687,7 @@ def test_the_page_says_what_made_it(whole, tmp_path):
     few = micro(
         seed=7, variants={"one": {"seeds": 1}, "two": {}}, claims=[], figures=[]
     )
-    assert stages._seeds(few) == "1 to 3 networks a width, seed 7"
+    assert build.seeds(few) == "1 to 3 networks a width, seed 7"
 
 
 def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):

@@ -16,7 +16,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from ntkpipe import cost, gallery, io, provenance
+from ntkpipe import cost, io, provenance
+from ntkpipe.report import gallery, layout
 from ntkpipe.study import StudyError, load_all, plain
 
 
@@ -252,9 +253,10 @@ def settings(stage, widths=()):
         if stage == "figure":
             value = plain(figure_of(wildcards))
         elif stage == "report":
-            # the page shows the study files, and the sources' figures
+            # the page shows the study files and the sources' figures, by a template
             value = {name: digest(study.text) for name, study in STUDIES.items()}
             value["gallery"] = file_digest(config["gallery"])
+            value["layout"] = digest(layout())
         elif widths:
             one = study_of(wildcards)
             value = {width: one.spec(stage, variant, width) for width in widths}
