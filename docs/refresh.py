@@ -22,7 +22,8 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import claims, gallery, report, stages, study
+from ntkpipe import gallery, report, stages, study
+from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.io import Product, ProductError
 
 ROOT = Path(__file__).parents[1]
@@ -328,7 +329,7 @@ def _statement() -> tuple[dict, dict]:
     def properties(cls):
         return pydantic.TypeAdapter(cls).json_schema()["properties"]
 
-    shared, both = properties(claims.Statement), properties(claims.Equivalence)
+    shared, both = properties(Statement), properties(Equivalence)
     return shared, {name: both[name] for name in both if name not in shared}
 
 
