@@ -10,7 +10,6 @@ The main figure is copied, the pictures of the gallery are made small.
 """
 
 import logging
-import math
 import re
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ import pydantic
 import yaml
 
 from ntkpipe import gallery, report, stages, study
+from ntkpipe.claims import words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.io import Product, ProductError
 
@@ -186,24 +186,11 @@ def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
         return name, says, "", "", NOT_MEASURED
-    measured = _number(row.estimate)
-    if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
-        measured += f" [{_number(row.ci_low)}, {_number(row.ci_high)}]"
-    accepted = "" if pd.isna(row.tolerance) else _minus(str(row.tolerance))
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if not row.as_expected:
         verdict = f"**{verdict}**"
-    return name, says, accepted, measured, verdict
-
-
-def _number(value: float) -> str:
-    return _minus(f"{value:.3g}") if math.isfinite(value) else "–"
-
-
-def _minus(text: str) -> str:
-    """A real minus sign for each negative number of a text, and 4 digits at most."""
-    text = re.sub(r"\d+\.\d{4,}", lambda m: f"{float(m[0]):.4g}", text)
-    return re.sub(r"(?<![\w)])-(?=\d)|(?<=\de)-(?=\d)", "−", text)
+    values = row._asdict()
+    return name, says, words.accepted(values), words.measured(values), verdict
 
 
 # ------------------------------------------------------------------ gallery

@@ -102,7 +102,6 @@ TABLES: dict[str, tuple[str, ...]] = {
         "ci_low",
         "ci_high",
         "expected",
-        "tolerance",
         "n",
         "verdict",
     ),
@@ -110,7 +109,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 # Columns of text, whatever it looks like: a study may be called 2024, a claim NA.
 WORDS = (
-    *("study", "variant", "metric", "claim", "says", "source", "expected", "tolerance"),
+    *("study", "variant", "metric", "claim", "says", "source", "expected"),
     *("verdict", "statistic", "widths", "detail", "reason"),
 )
 # A user's arrays: at most so many bytes in float64, 80,000 points of 3,072 numbers.

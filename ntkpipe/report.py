@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ntkpipe.claims import words
 from ntkpipe.gallery import Original, Source
 from ntkpipe.lazy import Lazy
 
@@ -35,11 +36,6 @@ ABOUT = (
     "several widths. Every claim is a measurement with a confidence interval, held "
     "against a band that was set before the run; a contradicted claim is a result like "
     "any other and is shown as one."
-)
-_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-# a band, or a number that is no part of a name
-NUMBERS = re.compile(
-    rf"\[({_NUMBER}), ({_NUMBER})\]|(?<![\w.)])({_NUMBER})(?!\w)", re.ASCII
 )
 # https://…, 10.1000/… and 1806.07572, in which the first four digits are a month
 ADDRESS = re.compile(
@@ -422,20 +418,14 @@ def _how(row: pd.Series) -> str:
         _said(row, "reason") and f"The band: {row['reason']}",
     ]
     lines = [_prose(line) for line in lines]
-    lines.insert(1, _with_numbers(_said(row, "detail")))
+    lines.insert(1, _text(words.detail(row)))
     inside = "".join(f"<p>{line}</p>" for line in lines if line)
     return f"<details><summary>how</summary>{inside}</details>" if inside else ""
 
 
 def _prediction(row: pd.Series) -> str:
     """The predicted value, and the accepted band below it."""
-    value, band = _number(row.get("predicted"), 4, False), _said(row, "tolerance")
-    ends = row.get("low"), row.get("high")
-    if not band and any(map(_number, ends)):
-        low, high = _numbers(ends, zeros=False)
-        band = f"[{low or '−∞'}, {high or '∞'}]"
-    else:
-        band = _with_numbers(band)
+    value, band = _number(row.get("predicted"), 4, False), words.accepted(row)
     lines = [value, f"<span class=band>{band}</span>" if band else ""]
     return "<br>".join(line for line in lines if line) or "–"
 
@@ -577,21 +567,6 @@ def _prose(text: str) -> str:
         parts += [_text(text[end : found.start()]), _link(address, found[0])]
         end = found.end()
     return "".join([*parts, _text(text[end:])])
-
-
-def _with_numbers(text: str) -> str:
-    """A text that code has written, its numbers as all others of the page."""
-    return NUMBERS.sub(_rewritten, _text(text))
-
-
-def _rewritten(found: re.Match) -> str:
-    *band, number = found.groups()
-    if not number:
-        return f"[{', '.join(_numbers(map(float, band), zeros=False))}]"
-    # whole numbers may be widths, seeds, names
-    if number.lstrip("-").isdigit():
-        return number.replace("-", "−")
-    return _number(float(number), zeros=False)
 
 
 def _said(row: pd.Series, column: str) -> str:

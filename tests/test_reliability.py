@@ -24,7 +24,8 @@ from fuzz import kills, studies
 from test_workflow import ROOT, environment, snakemake
 
 from ntkpipe import __main__ as command_line
-from ntkpipe import claims, io, provenance, stages, study
+from ntkpipe import io, provenance, stages, study
+from ntkpipe.claims import reading
 
 MICRO = {
     "title": "Micro",
@@ -599,7 +600,7 @@ def test_dead_networks_are_told(tmp_path):
     assert f"{ever.sum():.0f} of 10 networks are dead" in text
     assert dead.sum() < ever.sum() < 10
     everything = io.load(made["measurements", "", 0]).data
-    cosine = claims.read(everything, "ntk_cosine", "final", None, 1, None).values
+    cosine = reading.read(everything, "ntk_cosine", "final", None, 1, None).values
     assert set(cosine.index.unique("seed")) == set(ever.index[ever == 0])
     assert "without a value (0/0) are" in text
 

@@ -30,7 +30,8 @@ def verdict(claim, **changes):
         "ci_low": -1.021,
         "ci_high": -0.964,
         "expected": "supported",
-        "tolerance": "[−1.08, −0.92]",
+        "low": -1.08,
+        "high": -0.92,
         "n": 100,
         "verdict": "supported",
         "as_expected": True,
@@ -40,13 +41,13 @@ def verdict(claim, **changes):
         "variant": "tanh",
         "predicted": -1.0,
         "widths": "64, 256, 1024",
-        "detail": "local slopes 64→256 −1.1",
+        "detail": (("local slopes", (("64→256", -1.1),)),),
     }
     return claims.Verdict(**fields | changes)
 
 
 def table(*verdicts):
-    return pd.DataFrame(verdicts, columns=claims.Verdict._fields)
+    return claims.table(verdicts)
 
 
 def study(**changes):
@@ -394,9 +395,8 @@ def test_everything_is_escaped():
                 study=evil,
                 says=evil,
                 source=evil,
-                detail=evil,
+                detail=((evil, evil), ("note", evil)),
                 reason=evil,
-                tolerance=evil,
                 metric=evil,
             )
         ),
@@ -496,31 +496,6 @@ def test_an_interval_has_the_digits_that_tell_its_ends_apart(ends, texts):
     measured = report._measured(pd.Series(row))
     assert measured.startswith(texts[0])
     assert (f"[{', '.join(texts)}]" in measured) == all(texts)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("[-1.08, -0.92]", "[−1.08, −0.92]"),
-        ("[0.00575055, 0.00958425]", "[0.00575, 0.00958]"),
-        ("[1.89674, 1.90054]", "[1.897, 1.901]"),
-        (
-            "[3.7926e-05, 3.9474e-05]",
-            "[3.79·10<sup>−5</sup>, 3.95·10<sup>−5</sup>]",
-        ),
-        ("≤ 1e-06", "≤ 10<sup>−6</sup>"),
-        ("≥ 0.95", "≥ 0.95"),
-        ("[0.9, 1.1], |z| < 3", "[0.9, 1.1], |z| &lt; 3"),
-        (
-            "local slopes 1024→4096 -0.000631",
-            "local slopes 1024→4096 −6.31·10<sup>−4</sup>",
-        ),
-        ("R-12: width 16384, seed -1", "R-12: width 16384, seed −1"),
-        ("published -0.949", "published −0.949"),
-    ],
-)
-def test_bands_and_details_have_the_same_numbers(text, shown):
-    assert report._with_numbers(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,11 @@ expected to come out contradicted. Verdicts go by equivalence of an interval
 (`ntkpipe.claims.statistics`), never by "the interval contains p".
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from ntkpipe.claims.base import Verdict
+from ntkpipe.claims.base import Verdict, judge_all, table
 from ntkpipe.claims.bound import Bound
 from ntkpipe.claims.collapse import Collapse
 from ntkpipe.claims.equals import Equals
@@ -24,9 +21,6 @@ from ntkpipe.claims.ordering import Ordering
 from ntkpipe.claims.power_law import PowerLaw
 from ntkpipe.claims.ratio import Ratio
 from ntkpipe.claims.typical import Typical
-from ntkpipe.lazy import Lazy
-
-pd = Lazy("pandas")
 
 Claim = Annotated[
     PowerLaw
@@ -41,7 +35,4 @@ Claim = Annotated[
     Field(discriminator="kind"),
 ]
 
-
-def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Verdicts as the rows of claims.csv, in the order given."""
-    return pd.DataFrame(list(verdicts), columns=list(Verdict._fields))
+__all__ = ["Claim", "Verdict", "judge_all", "table"]

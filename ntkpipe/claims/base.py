@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from ntkpipe.claims.reading import Missing, Reading, Step, read
 from ntkpipe.claims.statistics import Interval, Sample, equivalence, interval, natural
-from ntkpipe.claims.words import band_text
+from ntkpipe.claims.words import NOTE, Detail, as_json, listed
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
 pd = Lazy("pandas")
 
-
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
-
-
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
+UNKNOWN = Interval(*[math.nan] * 5)
 
 
 class Verdict(NamedTuple):
-    """A row of claims.csv. `tolerance` is the accepted band in words."""
+    """A row of claims.csv: [low, high] is the accepted band."""
 
     claim: str
     says: str
@@ -34,7 +32,6 @@ class Verdict(NamedTuple):
     ci_low: float
     ci_high: float
     expected: Literal["supported", "contradicted"]
-    tolerance: str
     n: int
     verdict: Judgement
     as_expected: bool
@@ -46,7 +43,7 @@ class Verdict(NamedTuple):
     low: float = math.nan
     high: float = math.nan
     widths: str = ""
-    detail: str = ""
+    detail: Detail = ()
     reason: str = ""
 
 
@@ -63,10 +60,9 @@ class Finding(NamedTuple):
     predicted: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    tolerance: str = ""
     n: int = 0
     widths: str = ""
-    detail: str = ""
+    detail: Detail = ()
 
 
 @section
@@ -110,10 +106,12 @@ class Statement:
     def evaluate(self, measurements: pd.DataFrame) -> Verdict:
         """Judge the claim on the tidy table of measurements; never raises."""
         try:
-            found = self._judge(measurements)
+            found = self.judge(measurements)
         except Missing as missing:
             found = Finding(
-                "missing", variant=", ".join(self.variants()), detail=str(missing)
+                "missing",
+                variant=", ".join(self.variants()),
+                detail=((NOTE, str(missing)),),
             )
         expected = "contradicted" if self.control else "supported"
         return Verdict(
@@ -126,10 +124,35 @@ class Statement:
             **found._asdict(),
         )
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """What a kind of claim does: read the table, or raise `Missing`, and judge."""
         raise NotImplementedError
 
-    def _read(
+    def found(
+        self,
+        verdict: Judgement,
+        reading: Reading,
+        result: Interval = UNKNOWN,
+        band: tuple[float, float] = (math.nan, math.nan),
+        **more,
+    ) -> Finding:
+        """A verdict with the interval it was judged by and the networks it read."""
+        fields = {
+            "variant": self.variant or "",
+            "n": len(reading.values),
+            "widths": listed(reading.widths),
+        }
+        return Finding(
+            verdict,
+            estimate=result.estimate,
+            ci_low=result.low,
+            ci_high=result.high,
+            low=band[0],
+            high=band[1],
+            **(fields | more),
+        )
+
+    def read(
         self,
         measurements: pd.DataFrame,
         metric: str,
@@ -146,7 +169,8 @@ class Statement:
             self.max_width,
         )
 
-    def _is_exact(self, width: int) -> bool:
+    def is_exact(self, width: int) -> bool:
+        """Whether one value at this width carries no sampling error."""
         return self.exact or width == 0
 
 
@@ -200,19 +224,22 @@ class Equivalence(Statement):
         half = self.relative * abs(p) if self.tolerance is None else self.tolerance
         return p - half, p + half
 
-    def _find(self, result: Interval, **found) -> Finding:
-        """Verdict of an interval on the natural scale."""
-        low, high = self.band()
-        return Finding(
-            equivalence(result.low, result.high, low, high),
-            estimate=result.estimate,
-            ci_low=result.low,
-            ci_high=result.high,
+    def found_in_band(
+        self,
+        result: Interval,
+        reading: Reading,
+        verdict: Judgement | None = None,
+        **more,
+    ) -> Finding:
+        """The verdict of an interval on the natural scale, unless one is given."""
+        band = self.band()
+        return self.found(
+            verdict or equivalence(result.low, result.high, *band),
+            reading,
+            result,
+            band,
             predicted=math.nan if self.predicted is None else self.predicted,
-            low=low,
-            high=high,
-            tolerance=band_text(low, high),
-            **found,
+            **more,
         )
 
 
@@ -250,3 +277,20 @@ def worst_of(results: Sequence[Interval], low: float, high: float) -> int:
     """The result that lies least inside, or furthest outside, the band."""
     room = [min(r.estimate - low, high - r.estimate) for r in results]
     return int(np.argmin(np.nan_to_num(room, nan=-math.inf)))
+
+
+def by_width(widths: Sequence[int], results: Sequence[Interval], worst: int) -> Detail:
+    """The estimate at each width, where there are several, and which of them counts."""
+    if len(widths) == 1:
+        return ()
+    each = tuple((f"{w}", r.estimate) for w, r in zip(widths, results, strict=True))
+    return ("by width", each), ("the estimate is that of width", widths[worst])
+
+
+def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Verdicts as the rows of claims.csv, in the order given."""
+    rows = [verdict._replace(detail=as_json(verdict.detail)) for verdict in verdicts]
+    types = {float: "float64", int: "int64", bool: "bool"}
+    hints = get_type_hints(Verdict).items()
+    columns = {name: types.get(hint, "str") for name, hint in hints}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -7,7 +7,14 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from ntkpipe.claims.base import Finding, Judgement, Statement, judge_all, worst_of
+from ntkpipe.claims.base import (
+    Finding,
+    Judgement,
+    Statement,
+    by_width,
+    judge_all,
+    worst_of,
+)
 from ntkpipe.claims.reading import Reading, Step, pooled
 from ntkpipe.claims.statistics import (
     LOGARITHMIC,
@@ -15,7 +22,7 @@ from ntkpipe.claims.statistics import (
     Statistic,
     bootstrap,
 )
-from ntkpipe.claims.words import band_text, in_words, join, listed
+from ntkpipe.claims.words import notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -50,40 +57,25 @@ class Bound(Statement):
             raise ValueError("give one of at_least and at_most")
         return self
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
-        reading = self._read(measurements, self.metric, self.step)
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The number at each width; the worst of them is shown."""
+        reading = self.read(measurements, self.metric, self.step)
         low = -math.inf if self.at_least is None else self.at_least
         high = math.inf if self.at_most is None else self.at_most
         extreme = self.statistic in ("max", "min")
         judge = self._extremes if extreme else self._bounds
         verdict, results = judge(reading, low, high)
         worst = worst_of(results, low, high)
-        result = results[worst]
-        percent = f"one-sided {self.confidence:.4g}"
-        found = [
-            f"{width}: {r.estimate:.3g}"
-            for width, r in zip(reading.widths, results, strict=True)
-        ]
-        return Finding(
+        level = "" if extreme else f", one-sided {self.confidence:.4g}"
+        return self.found(
             verdict,
-            variant=self.variant or "",
+            reading,
+            results[worst],
+            (low, high),
             metric=self.metric,
-            statistic=in_words(self.statistic) + ("" if extreme else f", {percent}"),
-            estimate=result.estimate,
-            ci_low=result.low,
-            ci_high=result.high,
-            low=low,
-            high=high,
-            tolerance=band_text(low, high),
-            n=len(reading.values),
-            widths=listed(reading.widths),
-            detail=join(
-                len(found) > 1
-                and f"by width {', '.join(found)}; the estimate is that of width "
-                f"{reading.widths[worst]}",
-                *dict.fromkeys(r.note for r in results),
-                reading.note,
-            ),
+            statistic=statistic(self.statistic) + level,
+            detail=by_width(reading.widths, results, worst)
+            + notes(*(r.note for r in results), reading.note),
         )
 
     def _bounds(
@@ -94,7 +86,7 @@ class Bound(Statement):
                 [pooled(reading.at(width))],
                 self.statistic,
                 f"{self.id}/{width}",
-                exact=self._is_exact(width),
+                exact=self.is_exact(width),
             )
             for width in reading.widths
         ]
@@ -112,7 +104,7 @@ class Bound(Statement):
         results, lonely = [], False
         for width in reading.widths:
             values = reading.at(width).to_numpy()
-            lonely |= len(values) == 1 and not self._is_exact(width)
+            lonely |= len(values) == 1 and not self.is_exact(width)
             value = float(values.max() if self.statistic == "max" else values.min())
             results.append(Interval(value, value, value, 0.0, math.inf))
         if any(not low <= r.estimate <= high for r in results):

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe.claims.base import Finding, Statement
-from ntkpipe.claims.reading import Step, joined, one_metric, paired
+from ntkpipe.claims.reading import Step, one_metric, paired, together
 from ntkpipe.claims.statistics import Statistic, bootstrap, collapse, equivalence
-from ntkpipe.claims.words import join, listed
+from ntkpipe.claims.words import notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -45,9 +45,10 @@ class Collapse(Statement):
         """The names of the variants this claim reads."""
         return tuple(self.along)
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """R² of the fit over all variants and widths."""
         readings = {
-            name: self._read(measurements, self.metric, self.step, name)
+            name: self.read(measurements, self.metric, self.step, name)
             for name in self.along
         }
         for reading in readings.values():
@@ -60,26 +61,18 @@ class Collapse(Statement):
             x += [self.along[name] * width**self.width_power for name in names]
         sample = bootstrap(blocks, self.statistic, self.id, log=True, exact=self.exact)
         result = collapse(x, sample, self.degree, self.id, confidence=self.confidence)
-        both = joined(list(readings.values()))
-        return Finding(
+        both = together(list(readings.values()))
+        each = sorted(zip(x, np.exp(sample.point).tolist(), strict=True))
+        return self.found(
             equivalence(result.low, result.high, self.at_least),
+            both,
+            result,
+            (self.at_least, 1.0),
             variant=", ".join(self.along),
             metric=self.metric,
             statistic=f"R² of a fit of degree {self.degree} to {len(x)} points",
-            estimate=result.estimate,
-            ci_low=result.low,
-            ci_high=result.high,
-            low=self.at_least,
-            high=1.0,
-            tolerance=f"≥ {self.at_least:g}",
-            n=len(both.values),
-            widths=listed(both.widths),
-            detail=join(
-                ", ".join(
-                    f"{a:.4g}: {q:.3g}"
-                    for a, q in sorted(zip(x, np.exp(sample.point), strict=True))
-                ),
-                result.note,
-                both.note,
+            detail=(
+                ("at x", tuple((f"{a:.4g}", q) for a, q in each)),
+                *notes(result.note, both.note),
             ),
         )

@@ -15,7 +15,7 @@ from ntkpipe.claims.statistics import (
     interval,
     natural,
 )
-from ntkpipe.claims.words import in_words, join, listed
+from ntkpipe.claims.words import notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -39,22 +39,21 @@ class Equals(Equivalence):
     statistic: Statistic = "mean"
     """What is taken over the seeds."""
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
-        reading = self._read(measurements, self.metric, self.step)
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The statistic over all networks, each width weighing alike."""
+        reading = self.read(measurements, self.metric, self.step)
         widths = reading.widths
         blocks = [pooled(reading.at(width)) for width in widths]
-        exact = all(self._is_exact(width) for width in widths)
+        exact = all(self.is_exact(width) for width in widths)
         sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
         share = np.full(len(blocks), 1 / len(blocks))
         result = interval(sample, share, self.confidence)
         if self.statistic in LOGARITHMIC:
             result = natural(result)
-        return self._find(
+        return self.found_in_band(
             result,
-            variant=self.variant or "",
+            reading,
             metric=self.metric,
-            statistic=in_words(self.statistic),
-            n=len(reading.values),
-            widths=listed(widths),
-            detail=join(result.note, reading.note),
+            statistic=statistic(self.statistic),
+            detail=notes(result.note, reading.note),
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ntkpipe.claims.base import Finding, Judgement, Statement
+from ntkpipe.claims.base import UNKNOWN, Finding, Judgement, Statement
 from ntkpipe.claims.reading import Step, one_metric
 from ntkpipe.claims.statistics import Interval, equivalence, share
-from ntkpipe.claims.words import join, listed
+from ntkpipe.claims.words import joined, notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -76,43 +75,31 @@ class Fraction(Statement):
             raise ValueError("exclude is [low, high]")
         return self
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
-        that = self._read(measurements, self.that.metric, self.that.step)
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The share of networks and Wilson's bounds."""
+        that = self.read(measurements, self.that.metric, self.that.step)
         one_metric(that, self.that.metric)
         hits, note = self.that.holds(that.values.iloc[:, 0]), that.note
         words = str(self.that)
         if self.given is not None:
-            given = self._read(measurements, self.given.metric, self.given.step)
+            given = self.read(measurements, self.given.metric, self.given.step)
             one_metric(given, self.given.metric)
             hits = self._related(hits, given.values.iloc[:, 0])
-            note = join(note, given.note if given.note != note else "")
+            note = joined(note, given.note)
             words += f" {self.relation} {self.given}"
-        found = Finding(
-            "inconclusive",
-            variant=self.variant or "",
+        count, total = int(hits.sum()), len(hits)
+        level = 2 * self.confidence - 1
+        result = share(count, total, level) if total else UNKNOWN
+        counted = ("networks counted", total), ("with the property", count)
+        return self.found(
+            self._verdict(total, result) if total else "inconclusive",
+            that,
+            result,
+            (self.at_least, 1.0),
             metric=words,
             statistic=f"share of networks, one-sided {self.confidence:.4g}",
-            predicted=math.nan,
-            low=self.at_least,
-            high=1.0,
-            tolerance=f"≥ {self.at_least:g}",
-            n=len(hits),
-            widths=listed(that.widths),
-            detail=join("no network to count" if hits.empty else "", note),
-        )
-        if hits.empty:
-            return found
-        count, total = int(hits.sum()), len(hits)
-        result = share(count, total, 2 * self.confidence - 1)
-        return found._replace(
-            verdict=self._verdict(count, total, result),
-            estimate=result.estimate,
-            ci_low=result.low,
-            ci_high=result.high,
-            detail=join(
-                f"{count} of {total} networks, Wilson's lower bound {result.low:.3g}",
-                note,
-            ),
+            n=total,
+            detail=counted + notes(note),
         )
 
     def _related(self, hits: pd.Series, value: pd.Series) -> pd.Series:
@@ -124,7 +111,7 @@ class Fraction(Statement):
         condition = self.given.holds(value)
         return hits == condition if self.relation == "iff" else hits[condition]
 
-    def _verdict(self, count: int, total: int, result: Interval) -> Judgement:
+    def _verdict(self, total: int, result: Interval) -> Judgement:
         if self.exact or self.at_least == 1:
             if result.estimate < self.at_least:
                 return "contradicted"

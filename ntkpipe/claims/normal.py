@@ -11,7 +11,7 @@ from pydantic import Field
 from ntkpipe.claims.base import Finding, Statement
 from ntkpipe.claims.reading import Step, one_width
 from ntkpipe.claims.statistics import equivalence, holm, normality, one_sample
-from ntkpipe.claims.words import band_text, join, listed
+from ntkpipe.claims.words import notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -42,47 +42,41 @@ class Normal(Statement):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Family-wise level of the tests with Holm's correction."""
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
-        reading = self._read(measurements, self.metric, self.step)
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The pooled variance ratio, and tests at each index."""
+        reading = self.read(measurements, self.metric, self.step)
         scores = reading.at(one_width(reading)).to_numpy()
         low, high = 1 - self.variance_tolerance, 1 + self.variance_tolerance
         result = one_sample(scores, "variance", self.id, confidence=self.confidence)
-        found = Finding(
+        found = self.found(
             "inconclusive",
-            variant=self.variant or "",
+            reading,
+            result,
+            (low, high),
             metric=self.metric,
             statistic=f"variance ratio pooled over {scores.shape[1]} indices",
-            estimate=result.estimate,
-            ci_low=result.low,
-            ci_high=result.high,
             predicted=1.0,
-            low=low,
-            high=high,
-            tolerance=f"{band_text(low, high)}, |z| < {self.max_z:g}, "
-            f"Kolmogorov–Smirnov {self.alpha:g}",
-            n=len(scores),
-            widths=listed(reading.widths),
-            detail=join(result.note, reading.note),
+            detail=notes(result.note, reading.note),
         )
         if math.isnan(result.low):
             return found
         tests = normality(scores)
-        names = list(reading.values)
         mean = int(np.argmax(np.abs(tests.mean_z)))
         far = bool(abs(tests.mean_z[mean]) >= self.max_z)
-        shape = holm(tests.p_distribution)
-        spread = holm(tests.p_variance)
-        refuted = far and holm(tests.p_mean)[mean] < self.alpha
+        shape = holm(tests.p_distribution).min()
         verdict = equivalence(result.low, result.high, low, high)
-        if refuted:
+        if far and holm(tests.p_mean)[mean] < self.alpha:
             verdict = "contradicted"
-        elif verdict == "supported" and (far or shape.min() < self.alpha):
+        elif verdict == "supported" and (far or shape < self.alpha):
             verdict = "inconclusive"
         detail = (
-            f"largest |z| {abs(tests.mean_z[mean]):.3g} at {names[mean]}"
-            f"{', far out' if far else ''}; variance ratios "
-            f"{tests.variance_ratio.min():.3g} to {tests.variance_ratio.max():.3g}, "
-            f"smallest p after Holm: χ² {spread.min():.2g}, "
-            f"Kolmogorov–Smirnov {shape.min():.2g}"
+            ("largest |z|", float(abs(tests.mean_z[mean]))),
+            ("at", list(reading.values)[mean]),
+            ("accepted |z| <", self.max_z),
+            ("smallest variance ratio", float(tests.variance_ratio.min())),
+            ("largest", float(tests.variance_ratio.max())),
+            ("smallest p after Holm of χ²", float(holm(tests.p_variance).min())),
+            ("of Kolmogorov–Smirnov", float(shape)),
+            ("accepted p ≥", self.alpha),
         )
-        return found._replace(verdict=verdict, detail=join(detail, reading.note))
+        return found._replace(verdict=verdict, detail=detail + notes(reading.note))

@@ -14,10 +14,10 @@ from ntkpipe.claims.reading import (
     Missing,
     Step,
     block,
-    joined,
     one_metric,
     one_width,
     paired,
+    together,
 )
 from ntkpipe.claims.statistics import (
     LOGARITHMIC,
@@ -28,7 +28,7 @@ from ntkpipe.claims.statistics import (
     holm,
     interval,
 )
-from ntkpipe.claims.words import in_words, join, listed
+from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -62,9 +62,10 @@ class Ordering(Statement):
             return () if self.variant is None else (self.variant,)
         return self.along
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The differences of successive widths or variants; the smallest is shown."""
         if self.along == "width":
-            readings = [self._read(measurements, self.metric, self.step)]
+            readings = [self.read(measurements, self.metric, self.step)]
             reading = readings[0]
             if len(reading.widths) < 2:
                 raise Missing(f"one width only, {listed(reading.widths)}: no order")
@@ -73,14 +74,14 @@ class Ordering(Statement):
             exact = self.exact
         else:
             readings = [
-                self._read(measurements, self.metric, self.step, name)
+                self.read(measurements, self.metric, self.step, name)
                 for name in self.along
             ]
             width = one_width(*readings)
-            reading = joined(readings)
+            reading = together(readings)
             labels = list(self.along)
             blocks = paired([r.at(width) for r in readings])
-            exact = self._is_exact(width)
+            exact = self.is_exact(width)
         for each in readings:
             one_metric(each, self.metric)
         sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
@@ -88,30 +89,22 @@ class Ordering(Statement):
         steps = sign * np.diff(np.eye(len(labels)), axis=0)
         results = [interval(sample, c, self.confidence) for c in steps]
         worst = worst_of(results, 0.0, math.inf)
-        result = results[worst]
         log = self.statistic in LOGARITHMIC
         points = np.exp(sample.point) if log else sample.point
-        return Finding(
+        each = tuple(zip(labels, points.tolist(), strict=True))
+        return self.found(
             _ordered(results, 1 - self.confidence),
+            reading,
+            results[worst],
+            (0.0, math.inf),
             variant=self.variant or ", ".join(self.variants()),
             metric=self.metric,
-            statistic=f"{'log ' * log}{in_words(self.statistic)}, smallest step in the "
-            f"claimed direction ({labels[worst]}→{labels[worst + 1]})",
-            estimate=result.estimate,
-            ci_low=result.low,
-            ci_high=result.high,
-            low=0.0,
-            high=math.inf,
-            tolerance=f"{self.direction}, Holm {self.confidence:.4g}",
-            n=len(reading.values),
-            widths=listed(reading.widths),
-            detail=join(
-                ", ".join(
-                    f"{name}: {value:.3g}"
-                    for name, value in zip(labels, points, strict=True)
-                ),
-                sample.note,
-                reading.note,
+            statistic=f"{'log ' * log}{statistic(self.statistic)}, smallest step in "
+            f"the claimed direction ({labels[worst]}→{labels[worst + 1]})",
+            detail=(
+                (self.direction, each),
+                ("level of Holm's tests", self.confidence),
+                *notes(sample.note, reading.note),
             ),
         )
 

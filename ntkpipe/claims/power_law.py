@@ -16,10 +16,10 @@ from ntkpipe.claims.reading import (
     Step,
     block,
     index_of,
-    joined,
     one_metric,
     one_width,
     paired,
+    together,
 )
 from ntkpipe.claims.statistics import (
     Interval,
@@ -29,7 +29,7 @@ from ntkpipe.claims.statistics import (
     bootstrap,
     scaling_fit,
 )
-from ntkpipe.claims.words import in_words, join, listed
+from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -80,7 +80,7 @@ class PowerLaw(Equivalence):
         return fit, reading, variant
 
     def _along_widths(self, measurements: pd.DataFrame):
-        reading = self._read(measurements, self.metric, self.step)
+        reading = self.read(measurements, self.metric, self.step)
         one_metric(reading, self.metric)
         # The limit has no place on a logarithmic axis.
         widths = [width for width in reading.widths if width > 0]
@@ -91,7 +91,7 @@ class PowerLaw(Equivalence):
         return widths, sample, reading, self.variant or ""
 
     def _along_index(self, measurements: pd.DataFrame):
-        reading = self._read(measurements, self.metric, self.step)
+        reading = self.read(measurements, self.metric, self.step)
         width = one_width(reading)
         index = {name: index_of(name) for name in reading.values}
         index = {
@@ -103,45 +103,39 @@ class PowerLaw(Equivalence):
             raise Missing(f"along index needs metrics x/1, x/2, …: {listed(index)}")
         names = sorted(index, key=index.__getitem__)
         # All indices of one network are drawn together: (seeds, indices, 1).
-        block = reading.at(width)[names].to_numpy()[:, :, None]
-        sample = self._bootstrap([block], exact=self._is_exact(width))
+        networks = reading.at(width)[names].to_numpy()[:, :, None]
+        sample = self._bootstrap([networks], exact=self.is_exact(width))
         return [index[name] for name in names], sample, reading, self.variant or ""
 
     def _along_variants(self, measurements: pd.DataFrame):
         names = sorted(self.along, key=self.along.__getitem__)
         readings = [
-            self._read(measurements, self.metric, self.step, name) for name in names
+            self.read(measurements, self.metric, self.step, name) for name in names
         ]
         width = one_width(*readings)
         for reading in readings:
             one_metric(reading, self.metric)
         blocks = paired([reading.at(width) for reading in readings])
-        sample = self._bootstrap(blocks, exact=self._is_exact(width))
+        sample = self._bootstrap(blocks, exact=self.is_exact(width))
         n = [self.along[name] for name in names]
-        return n, sample, joined(readings), ", ".join(names)
+        return n, sample, together(readings), ", ".join(names)
 
     def _bootstrap(self, blocks: Sequence[np.ndarray], exact: bool = False) -> Sample:
         return bootstrap(
             blocks, self.statistic, self.id, log=True, exact=exact or self.exact
         )
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The slope, its interval and the slopes between neighbouring n."""
         fit, reading, variant = self._fit(measurements)
-        slope = Interval(
-            fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan, fit.note
-        )
-        local = ", ".join(
-            f"{a:g}→{b:g} {p:.3g}"
-            for a, b, p in zip(
-                fit.widths, fit.widths[1:], fit.local_slopes, strict=False
-            )
-        )
-        return self._find(
-            slope,
+        steps = zip(fit.widths, fit.widths[1:], fit.local_slopes, strict=False)
+        local = tuple((f"{a:g}→{b:g}", float(p)) for a, b, p in steps)
+        return self.found_in_band(
+            Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan),
+            reading,
             variant=variant,
             metric=self.metric,
-            statistic=f"slope of the {in_words(self.statistic)}",
-            n=len(reading.values),
-            widths=listed(reading.widths),
-            detail=join(local and f"local slopes {local}", fit.note, reading.note),
+            statistic=f"slope of the {statistic(self.statistic)}",
+            detail=(("local slopes", local),) * bool(local)
+            + notes(fit.note, reading.note),
         )

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from ntkpipe.claims.base import Equivalence, Finding, judge_all, worst_of
-from ntkpipe.claims.reading import Missing, Step, joined, one_metric, paired
+from ntkpipe.claims.base import Equivalence, Finding, by_width, judge_all, worst_of
+from ntkpipe.claims.reading import Missing, Step, one_metric, paired, together
 from ntkpipe.claims.statistics import Statistic, bootstrap
-from ntkpipe.claims.words import in_words, join, listed
+from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -52,9 +52,10 @@ class Ratio(Equivalence):
         """The names of the variants this claim reads."""
         return tuple(v for v in (self.variant, self.over_variant) if v is not None)
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
-        top = self._read(measurements, self.metric, self.step)
-        bottom = self._read(
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The ratio at each width; the worst of them is shown."""
+        top = self.read(measurements, self.metric, self.step)
+        bottom = self.read(
             measurements,
             self.over_metric or self.metric,
             self.step if self.over_step is None else self.over_step,
@@ -73,33 +74,24 @@ class Ratio(Equivalence):
                 self.statistic,
                 f"{self.id}/{width}",
                 log=True,
-                exact=self._is_exact(width),
+                exact=self.is_exact(width),
             )
             for width in widths
         ]
-        low, high = self.band()
+        band = self.band()
         verdict, results = judge_all(
-            samples, [1.0, -1.0], self.confidence, (low, high), log=True
+            samples, [1.0, -1.0], self.confidence, band, log=True
         )
-        worst = worst_of(results, low, high)
-        both = joined([top, bottom])
-        found = self._find(
+        worst = worst_of(results, *band)
+        both = together([top, bottom])
+        return self.found_in_band(
             results[worst],
+            both,
+            verdict,
             variant=" / ".join(self.variants()),
             metric=f"{self.metric} / {self.over_metric or self.metric}",
-            statistic=f"ratio of {in_words(self.statistic)}s",
-            n=len(both.values),
+            statistic=f"ratio of {statistic(self.statistic)}s",
             widths=listed(widths),
-            detail=join(
-                len(widths) > 1
-                and "by width "
-                + ", ".join(
-                    f"{w}: {r.estimate:.3g}"
-                    for w, r in zip(widths, results, strict=True)
-                )
-                + f"; the estimate is that of width {widths[worst]}",
-                *dict.fromkeys(r.note for r in results),
-                both.note,
-            ),
+            detail=by_width(widths, results, worst)
+            + notes(*(r.note for r in results), both.note),
         )
-        return found._replace(verdict=verdict)

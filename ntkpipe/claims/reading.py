@@ -9,11 +9,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ntkpipe.claims.words import join, listed
+from ntkpipe.claims.words import joined, listed
 from ntkpipe.lazy import Lazy
 
 pd = Lazy("pandas")
-
 
 Step = Literal["final", "initial", "max"] | int
 """The last logged step, step 0, the largest value over all steps, or one step."""
@@ -92,7 +91,7 @@ def read(
     if finite.empty:
         raise Missing(f"{metric} has no finite value")
     noise = "" if OF_MOVES.isdisjoint(names) else _unresolved(inside, finite)
-    return Reading(finite, join(_left_out(inside, finite), noise))
+    return Reading(finite, joined(_left_out(inside, finite), noise))
 
 
 def _at_step(inside: pd.DataFrame, rows: pd.DataFrame, step: Step) -> pd.DataFrame:
@@ -173,10 +172,10 @@ def paired(values: Sequence[pd.DataFrame]) -> list[np.ndarray]:
     return [block(v) for v in values]
 
 
-def joined(readings: Sequence[Reading]) -> Reading:
+def together(readings: Sequence[Reading]) -> Reading:
     """The networks of several readings, with each note once."""
     values = pd.concat([reading.values for reading in readings])
-    return Reading(values, join(*dict.fromkeys(r.note for r in readings)))
+    return Reading(values, joined(*(r.note for r in readings)))
 
 
 def one_metric(reading: Reading, metric: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ntkpipe.claims.base import Confidence, Finding, Statement
 from ntkpipe.claims.reading import Step, one_metric
-from ntkpipe.claims.words import join, listed
+from ntkpipe.claims.words import notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
@@ -35,37 +35,36 @@ class Typical(Statement):
     share: Confidence = 0.99
     """Share of simulated slopes that counts as typical."""
 
-    def _judge(self, measurements: pd.DataFrame) -> Finding:
-        reading = self._read(measurements, self.metric, self.step)
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The slopes of all replicates and where the published one lies."""
+        reading = self.read(measurements, self.metric, self.step)
         one_metric(reading, self.metric)
         column = reading.values.iloc[:, 0].rename("value").reset_index()
         values = column.pivot_table(index="seed", columns="width", values="value")
         values = values.dropna()
-        found = Finding(
+        found = self.found(
             "inconclusive",
-            variant=self.variant or "",
+            reading,
             metric=self.metric,
             statistic=f"slope of one network a width, central {self.share:.4g}",
             predicted=self.published,
             n=len(values),
-            widths=listed(reading.widths),
-            detail=reading.note,
+            detail=notes(reading.note),
         )
         # below this many slopes the range is their extremes
         needed = math.ceil(2 / (1 - self.share))
         if len(values) < needed or values.shape[1] < 2 or (values <= 0).any(axis=None):
-            return found._replace(
-                detail=join(
-                    f"needs {needed} networks with positive values at two widths or "
-                    f"more, there are {len(values)} at {values.shape[1]}",
-                    reading.note,
-                )
+            lacks = (
+                f"needs {needed} networks with positive values at two widths or more, "
+                f"there are {len(values)} at {values.shape[1]}"
             )
+            return found._replace(detail=notes(lacks, reading.note))
         log_n = np.log(values.columns.to_numpy(float))
         slopes = np.polyfit(log_n, np.log(values.to_numpy()).T, 1)[0]
         edge = (1 - self.share) / 2
         low, middle, high = np.quantile(slopes, [edge, 0.5, 1 - edge])
         inside = low <= self.published <= high
+        lower = float(np.mean(slopes < self.published))
         return found._replace(
             verdict="supported" if inside else "contradicted",
             estimate=middle,
@@ -73,9 +72,5 @@ class Typical(Statement):
             ci_high=high,
             low=low,
             high=high,
-            tolerance=f"published {self.published:g} within the simulated range",
-            detail=join(
-                f"{np.mean(slopes < self.published):.1%} of simulated slopes are lower",
-                reading.note,
-            ),
+            detail=(("share of lower slopes", lower), *notes(reading.note)),
         )

@@ -1,30 +1,130 @@
-"""Words for what claims measured."""
+"""What a claim measured, in words: for the page, the terminal and the manual.
 
-from __future__ import annotations
+The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped.
+"""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+NOTE = "note"
+"""The name of a remark in a detail; the remark is shown without this name."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+Value = float | str | tuple[tuple[str, float], ...]
+"""A number, a text, or a series of numbers, each with a label."""
+Detail = tuple[tuple[str, Value], ...]
+"""What else a claim measured: each value with its name."""
 
 
-def in_words(statistic: str) -> str:
+def number(value: float | None, digits: int = 3, zeros: bool = True) -> str:
+    """So many significant digits; empty for what is not a finite number.
+
+    Without `zeros` 0.50 is 0.5, and 1.00·10⁻⁶ is 10⁻⁶.
+    """
+    if value is None or not math.isfinite(value):
+        return ""
+    if value == 0:
+        return "0"
+    power = ""
+    if 10 <= abs(value) < 1e5:
+        before = len(str(int(abs(value))))
+        lead = f"{value:,.{max(0, digits - before)}f}"
+    elif 1e-3 <= abs(value) < 10:
+        lead = f"{value:#.{digits}g}"
+    else:
+        lead, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        power = f"10{str(int(exponent)).translate(RAISED)}"
+    if not zeros and "." in lead:
+        lead = lead.rstrip("0").rstrip(".")
+    if power:
+        lead = f"{lead}·{power}" if zeros or lead not in ("1", "-1") else power
+    return lead.replace("-", "−")
+
+
+def numbers(
+    ends: Iterable[float | None], *others: float | None, zeros: bool = True
+) -> list[str]:
+    """Numbers with as many digits, of 3 to 6, as it takes to tell the ends apart."""
+    ends = list(ends)
+    for digits in (3, 4, 5, 6):
+        texts = [number(value, digits, zeros) for value in ends]
+        if len(set(texts)) == len(texts):
+            break
+    else:
+        digits = 3
+    return [number(value, digits, zeros) for value in (*ends, *others)]
+
+
+def measured(row: Mapping[str, Any]) -> str:
+    """Estimate and interval of a row of claims.csv: −0.99 [−1.02, −0.96]."""
+    low, high, value = numbers([row["ci_low"], row["ci_high"]], row["estimate"])
+    return f"{value} [{low}, {high}]" if value and low and high else value
+
+
+def accepted(row: Mapping[str, Any]) -> str:
+    """The accepted band of a row of claims.csv; empty where the row has none.
+
+    `[0.9, 1.1]`, or `≤ 2` and `≥ 2` where one end is infinite.
+    """
+    low, high = numbers([row.get("low"), row.get("high")], zeros=False)
+    if low and high:
+        return low if row["low"] == row["high"] else f"[{low}, {high}]"
+    return f"≥ {low}" if low else f"≤ {high}" if high else ""
+
+
+def detail(row: Mapping[str, Any]) -> str:
+    """What else the claim of a row of claims.csv measured."""
+    cell = row.get("detail")
+    pairs = json.loads(cell) if isinstance(cell, str) and cell else {}
+    return "; ".join(_shown(name, value) for name, value in pairs.items())
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == NOTE:
+        return value
+    if isinstance(value, dict):
+        series = (f"{label}: {_value(one)}" for label, one in value.items())
+        return f"{name} {', '.join(series)}"
+    return f"{name} {_value(value)}"
+
+
+def _value(value: float | str | None) -> str:
+    # a whole number is a width or a count
+    whole = isinstance(value, (str, int))
+    return str(value) if whole else number(value, zeros=False) or "–"
+
+
+def as_json(pairs: Detail) -> str:
+    """A detail as a cell of a csv: a JSON object, null for what is not finite."""
+
+    def plain(value):
+        if isinstance(value, tuple):
+            return {label: plain(one) for label, one in value}
+        known = isinstance(value, (str, int)) or math.isfinite(value)
+        return value if known else None
+
+    names = {name: plain(value) for name, value in pairs}
+    return json.dumps(names, ensure_ascii=False, allow_nan=False)
+
+
+def notes(*texts: str) -> Detail:
+    """The remarks that are not empty, as the last entry of a detail."""
+    text = joined(*texts)
+    return ((NOTE, text),) if text else ()
+
+
+def joined(*texts: str) -> str:
+    """The texts that are not empty, each once."""
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def statistic(name: str) -> str:
     """A statistic as it is called in a sentence."""
-    return {"std": "standard deviation"}.get(statistic, statistic.replace("_", " "))
-
-
-def band_text(low: float, high: float) -> str:
-    """An accepted band; one end may be infinite."""
-    if low == -math.inf:
-        return f"≤ {high:.6g}"
-    if high == math.inf:
-        return f"≥ {low:.6g}"
-    return f"[{low:.6g}, {high:.6g}]"
+    return {"std": "standard deviation"}.get(name, name.replace("_", " "))
 
 
 def listed(values: Sequence) -> str:
     """Values one after the other."""
-    return ", ".join(str(value) for value in values)
-
-
-def join(*notes: str | bool) -> str:
-    """The notes that are not empty."""
-    return "; ".join(note for note in notes if note)
+    return ", ".join(map(str, values))
