@@ -10,7 +10,6 @@ The main figure is copied, the pictures of the gallery are made small.
 """
 
 import logging
-import math
 import re
 import shutil
 import subprocess
@@ -22,10 +21,11 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import claims, report, stages, study
+from ntkpipe import report, stages, study
+from ntkpipe.claims import words
+from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.io import Product, ProductError
 from ntkpipe.report import gallery
-from ntkpipe.text import brief, claim_accepted
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
@@ -187,14 +187,11 @@ def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
         return name, says, "", "", NOT_MEASURED
-    measured = brief(row.estimate)
-    if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
-        measured += f" [{brief(row.ci_low)}, {brief(row.ci_high)}]"
-    accepted = claim_accepted(row._asdict())
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if not row.as_expected:
         verdict = f"**{verdict}**"
-    return name, says, accepted, measured, verdict
+    values = row._asdict()
+    return name, says, words.accepted(values), words.measured(values), verdict
 
 
 # ------------------------------------------------------------------ gallery
@@ -320,7 +317,7 @@ def _statement() -> tuple[dict, dict]:
     def properties(cls):
         return pydantic.TypeAdapter(cls).json_schema()["properties"]
 
-    shared, both = properties(claims.Statement), properties(claims.Equivalence)
+    shared, both = properties(Statement), properties(Equivalence)
     return shared, {name: both[name] for name in both if name not in shared}
 
 

@@ -150,8 +150,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     import json
 
-    from ntkpipe import stages, study
+    from ntkpipe import io, stages, study
 
+    for files in (getattr(options, "input", []), getattr(options, "output", [])):
+        files[:] = (path for path in files if not io.is_record(path))
     if options.stage == "schema":
         print(json.dumps(study.schema(), indent=2, ensure_ascii=False))
         return 0

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from ntkpipe import claims, statistics
+from ntkpipe.claims.reading import Missing, Reading, Step, read
+from ntkpipe.claims.statistics import (
+    SPREADS,
+    ScalingFit,
+    Statistic,
+    bootstrap,
+    fit_power_law,
+    scaling_fit,
+)
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
 from ntkpipe.section import section
@@ -424,9 +432,9 @@ class Scaling(_Figure):
     """Text of the abscissa."""
     value_label: Text = "value"
     """Text of the vertical axis where several metrics share a panel."""
-    step: claims.Step = "final"
+    step: Step = "final"
     """Of metrics at several steps, which is taken."""
-    statistic: claims.Statistic = "geometric_mean"
+    statistic: Statistic = "geometric_mean"
     """What is taken over the seeds."""
     min_width: Begin | None = None
     """Where the fit begins, by default at the smallest abscissa shown."""
@@ -464,7 +472,7 @@ class Scaling(_Figure):
         for metric in self.metrics:
             try:
                 series = self._series(measurements, metric.metric)
-            except claims.Missing as missing:
+            except Missing as missing:
                 reason = str(missing)
                 continue
             for variant, values in series.groupby("variant", sort=False):
@@ -485,8 +493,8 @@ class Scaling(_Figure):
         frames = []
         for variant in variants:
             try:
-                reading = claims.read(measurements, metric, self.step, variant, 1, None)
-            except claims.Missing as missing:
+                reading = read(measurements, metric, self.step, variant, 1, None)
+            except Missing as missing:
                 if not _is_lost(measurements, variant, metric):
                     raise
                 lost = missing
@@ -507,7 +515,7 @@ class Scaling(_Figure):
             raise lost
         return pd.concat(frames, ignore_index=True)
 
-    def _along_index(self, reading: claims.Reading, variant: str) -> pd.DataFrame:
+    def _along_index(self, reading: Reading, variant: str) -> pd.DataFrame:
         """Columns variant, x, seed, value of the metrics x/1, x/2, … of a variant."""
         rows = reading.values.reset_index().melt(["width", "seed"], var_name="metric")
         rows = rows[rows["width"].isin(self.widths or rows["width"])]
@@ -523,21 +531,19 @@ class Scaling(_Figure):
         rows = rows.assign(variant=named, x=x).sort_values(["x", "seed"])
         return rows[["variant", "x", "seed", "value"]]
 
-    def _fit(self, rows: pd.DataFrame, key: str) -> statistics.ScalingFit:
+    def _fit(self, rows: pd.DataFrame, key: str) -> ScalingFit:
         """The power law; variants share their seeds, widths do not."""
         if self.along == "width" or self.width_power:
             widths, samples = zip(*rows.groupby("x")["value"], strict=True)
-            return statistics.fit_power_law(
-                widths, samples, key, statistic=self.statistic
-            )
+            return fit_power_law(widths, samples, key, statistic=self.statistic)
         wide = rows.pivot_table(index="seed", columns="x", values="value").dropna()
         block = wide.to_numpy()[:, :, None]
-        sample = statistics.bootstrap([block], self.statistic, key, log=True)
-        return statistics.scaling_fit(wide.columns, sample)
+        sample = bootstrap([block], self.statistic, key, log=True)
+        return scaling_fit(wide.columns, sample)
 
     def _parts(self, rows: pd.DataFrame, metric: Metric) -> Iterator[pd.DataFrame]:
         """Frames of what is drawn of one metric of one variant."""
-        if self.statistic not in statistics.SPREADS:
+        if self.statistic not in SPREADS:
             yield rows[["x", "seed", "value"]].assign(part="seed")
         variant = rows["variant"].iloc[0]
         key = f"{variant} {metric.metric}"
@@ -597,7 +603,7 @@ def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:
     return bool(undefined) or (len(fate) > 0 and bool(fate.all()))
 
 
-def _through_centre(law: statistics.ScalingFit, slope: float) -> np.ndarray:
+def _through_centre(law: ScalingFit, slope: float) -> np.ndarray:
     """The line of a predicted slope through the centre of the fitted one."""
     centre = np.exp(np.log(law.widths).mean())
     at_centre = np.exp(law.intercept) * centre**law.slope

@@ -578,16 +578,19 @@ def report(
 
 def verify(studies: list[Study], inputs: list[str]) -> int:
     """Print verdicts that did not come out as expected; 0 if there are none."""
+    from ntkpipe.claims import words
+
     table = verdicts(read_studies(studies, inputs, ("claims",)))
     other = table[~table["as_expected"].astype(bool)]
-    for row in other.itertuples():
+    for _, row in other.iterrows():
+        accepted = words.accepted(row)
+        values = words.measured(row) or "no number", accepted and f"accepted {accepted}"
         print(
-            f"{row.study}: {row.claim} is {row.verdict}, expected {row.expected}: "
-            f"{row.estimate:.3g} [{row.ci_low:.3g}, {row.ci_high:.3g}], accepted "
-            f"{row.tolerance}. {row.says}."
+            f"{row['study']}: {row['claim']} is {row['verdict']}, expected "
+            f"{row['expected']}: {', '.join(filter(None, values))}. {row['says']}."
         )
-        if isinstance(row.detail, str) and row.detail:
-            print(f"    {row.detail}")
+        if detail := words.detail(row):
+            print(f"    {detail}")
     print(f"{len(table) - len(other)} of {len(table)} verdicts are as expected")
     return 1 if len(other) else 0
 

@@ -13,11 +13,6 @@ NONE = "–"  # stands for a number that is not there
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LOWERED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "−0123456789")
 POWER = re.compile("(?<=10)([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
-_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-# a band, or a number that is no part of a name
-NUMBERS = re.compile(
-    rf"\[({_NUMBER}), ({_NUMBER})\]|(?<![\w.)])({_NUMBER})(?!\w)", re.ASCII
-)
 # https://…, 10.1000/… and 1806.07572, in which the first four digits are a month
 ADDRESS = re.compile(
     r"(?P<url>https?://[^\s<>()\"']*[^\s<>()\"'.,;:])"
@@ -130,60 +125,10 @@ def duration(seconds: float, estimate: bool = False) -> str:
     return f"{seconds / 86_400:.0f} days" if days else f"{seconds / 3600:.0f} h"
 
 
-# ------------------------------------------------------------------ claims
-
-
 def cell(row: Mapping[str, Any], column: str) -> str:
     """A text of a row; empty where the table has none."""
     value = row.get(column)
     return "" if value is None or value != value else str(value)
-
-
-def claim_predicted(row: Mapping[str, Any]) -> tuple[str, str]:
-    """What a claim predicts, and the band that it accepts."""
-    value, band = number(row.get("predicted"), 4, False), cell(row, "tolerance")
-    ends = row.get("low"), row.get("high")
-    if not band and any(map(number, ends)):
-        low, high = numbers(ends, zeros=False)
-        return value, f"[{low or '−∞'}, {high or '∞'}]"
-    return value, _with_numbers(band)
-
-
-def claim_measured(row: Mapping[str, Any]) -> tuple[str, str]:
-    """What a claim measured, and its interval; either is empty where it is not there.
-
-    Both have the digits that tell the ends of the interval apart.
-    """
-    low, high, value = numbers([row["ci_low"], row["ci_high"]], row["estimate"])
-    return value, f"[{low}, {high}]" if value and low and high else ""
-
-
-def claim_detail(row: Mapping[str, Any]) -> str:
-    """What else a claim measured."""
-    return _with_numbers(cell(row, "detail"))
-
-
-def claim_accepted(row: Mapping[str, Any]) -> str:
-    """The accepted band as a study file states it, with 4 digits at most."""
-    text = re.sub(
-        r"\d+\.\d{4,}", lambda m: f"{float(m[0]):.4g}", cell(row, "tolerance")
-    )
-    return re.sub(r"(?<![\w)])-(?=\d)|(?<=\de)-(?=\d)", "−", text)
-
-
-def _with_numbers(text: str) -> str:
-    """A text that a claim has written, its numbers as `number` shows them."""
-    return NUMBERS.sub(_rewritten, text)
-
-
-def _rewritten(found: re.Match) -> str:
-    *band, single = found.groups()
-    if not single:
-        return f"[{', '.join(numbers(map(float, band), zeros=False))}]"
-    # whole numbers may be widths, seeds, names
-    if single.lstrip("-").isdigit():
-        return minus(single)
-    return number(float(single), zeros=False)
 
 
 # ------------------------------------------------------------------ for the page

@@ -98,7 +98,8 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
         estimate=-0.93321,
         ci_low=-0.9561,
         ci_high=-0.91,
-        tolerance="[-1.15, -0.85]",
+        low=-1.15,
+        high=-0.85,
         verdict="supported",
         as_expected=True,
     )
@@ -107,7 +108,7 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     job = stages.Job(study=one, variant="", width=0, inputs=(), outputs=())
     io.save_table(tmp_path / "width/claims.csv", frame, stages.meta(job, "claims"))
     table = refresh.claims_table(tmp_path)
-    assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.91] | ✓ supported |" in table
+    assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.910] | ✓ supported |" in table
     assert f"1 of {len(verdicts)} verdicts came out as expected" in table
     assert "**– missing**" in table
     counted = refresh.verdicts_table(tmp_path)

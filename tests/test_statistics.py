@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ntkpipe import statistics
+from ntkpipe.claims import statistics
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 

@@ -61,16 +61,8 @@ def test_a_number_without_zeros_is_as_it_was_typed(value, digits, shown):
 )
 def test_an_interval_has_the_digits_that_tell_its_ends_apart(ends, shown):
     assert text.numbers(ends) == shown
-    row = {"estimate": ends[0], "ci_low": ends[0], "ci_high": ends[1]}
-    interval = f"[{', '.join(shown)}]" if all(shown) else ""
-    assert text.claim_measured(row) == (shown[0], interval)
     # another number has as many digits
     assert text.numbers(ends, ends[0]) == [*shown, shown[0]]
-
-
-def test_what_was_not_measured_has_no_interval():
-    row = {"estimate": math.nan, "ci_low": 1.0, "ci_high": 2.0}
-    assert text.claim_measured(row) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -156,53 +148,6 @@ def test_plurals():
 def test_durations_are_in_the_unit_that_fits(seconds, measured, estimated):
     assert text.duration(seconds) == measured
     assert text.duration(seconds, estimate=True) == estimated
-
-
-@pytest.mark.parametrize(
-    ("told", "shown"),
-    [
-        ("[-1.08, -0.92]", "[−1.08, −0.92]"),
-        ("[0.00575055, 0.00958425]", "[0.00575, 0.00958]"),
-        ("[1.89674, 1.90054]", "[1.897, 1.901]"),
-        ("[3.7926e-05, 3.9474e-05]", "[3.79·10⁻⁵, 3.95·10⁻⁵]"),
-        ("≤ 1e-06", "≤ 10⁻⁶"),
-        ("≥ 0.95", "≥ 0.95"),
-        ("[0.9, 1.1], |z| < 3", "[0.9, 1.1], |z| < 3"),
-        (
-            "local slopes 1024→4096 -0.000631",
-            "local slopes 1024→4096 −6.31·10⁻⁴",
-        ),
-        ("R-12: width 16384, seed -1", "R-12: width 16384, seed −1"),
-        ("published -0.949", "published −0.949"),
-    ],
-)
-def test_bands_and_details_have_the_same_numbers(told, shown):
-    assert text.claim_detail({"detail": told}) == shown
-    assert text.claim_predicted({"tolerance": told}) == ("", shown)
-
-
-def test_a_band_is_of_its_ends_where_it_is_not_stated():
-    row = {"predicted": -0.5, "tolerance": math.nan, "low": -0.6, "high": -0.40001}
-    assert text.claim_predicted(row) == ("−0.5", "[−0.6, −0.4]")
-    row |= {"low": math.nan}
-    assert text.claim_predicted(row) == ("−0.5", "[−∞, −0.4]")
-    row |= {"high": math.nan}
-    assert text.claim_predicted(row) == ("−0.5", "")
-
-
-@pytest.mark.parametrize(
-    ("told", "shown"),
-    [
-        ("[-1.15, -0.85]", "[−1.15, −0.85]"),
-        ("[3.79261e-05, 3.94741e-05]", "[3.793e−05, 3.947e−05]"),
-        ("≤ 1e-06", "≤ 1e−06"),
-        ("R-1 within 0.5", "R-1 within 0.5"),
-        (math.nan, ""),
-        (None, ""),
-    ],
-)
-def test_an_accepted_band_is_as_in_the_study_file(told, shown):
-    assert text.claim_accepted({"tolerance": told}) == shown
 
 
 def test_a_cell_without_a_value_is_empty():

@@ -102,9 +102,9 @@ def insert(path, function, statement):
 
 def test_claims_are_those_of_the_measurements(finished):
     results = finished / "results" / "tiny"
-    claims = pd.read_csv(results / "claims.csv", skiprows=1).set_index("claim")
+    claims = pd.read_csv(results / "claims.csv").set_index("claim")
     assert claims["verdict"].to_dict() == {"still": "supported", "fits": "supported"}
-    rows = pd.read_csv(results / "measurements.csv", skiprows=1)
+    rows = pd.read_csv(results / "measurements.csv")
     change = rows.query("metric == 'ntk_change' and variant == 'tanh' and step == 100")
     assert change.groupby("width").size().to_dict() == {16: 4, 32: 4, 64: 4}
     mean = np.log(change["value"]).groupby(change["width"]).mean()
@@ -122,7 +122,7 @@ def test_measurements_are_those_of_the_products(finished):
     network = io.load(width / "network.npz").data
     linear = io.load(width / "linearized.npz").data
     limit = io.load(results / "tanh" / "limit.npz").data
-    rows = pd.read_csv(results / "measurements.csv", skiprows=1)
+    rows = pd.read_csv(results / "measurements.csv")
     rows = rows.query("variant == 'tanh' and width == 32 and seed == 2 and step == 100")
     value = rows.set_index("metric")["value"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ntkpipe import text
+from ntkpipe.claims import words
 from ntkpipe.lazy import Lazy
 from ntkpipe.report.thumbnail import thumbnail
 
@@ -159,8 +160,7 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
     study, name = text.cell(row, "study"), str(row["claim"])
     # a kernel of infinite width is no network
     exact = text.cell(row, "widths") in ("0", "0.0")
-    predicted, band = text.claim_predicted(row)
-    measured, interval = text.claim_measured(row)
+    measured, interval = words.estimate(row)
     reason = text.cell(row, "reason")
     return _Claim(
         study=study,
@@ -173,13 +173,13 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         word=word,
         met=bool(row["as_expected"]),
         control=row["expected"] == "contradicted",
-        predicted=predicted,
-        band=band,
+        predicted=words.predicted(row),
+        band=words.accepted(row),
         measured=measured,
         interval=interval,
         networks=text.NONE if exact else text.count(row["n"]),
         how=_how(row, "∞" if exact else text.cell(row, "widths")),
-        detail=text.claim_detail(row),
+        detail=words.detail(row),
         reason=reason and f"The band: {reason}",
     )
 

@@ -1,6 +1,6 @@
 rule claims:
     input:
-        "<results>/{study}/measurements.csv",
+        with_record("<results>/{study}/measurements.csv"),
     output:
         report(
             "<results>/{study}/claims.csv",
@@ -8,6 +8,7 @@ rule claims:
             category="{study}",
             labels={"what": "claims", "file": "csv"},
         ),
+        "<results>/{study}/claims.csv.json",
     log:
         "<logs>/{study}/claims.log",
     benchmark:
@@ -32,7 +33,7 @@ rule claims:
 # Prints the verdicts that did not come out as expected; fails if there is one.
 rule verify:
     input:
-        collect("<results>/{study}/claims.csv", study=STUDIES),
+        collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
     log:
         "<logs>/verify.log",
     conda:

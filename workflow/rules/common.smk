@@ -319,6 +319,11 @@ def product(name, variant, width=None):
     return f"<results>/{{study}}/{folder}/{name}"
 
 
+def with_record(table):
+    """A table, and the record of what made it, which is written and read with it."""
+    return [table, f"{table}.json"]
+
+
 def dataset(wildcards):
     """The data, drawn once for all variants that have the same."""
     variant = study_of(wildcards).data_of(wildcards.variant)
@@ -349,7 +354,8 @@ def limit(wildcards):
 def all_constancy(wildcards):
     """The measurements of all variants of a study."""
     names = study_of(wildcards).variants
-    return [product("constancy.csv", variant) for variant in names]
+    tables = [product("constancy.csv", variant) for variant in names]
+    return [path for table in tables for path in with_record(table)]
 
 
 def all_limits(wildcards):
@@ -370,7 +376,7 @@ def all_products(wildcards):
             parts = [
                 ("dataset.npz", study.data_of(variant), None),
                 ("network.npz", variant, width),
-                ("constancy.csv", variant, None),
+                *((name, variant, None) for name in with_record("constancy.csv")),
             ]
             if experiment.linearize != "none":
                 parts.append(("linearized.npz", variant, width))
@@ -380,7 +386,7 @@ def all_products(wildcards):
                 product(*part).format(study=study.name) for part in parts
             )
         for table in ("measurements", "claims"):
-            paths[f"<results>/{study.name}/{table}.csv"] = None
+            paths |= dict.fromkeys(with_record(f"<results>/{study.name}/{table}.csv"))
     return list(paths)
 
 
@@ -415,8 +421,8 @@ def all_figures(wildcards):
     ]
 
 
-STILL = ("csv", "png", "svg", "pdf")
-MOVING = ("csv", "png", "gif")
+STILL = ("csv", "csv.json", "png", "svg", "pdf")
+MOVING = ("csv", "csv.json", "png", "gif")
 
 
 def is_animated(figure):

@@ -5,7 +5,7 @@ rule constancy:
         all_linearized,
         limit,
     output:
-        "<results>/{study}/{variant}/constancy.csv",
+        with_record("<results>/{study}/{variant}/constancy.csv"),
     log:
         "<logs>/{study}/{variant}/constancy.log",
     benchmark:

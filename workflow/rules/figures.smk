@@ -1,9 +1,10 @@
 rule figure:
     input:
-        "<results>/{study}/measurements.csv",
+        with_record("<results>/{study}/measurements.csv"),
         products_shown,
     output:
         csv="<results>/{study}/figures/{figure}.csv",
+        record="<results>/{study}/figures/{figure}.csv.json",
         png=report(
             "<results>/{study}/figures/{figure}.png",
             caption="../report/figure.rst",
@@ -38,6 +39,7 @@ rule figure:
 use rule figure as animation with:
     output:
         csv="<results>/{study}/figures/{figure}.csv",
+        record="<results>/{study}/figures/{figure}.csv.json",
         png="<results>/{study}/figures/{figure}.png",
         gif=report(
             "<results>/{study}/figures/{figure}.gif",

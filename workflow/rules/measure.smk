@@ -3,7 +3,7 @@ rule measure:
         all_constancy,
         all_limits,
     output:
-        "<results>/{study}/measurements.csv",
+        with_record("<results>/{study}/measurements.csv"),
     log:
         "<logs>/{study}/measure.log",
     benchmark:

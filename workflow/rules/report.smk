@@ -1,7 +1,7 @@
 rule report:
     input:
-        collect("<results>/{study}/claims.csv", study=STUDIES),
-        collect("<results>/{study}/measurements.csv", study=STUDIES),
+        collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
+        collect(with_record("<results>/{study}/measurements.csv"), study=STUDIES),
         all_figures,
     output:
         report(
