@@ -780,3 +780,55 @@ def test_too_few_points_collapse_on_anything():
     assert one.evaluate(depths(lambda d, n: d / n)).verdict == "inconclusive"
     gone = claim("collapse", metric="p", along=DEPTHS)
     assert gone.evaluate(depths(lambda d, n: d / n)).verdict == "missing"
+
+
+# -- one level for several widths ---------------------------------------------------
+
+
+def t_interval(confidence, estimate, error, n):
+    """Two-sided interval of a mean of n networks, by Student's t."""
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
+    return estimate - half, estimate + half
+
+
+def test_one_width_of_several_contradicts_at_a_level_for_all_of_them():
+    """Beyond the limit at the level of one width, not at that of all: no verdict."""
+    values = normal(30, -0.4)
+    error, n = values.std(ddof=1) / math.sqrt(30), 30
+    level, widths = 0.95, 20
+    limit = values.mean() + 2.3 * error
+    # one-sided: t of 1 − 0.05 is below 2.3 errors, t of 1 − 0.05/20 above
+    assert t_interval(2 * level - 1, values.mean(), error, n)[1] < limit
+    corrected = 1 - (1 - level) / widths
+    assert t_interval(2 * corrected - 1, values.mean(), error, n)[1] > limit
+    bound = claim("bound", metric="q", at_least=limit, confidence=level)
+    odd = rows(values, width=8)
+    others = [rows(normal(30, limit + 5), width=16 * k) for k in range(1, widths)]
+    assert bound.evaluate(odd).verdict == "contradicted"
+    assert bound.evaluate(pd.concat([odd, *others])).verdict == "inconclusive"
+    far = rows(values - 3 * error, width=8)
+    assert bound.evaluate(pd.concat([far, *others])).verdict == "contradicted"
+
+
+def test_one_ratio_of_several_contradicts_at_a_level_for_all_of_them():
+    log = normal(30, 0.0, 0.1)
+    error, level, widths = log.std(ddof=1) / math.sqrt(30), 0.95, 20
+    high = math.exp(log.mean() - 2.6 * error)
+    assert math.log(high) < t_interval(level, log.mean(), error, 30)[0]
+    corrected = 1 - (1 - level) / widths
+    assert math.log(high) > t_interval(corrected, log.mean(), error, 30)[0]
+
+    def at(width, values):
+        return pd.concat(
+            [
+                rows(np.exp(values), "a", width=width),
+                rows(np.ones(30), "b", width=width),
+            ]
+        )
+
+    smaller = claim("ratio", metric="a", over_metric="b", high=high)
+    others = [at(16 * k, log - 1) for k in range(1, widths)]
+    assert smaller.evaluate(at(8, log)).verdict == "contradicted"
+    assert smaller.evaluate(pd.concat([at(8, log), *others])).verdict == "inconclusive"
+    far = at(8, log + 3 * error)
+    assert smaller.evaluate(pd.concat([far, *others])).verdict == "contradicted"

@@ -330,3 +330,19 @@ def test_a_kernel_between_test_points_that_are_not_there_is_refused():
     assert list(found) == ["kernel_at/0", "kernel_at/3"]
     with pytest.raises(ValueError, match=r"no test point 4: there are 4"):
         measurements.kernel_slice(network, (0, 4))
+
+
+@pytest.mark.parametrize("early", [1, 3])
+def test_the_decay_rate_is_of_the_sizes_between_90_and_5_percent(early):
+    """Decay at one rate down to 90 %, at rate 1 down to 5 %, at rate 2 from there."""
+    time = np.linspace(0, 6, 601)
+    begin = -np.log(0.9) / early
+    end = begin + np.log(0.9 / 0.05)
+    log = np.log(0.9) - (time - begin)
+    log = np.where(time < begin, -early * time, log)
+    log = np.where(time > end, np.log(0.05) - 2 * (time - end), log)
+    t, y = (a[(time > begin) & (time < end)] for a in (time, log))
+    found = measurements.decay_rate(time, 7 * np.exp(log))
+    assert found == pytest.approx(-np.sum(t * y) / np.sum(t**2), rel=1e-12)
+    if early == 1:
+        assert found == pytest.approx(1, rel=1e-12)
