@@ -832,3 +832,37 @@ def test_one_ratio_of_several_contradicts_at_a_level_for_all_of_them():
     assert smaller.evaluate(pd.concat([at(8, log), *others])).verdict == "inconclusive"
     far = at(8, log + 3 * error)
     assert smaller.evaluate(pd.concat([far, *others])).verdict == "contradicted"
+
+
+# -- what a row says ----------------------------------------------------------------
+
+
+def test_a_claim_reads_its_variant_or_those_along_which_it_goes():
+    order = {"metric": "q", "direction": "increasing"}
+    assert claim("ordering", **order).variants() == ()
+    assert claim("ordering", **order, variant="base").variants() == ("base",)
+    law = {"metric": "q", "predicted": 1, "tolerance": 1}
+    assert claim("power_law", **law).variants() == ()
+    assert claim("power_law", **law, variant="base").variants() == ("base",)
+    ratio = claim("ratio", metric="q", over_metric="p", variant="base", high=1)
+    assert ratio.variants() == ("base",)
+
+
+def test_networks_without_value_are_told_after_what_there_is_to_say():
+    measurements = pd.concat(
+        [edge(10), rows([1.0], metric="diverged", seeds=[11])], ignore_index=True
+    )
+    lost = "1 of 11 networks have no value, 1 diverged"
+    none = claim("fraction", **RELATION, exclude=[0, 9]).evaluate(measurements)
+    assert none.detail == f"no network to count; {lost}" and none.n == 0
+    some = claim("fraction", **RELATION).evaluate(measurements)
+    assert some.detail.startswith("10 of 10 networks, Wilson's lower bound 0.")
+    assert some.detail.endswith(f"; {lost}")
+
+
+def test_the_bounds_of_extremes_are_part_of_the_band():
+    bound = claim("bound", metric="q", statistic="max", at_most=2)
+    assert bound.evaluate(rows([1.0, 2.0])).verdict == "supported"
+    least = claim("bound", metric="q", statistic="min", at_least=2)
+    assert least.evaluate(rows([2.0, 3.0])).verdict == "supported"
+    assert least.evaluate(rows([2.0, 1.0])).verdict == "contradicted"
