@@ -216,7 +216,7 @@ SYMMETRIC = {"max", "min", "maximum", "minimum", "logical_and", "logical_or"}
 
 
 def swapped(source: Source, node: ast.AST) -> Iterator[Change]:
-    """f(a, b): f(b, a); a − b: b − a; and so with a/b, a @ b, a**b."""
+    """f(a, b): f(b, a); a − b: b − a, a/b: b/a, a**b: b**a."""
     if isinstance(node, ast.Call) and name(node.func) not in SYMMETRIC:
         for a, b in zip(node.args, node.args[1:], strict=False):
             if isinstance(a, ast.Starred) or isinstance(b, ast.Starred):
@@ -224,7 +224,7 @@ def swapped(source: Source, node: ast.AST) -> Iterator[Change]:
             between = source.text(source.end(a), source.start(b))
             new = source.of(b) + between + source.of(a)
             yield Change(source.start(a), source.end(b), new)
-    kinds = {ast.Sub: "-", ast.Div: "/", ast.MatMult: "@", ast.Pow: "**"}
+    kinds = {ast.Sub: "-", ast.Div: "/", ast.Pow: "**"}
     if isinstance(node, ast.BinOp) and (token := kinds.get(type(node.op))):
         a, b = operand(source, node.left), operand(source, node.right)
         yield source.replace(node, f"({b} {token} {a})")
