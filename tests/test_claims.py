@@ -866,3 +866,23 @@ def test_the_bounds_of_extremes_are_part_of_the_band():
     least = claim("bound", metric="q", statistic="min", at_least=2)
     assert least.evaluate(rows([2.0, 3.0])).verdict == "supported"
     assert least.evaluate(rows([2.0, 1.0])).verdict == "contradicted"
+
+
+def test_a_collapse_tells_its_points_in_order_and_who_is_lost():
+    points = {("d2", 8): 0.25, ("d4", 8): 0.5, ("d2", 16): 0.125, ("d4", 16): 0.25}
+    table_ = [rows([q] * 3, variant=v, width=n) for (v, n), q in points.items()]
+    dead = rows([1.0], "diverged", variant="d2", width=8, seeds=[3])
+    along = {"d2": 2, "d4": 4}
+    made = claim("collapse", metric="q", along=along, width_power=-1)
+    found = made.evaluate(pd.concat([*table_, dead]))
+    assert found.detail == (
+        "0.125: 0.125, 0.25: 0.25, 0.25: 0.25, 0.5: 0.5; "
+        "1 of 7 networks have no value, 1 diverged"
+    )
+    assert (found.low, found.high, found.tolerance) == (0.95, 1, "≥ 0.95")
+    single = made.evaluate(pd.concat([*(t[:1] for t in table_), dead]))
+    assert single.detail == (
+        "0.125: 0.125, 0.25: 0.25, 0.25: 0.25, 0.5: 0.5; "
+        "no interval: 1 seed(s), a mean needs at least 2; "
+        "1 of 3 networks have no value, 1 diverged"
+    )
