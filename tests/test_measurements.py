@@ -330,3 +330,171 @@ def test_a_kernel_between_test_points_that_are_not_there_is_refused():
     assert list(found) == ["kernel_at/0", "kernel_at/3"]
     with pytest.raises(ValueError, match=r"no test point 4: there are 4"):
         measurements.kernel_slice(network, (0, 4))
+
+
+@pytest.mark.parametrize("early", [1, 3])
+def test_the_decay_rate_is_of_the_sizes_between_90_and_5_percent(early):
+    """Decay at one rate down to 90 %, at rate 1 down to 5 %, at rate 2 from there."""
+    time = np.linspace(0, 6, 601)
+    begin = -np.log(0.9) / early
+    end = begin + np.log(0.9 / 0.05)
+    log = np.log(0.9) - (time - begin)
+    log = np.where(time < begin, -early * time, log)
+    log = np.where(time > end, np.log(0.05) - 2 * (time - end), log)
+    t, y = (a[(time > begin) & (time < end)] for a in (time, log))
+    found = measurements.decay_rate(time, 7 * np.exp(log))
+    assert found == pytest.approx(-np.sum(t * y) / np.sum(t**2), rel=1e-12)
+    if early == 1:
+        assert found == pytest.approx(1, rel=1e-12)
+
+
+def recorded(seeds=2, snapshots=3, points=4, outputs=2, depth=3):
+    """Random arrays of the shapes of what training records; kernels are positive."""
+    rng, size = np.random.default_rng(3), points * outputs
+    shape = seeds, snapshots
+
+    def random_kernel(n):
+        a = rng.normal(size=(*shape, n, n + 2))
+        return a @ np.swapaxes(a, -2, -1)
+
+    nngp = random_kernel(points)
+    whole = random_kernel(size) + np.kron(nngp, np.eye(outputs))
+    return {
+        "snapshot": np.array([0, 5, 20]),
+        "ntk": whole.reshape(*shape, points, outputs, points, outputs),
+        "nngp": nngp,
+        "feature_change": rng.random((*shape, depth)),
+        "flips": rng.random((*shape, depth)),
+        "neuron_move": rng.random(shape),
+        "gradient_norm": 1 + rng.random(shape),
+        "hessian_norm": 1 + rng.random(shape),
+    }
+
+
+def test_every_metric_of_kernels_is_what_its_name_says():
+    network, norm = recorded(), np.linalg.norm
+    y = np.random.default_rng(4).normal(size=(4, 2))
+    limit = {"ntk_train_train": kernel(4)}
+    data = {"x_train": np.zeros((4, 3)), "y_train": y}
+    found = measurements.kernels(network, data, limit, 0.3)
+    theta = network["ntk"][1].reshape(3, 8, 8)
+    start, end = theta[0], theta[-1]
+    sigma = [np.kron(a, np.eye(2)) for a in network["nngp"][1]]
+    rest = [a - b for a, b in zip(theta, sigma, strict=True)]
+    parts = network["ntk"][1, -1]
+    trace = (parts[:, 0, :, 0] + parts[:, 1, :, 1]) / 2
+    summed = parts.sum((1, 3)) / 2  # the kernel of (f₁ + f₂)/√2
+    values = np.linalg.eigvalsh(end / 4)
+    centre = np.eye(4) - 1 / 4
+    a, b = centre @ trace @ centre, centre @ y @ y.T @ centre
+    expected = {
+        "ntk_change": norm(end - start) / norm(start),
+        "ntk_cosine": 1 - np.sum(start * end) / norm(start) / norm(end),
+        "ntk_trace_ratio": end.trace() / start.trace(),
+        "ntk_inflation": end.trace() / start.trace() - 1,
+        "ntk_alignment": np.sum(a * b) / norm(a) / norm(b),
+        "feature_change": network["feature_change"][1, -1, 2],
+        "nngp_change": norm(sigma[2] - sigma[0]) / norm(sigma[0]),
+        "ntk_rest_change": norm(rest[2] - rest[0]) / norm(rest[0]),
+        "ntk_min": values[0],
+        "ntk_max": values[-1],
+        "ntk_condition": values[-1] / values[0],
+        "learning_rate_relative": 0.3 / (2 / values[-1]),
+        "ntk_pseudo_error": norm(end - np.kron(summed, np.eye(2))) / norm(end),
+        "neuron_move": network["neuron_move"][1, -1],
+        "gradient_norm": network["gradient_norm"][1, -1],
+        "hessian_norm": network["hessian_norm"][1, -1],
+        "kappa": network["hessian_norm"][1, -1] / network["gradient_norm"][1, -1] ** 2,
+        "ntk_limit_error": norm(trace - limit["ntk_train_train"])
+        / norm(limit["ntk_train_train"]),
+    }
+    for layer in range(3):
+        for name in ("flips", "feature_change"):
+            expected[f"{name}/{layer + 1}"] = network[name][1, -1, layer]
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name][0][-1] == 20
+        assert found[name][1][1, -1] == pytest.approx(value, rel=1e-9), name
+    # whole where the last layer is learned only
+    frozen = measurements.kernels(network, data, limit, 0.3, learned_output=False)
+    assert set(found) - set(frozen) == {"nngp_change", "ntk_rest_change"}
+
+
+def test_faults_are_of_a_singular_kernel_of_dead_layers_and_of_rounding():
+    network = recorded(seeds=4)
+    assert not any(v.any() for _, v in measurements.faults(network).values())
+    network["ntk"][0, -1] = 0  # no inverse at the end
+    network["nngp"][1, 0] = 3.0  # the same for all points at the start
+    network["nngp"][2, -1] = 0.0
+    network["ntk"][3, -1] = network["ntk"][3, 0] * (1 + 1e-16)
+    found = measurements.faults(network)
+    assert found["singular"][1].tolist() == [[0, 1], [0, 0], [0, 0], [0, 0]]
+    assert found["dead"][1].tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
+    assert found["unresolved"][1].tolist() == [[0], [0], [0], [1]]
+    assert found["unresolved"][0].tolist() == [20]
+
+
+def test_losses_and_weights_are_followed_while_a_network_runs():
+    network = {
+        "step": np.array([0, 1, 2, 4]),
+        "snapshot": np.array([0, 2, 4]),
+        "layer": ["W1", "b1"],
+        "loss": np.array([[4.0, 6, 2, 1], [2, 1, 0.5, 0.5]]),
+        "weight_change": np.array([[[0, 0], [1, 1], [2, 1], [3, 4.0]]] * 2),
+        "weight_norm": np.array([[3.0, 0], [6, 0]]),
+        "weight_gap": np.array([[0, 1, 2, 5.0], [0, 1, 2, 5]]),
+        "converged": np.array([False, True]),
+        "stop_step": np.array([4, 2]),
+    }
+    found = measurements.trajectories(network)
+    assert "weight_change/b1" not in found  # begins at 0
+    for name, steps, values in (
+        ("loss", [0, 2, 4], [[4, 2, 1], [2, 0.5, 0.5]]),
+        ("loss_ratio", [4], [[1 / 4], [1 / 4]]),
+        ("loss_growth", [4], [[6 / 4], [1]]),
+        ("weight_distance", [0, 2, 4], [[0, 5**0.5, 5]] * 2),
+        ("weight_change", [0, 2, 4], [[0, 5**0.5 / 3, 5 / 3], [0, 5**0.5 / 6, 5 / 6]]),
+        ("weight_change/W1", [0, 2, 4], [[0, 2 / 3, 1], [0, 1 / 3, 1 / 2]]),
+        ("linear_weight_gap", [4], [[5], [2]]),
+        ("converged", [4], [[0], [1]]),
+        ("stop_step", [4], [[np.nan], [2]]),
+    ):
+        assert found[name][0].tolist() == steps, name
+        np.testing.assert_allclose(found[name][1], values, err_msg=name)
+
+
+def test_the_limit_moves_each_network_from_where_it_begins():
+    """Gradient flow of one eigenvector of the kernel, from the network's outputs."""
+    theta, test = kernel(4), np.random.default_rng(5).normal(size=(3, 4))
+    rng, step = np.random.default_rng(6), np.array([0, 3, 50])
+    data = {"y_train": rng.normal(size=(4, 1))}
+    values, vectors = np.linalg.eigh(theta / 4)
+    network = {
+        "step": step,
+        "f_train": data["y_train"] + rng.normal(size=(2, 3, 1, 1)) * vectors[:, [2]],
+        "f_test": rng.normal(size=(2, 3, 3, 1)),
+    }
+    limit = {"ntk_train_train": theta, "ntk_test_train": test}
+    found = measurements.limit_dynamics(network, data, limit, 0.1, True)
+    left = np.exp(-0.1 * step * values[2])[:, None, None]
+    for seed in range(2):
+        u0 = network["f_train"][seed, 0] - data["y_train"]
+        expected = data["y_train"] + left * u0
+        np.testing.assert_allclose(found["f_train"][seed], expected, rtol=1e-9)
+        gained = (left - 1) * (test @ np.linalg.solve(theta, u0))
+        expected = network["f_test"][seed, 0] + gained
+        np.testing.assert_allclose(found["f_test"][seed], expected, rtol=1e-9)
+
+
+def test_five_eigenvalues_of_the_limit_are_metrics_and_its_rank():
+    values = np.array([9.0, 7, 5, 4, 2, 1, 0, 0])
+    q = np.linalg.qr(np.random.default_rng(7).normal(size=(8, 8)))[0]
+    theta = (q * values) @ q.T
+    found = measurements.infinite({"ntk_train_train": theta}, False)
+    for i in range(1, 6):
+        assert found[f"limit_eigenvalue/{i}"] == pytest.approx(values[i - 1] / 8)
+        assert found[f"limit_eigenvalue_ratio/{i}"] == pytest.approx(values[i - 1] / 9)
+    assert "limit_eigenvalue/6" not in found
+    assert found["limit_rank"] == 6
+    assert found["limit_max"] == pytest.approx(9 / 8)
+    assert found["limit_min"] == pytest.approx(0, abs=1e-12)
