@@ -8,7 +8,7 @@ from ntkpipe.lazy import Lazy, without
 
 MODULES = """
 import sys
-from ntkpipe.__main__ import main
+from ntkpipe.cli import main
 assert main({arguments}) == 0
 print(sorted({{"jax", "pandas", "scipy.stats", "seaborn"}} & set(sys.modules)))
 """
