@@ -21,11 +21,14 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import report, stages, study
+from ntkpipe import report, study
 from ntkpipe.claims import words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.io import Product, ProductError
 from ntkpipe.report import gallery
+from ntkpipe.selection import ALL, select
+from ntkpipe.stages import CLAIMS
+from ntkpipe.stages.job import read_products
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
@@ -136,11 +139,8 @@ def verdicts_table(results: Path) -> str:
 
 
 def _studies(results: Path) -> list[tuple[study.Study, Product | None]]:
-    """Each study and its verdicts, those of the default run first and in its order."""
-    first = yaml.safe_load((ROOT / "config" / "config.yaml").read_text("utf-8"))["run"]
-    names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
-    order = [*first, *(name for name in names if name not in first)]
-    studies = [study.load(STUDIES / f"{name}.yaml") for name in order]
+    """Each study and its verdicts, in the order of the page."""
+    studies = select(STUDIES, ALL).values()
     return [(one, _measured(one, results)) for one in studies]
 
 
@@ -148,7 +148,7 @@ def _measured(one: study.Study, results: Path) -> Product | None:
     """The study's claims.csv, if it was made of these very claims."""
     path = str(results / one.name / "claims.csv")
     try:
-        products = stages.read_products(one, [path])
+        products = read_products(one, [path], CLAIMS)
     except ProductError as error:
         log.info("%s is %s: %s", one.name, NOT_MEASURED, str(error)[:100])
         return None
@@ -244,8 +244,7 @@ def rule_graph() -> str:
     Snakemake's own text, with names for numbers and its lines, which come in no
     particular order, sorted.
     """
-    names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
-    arguments = ["--rulegraph", "mermaid-js", "--config", f"run=[{','.join(names)}]"]
+    arguments = ["--rulegraph", "mermaid-js", "--config", "run=all"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments],
         cwd=ROOT,

@@ -194,6 +194,10 @@ class Study:
     """What the study asks, in two sentences."""
     source: str = ""
     """Where the experiment comes from."""
+    group: Name = "core"
+    """The studies that it is run with: `./run GROUP`."""
+    order: int | None = None
+    """Its place on the page: the lowest first; those without one come last, by name."""
     notes: tuple[str, ...] = ()
     """Remarks shown on the page: differences from the source, errata, results."""
     variants: dict[Name, Experiment]
@@ -258,39 +262,6 @@ class Study:
                 return figure
         there = ", ".join(f.name for f in self.figures) or "none"
         raise StudyError([f"{self.name}: no figure {name!r}; there are {there}"])
-
-    def spec(self, stage: str, variant: str = "", width: int = 0) -> dict[str, Any]:
-        """The settings that a stage reads itself, not counting its inputs' own.
-
-        These are its rule's parameters and stand in its product: a change of
-        anything else does not run it again.
-        """
-        if stage in ("measure", "report"):
-            return {}
-        if stage == "claims":
-            return {"claims": plain(self.claims)}
-        e = self.variants.get(variant)
-        if stage == "dataset":
-            return plain({"seed": e.seed, "dataset": e.dataset})
-        if stage == "train":
-            return plain(
-                {
-                    "seed": e.seed,
-                    "dtype": e.dtype,
-                    "model": e.model,
-                    "training": e.training,
-                    "seeds": e.seeds_at(width),
-                }
-            )
-        closed_form = {"model": e.model, "training": e.training}
-        if stage == "linearize":
-            return plain(closed_form | {"linearize": e.linearize})
-        if stage == "limit":
-            return plain(closed_form | {"limit": e.limit})
-        if stage == "constancy":
-            shown = {"widths": e.widths, "limit": e.limit, "measure": e.measure}
-            return plain(closed_form | shown)
-        raise ValueError(f"no stage {stage}")
 
 
 def load(path: str | Path) -> Study:
@@ -367,26 +338,6 @@ def load_files(paths: Iterable[str | Path]) -> list[Study]:
     if faults:
         raise StudyError(faults)
     return studies
-
-
-def load_all(folder: str | Path, names: Iterable[str]) -> dict[str, Study]:
-    """The named studies of a folder, or all faults of all of them at once."""
-    paths, faults = {}, []
-    known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
-    for name in names:
-        if name in known:
-            paths[name] = Path(folder) / f"{name}.yaml"
-            continue
-        near = difflib.get_close_matches(str(name), known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        faults.append(f"run: no study {name!r} in {folder}; {hint}")
-    try:
-        studies = load_files(paths.values())
-    except StudyError as error:
-        faults += error.faults
-    if faults:
-        raise StudyError(faults)
-    return {study.name: study for study in studies}
 
 
 def schema() -> dict[str, Any]:

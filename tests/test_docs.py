@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from helpers import run_study
 
 import ntkpipe
-from ntkpipe import __main__, claims, io, stages, study
+from ntkpipe import claims, cli, io, study
+from ntkpipe.stages import CLAIMS, STAGES, Place
+from ntkpipe.stages.job import Job
 
 ROOT = Path(__file__).parents[1]
 MANUALS = sorted(
@@ -105,8 +108,8 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     )
     (tmp_path / "width").mkdir()
     frame = claims.table([first, *verdicts[1:]]).assign(study="width")
-    job = stages.Job(study=one, variant="", width=0, inputs=(), outputs=())
-    io.save_table(tmp_path / "width/claims.csv", frame, stages.meta(job, "claims"))
+    output = str(tmp_path / "width/claims.csv")
+    Job(CLAIMS, Place(one), inputs=(), outputs=(output,)).write_table(frame)
     table = refresh.claims_table(tmp_path)
     assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.910] | ✓ supported |" in table
     assert f"1 of {len(verdicts)} verdicts came out as expected" in table
@@ -177,7 +180,7 @@ def test_links_lead_somewhere(path):
 def test_commands_exist_and_paths_are_of_the_repository(path):
     text = path.read_text(encoding="utf-8")
     for stage in re.findall(r"python -m ntkpipe ([a-z]+)", text):
-        assert stage in __main__.STAGES, stage
+        assert stage in STAGES.keys() | cli.COMMANDS.keys(), stage
     for script in re.findall(r"python (\S+\.py)", text):
         assert (ROOT / script).exists(), script
     # README's own example study is the reader's to write
@@ -261,21 +264,9 @@ variants:
 """
 
 
-def measured(one, variant, tmp_path):
-    """Names of the metrics of a variant of width 3, which is run."""
-    made = []
-    for stage, name, width in (
-        ("dataset", "dataset.npz", 0),
-        ("limit", "limit.npz", 0),
-        ("train", "network.npz", 3),
-        ("linearize", "linearized.npz", 3),
-        ("constancy", "constancy.csv", 0),
-    ):
-        output = str(tmp_path / name)
-        getattr(stages, stage)(stages.Job(one, variant, width, tuple(made), (output,)))
-        made.append(output)
-    output = str(tmp_path / "measurements.csv")
-    stages.measure(stages.Job(one, "", 0, tuple(made), (output,)))
+def measured(one, tmp_path):
+    """Names of the metrics of a study, which is run."""
+    output = run_study(one, tmp_path)["measurements", "", 0]
     return set(io.load(output).data["metric"].str.partition("/")[0])
 
 
@@ -283,8 +274,7 @@ def test_metrics_of_the_manual_are_those_that_are_measured(tmp_path):
     one, found = study.parse(STUDY, "x.yaml"), set()
     for variant, experiment in one.variants.items():
         only = dataclasses.replace(one, variants={variant: experiment})
-        (tmp_path / variant).mkdir()
-        found |= measured(only, variant, tmp_path / variant)
+        found |= measured(only, tmp_path / variant)
     part = KEYS.partition("\n## Metrics")[2].partition("\n## Claims")[0]
     cells = re.findall(r"^\| (`.+?) \|", part, re.M)
     listed = {

@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkpipe import figures, plotting, stages, study
+from ntkpipe import figures, plotting, study
+from ntkpipe.stages import figure as stage
 
 STUDIES = sorted(Path(__file__).parents[1].glob("config/studies/*.yaml"))
 
@@ -550,19 +551,18 @@ def test_what_cannot_be_drawn_is_refused_with_its_key(keys, message):
 def test_a_figure_that_its_data_do_not_fit_is_no_traceback(tmp_path, monkeypatch):
     arrays = FakeArrays()  # of one output
     rows = fake_measurements(arrays)
-    monkeypatch.setattr(stages, "Arrays", lambda *_: arrays)
+    monkeypatch.setattr(stage, "Arrays", lambda *_: arrays)
     job = SimpleNamespace(
-        figure="fig",
+        at=SimpleNamespace(figure="fig"),
         study=SimpleNamespace(figure=lambda _: make(kind="dynamics", output=1)),
-        products={},
         read=lambda _: rows,
         outputs=(str(tmp_path / "fig.png"),),
     )
     with pytest.raises(ValueError, match=r"^figure fig: IndexError: index 1 is out of"):
-        stages.figure(job)
+        stage.run(job)
     assert not any(tmp_path.iterdir())
     rows = rows.assign(metric="diverged", value=1.0)  # it may be the networks' fault
-    stages.figure(job)
+    stage.run(job)
     assert any(tmp_path.iterdir())
 
 

@@ -7,7 +7,7 @@ from ntkpipe.lazy import Lazy
 
 MODULES = """
 import sys
-from ntkpipe.__main__ import main
+from ntkpipe.cli import main
 assert main({arguments}) == 0
 slow = {{"jax", "jinja2", "pandas", "scipy.stats", "seaborn"}}
 print(sorted(slow & set(sys.modules)))

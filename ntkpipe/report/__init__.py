@@ -6,7 +6,6 @@
 | `doubts.py`    | which numbers of a study are missing or doubtful                   |
 | `gallery.py`   | the figures of the sources                                         |
 | `thumbnail.py` | a small picture of a picture                                       |
-| `build.py`     | from products on disk to the page                                  |
 
 This index imports neither a study nor a slow package. Numbers are written by
 `ntkpipe.text`, as everywhere.

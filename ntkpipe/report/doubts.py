@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ntkpipe.lazy import Lazy
-from ntkpipe.stages import momentum
+from ntkpipe.stages.linearize import momentum
 from ntkpipe.study import Experiment, Study
 from ntkpipe.text import share
 

@@ -1,6 +1,6 @@
 rule claims:
     input:
-        with_record("<results>/{study}/measurements.csv"),
+        inputs("claims"),
     output:
         report(
             "<results>/{study}/claims.csv",
@@ -17,8 +17,8 @@ rule claims:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=memory("claims", at_least=2000),
+        runtime=minutes("claims"),
     params:
         study=study_file,
         spec=settings("claims"),
@@ -40,7 +40,7 @@ rule verify:
         "../../environment.yml"
     params:
         studies=study_files,
-        code=code("verify"),
+        code=code_of("verify"),
     message:
         "verdicts against what was expected"
     shell:

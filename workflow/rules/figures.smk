@@ -1,7 +1,6 @@
 rule figure:
     input:
-        with_record("<results>/{study}/measurements.csv"),
-        products_shown,
+        inputs("figure"),
     output:
         csv="<results>/{study}/figures/{figure}.csv",
         record="<results>/{study}/figures/{figure}.csv.json",
@@ -23,8 +22,8 @@ rule figure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(figure_mem_mb),
-        runtime=growing(figure_minutes),
+        mem_mb=memory("figure", at_least=2000),
+        runtime=minutes("figure"),
     params:
         study=study_file,
         spec=settings("figure"),

@@ -1,7 +1,6 @@
 rule measure:
     input:
-        all_constancy,
-        all_limits,
+        inputs("measure"),
     output:
         with_record("<results>/{study}/measurements.csv"),
     log:
@@ -12,8 +11,8 @@ rule measure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=memory("measure", at_least=2000),
+        runtime=minutes("measure"),
     params:
         study=study_file,
         spec=settings("measure"),

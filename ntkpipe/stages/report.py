@@ -6,16 +6,46 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntkpipe import cost, io, provenance
+from ntkpipe import io, provenance
 from ntkpipe.io import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.report import doubts
 from ntkpipe.report.gallery import load
 from ntkpipe.report.page import FigurePage, StudyPage, page
-from ntkpipe.stages import check_settings, read_studies, verdicts
-from ntkpipe.study import Study, plain
+from ntkpipe.stages.claims import CLAIMS
+from ntkpipe.stages.figure import FIGURE
+from ntkpipe.stages.job import Job, check_settings, read_studies
+from ntkpipe.stages.measure import MEASURE
+from ntkpipe.stages.stage import Stage
+from ntkpipe.stages.verify import verdicts
+from ntkpipe.study import Study
 
 pd = Lazy("pandas")
+
+
+def run(job: Job) -> None:
+    """The page of all studies: index.html."""
+    write(
+        list(job.studies),
+        list(job.inputs),
+        job.outputs[0],
+        job.options.get("benchmarks"),
+        job.options.get("gallery"),
+    )
+
+
+REPORT = Stage(
+    name="report",
+    help="the page of all studies (index.html)",
+    per="run",
+    makes="index.html",
+    run=run,
+    reads=(MEASURE, CLAIMS, FIGURE),
+    options={
+        "benchmarks": "folder of run times, if any",
+        "gallery": "the sources' figures (YAML)",
+    },
+)
 
 
 def write(
@@ -36,7 +66,7 @@ def write(
     """
     products = [path for path in inputs if _is_product(path)]
     files = [Path(path) for path in inputs if not _is_product(path)]
-    by_study = read_studies(studies, products, ("claims", "measurements"))
+    by_study = read_studies(studies, products, CLAIMS, MEASURE)
     folder = Path(output).parent
     pages = [
         _study_page(study, by_study[study.name], files, folder, benchmarks)
@@ -114,7 +144,7 @@ def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
     table = io.load(path)
     about = {"product": "figure", "study": study.name, "figure": figure.name}
     io.check(path, table, about)
-    check_settings(study, path, table, plain(figure))
+    check_settings(study, path, table, FIGURE)
     digests = table.meta["pictures"]
     return {e: io.read_picture(p, digests.get(e)) for e, p in pictures.items()}
 
@@ -137,11 +167,6 @@ def run_time(study: Study, benchmarks: str | None) -> float | None:
         own = Path(benchmarks, study.name, variant)
         widths = {f"width{width}" for width in e.widths}
         tables -= {t for t in own.glob("width*/*.tsv") if t.parent.name not in widths}
-        # short widths trained together or alone, whichever was last
-        alone = tables & {own / f"width{n}/train.tsv" for n in cost.short_widths(e)}
-        if own / "train.tsv" in tables and alone:
-            last = max((own / "train.tsv", *alone), key=lambda t: t.stat().st_mtime)
-            tables -= alone if last not in alone else {own / "train.tsv"}
     if not tables:
         return None
     try:
