@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ntkpipe.datasets import Dataset, Eigenvector, Sizes, Teacher
-from ntkpipe.study import Experiment, Study
+from ntkpipe.experiment import Experiment
+from ntkpipe.study import Study
 
 NUMBER = 8  # bytes, float64
 MB = 10**6

@@ -11,19 +11,17 @@ from __future__ import annotations
 import fnmatch
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from ntkpipe import claims, statistics
+from ntkpipe.datasets import Sizes
+from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
 from ntkpipe.section import section
-
-if TYPE_CHECKING:
-    from ntkpipe.datasets import Sizes
-    from ntkpipe.study import Experiment
 
 pd = Lazy("pandas")
 

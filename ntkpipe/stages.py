@@ -19,10 +19,11 @@ import numpy as np
 
 from ntkpipe import constancy as metrics
 from ntkpipe import cost, io, measurements, provenance
+from ntkpipe.experiment import Experiment
 from ntkpipe.io import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
-from ntkpipe.study import Experiment, Study, StudyError, plain
+from ntkpipe.study import Study, StudyError, plain
 
 pd = Lazy("pandas")
 

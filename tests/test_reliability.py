@@ -24,7 +24,7 @@ from fuzz import kills, studies
 from test_workflow import ROOT, environment, snakemake
 
 from ntkpipe import __main__ as command_line
-from ntkpipe import claims, io, provenance, stages, study
+from ntkpipe import claims, experiment, io, provenance, stages, study
 
 MICRO = {
     "title": "Micro",
@@ -441,7 +441,7 @@ def test_large_files_are_refused_in_seconds(text, tmp_path):
 
 
 def test_too_many_trainings_are_refused():
-    widths = list(range(1, study.MOST_JOBS + 2))
+    widths = list(range(1, experiment.MOST_JOBS + 2))
     with pytest.raises(study.StudyError, match=r"widths: 5001 of them, at most 5000"):
         micro(widths=widths)
 
