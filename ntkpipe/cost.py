@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ntkpipe.datasets import Dataset, Eigenvector, Sizes, Teacher
-from ntkpipe.study import Experiment
+from ntkpipe.experiment import Experiment
 
 NUMBER = 8  # bytes, float64
 MB = 10**6

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -25,13 +25,11 @@ from ntkpipe.claims.statistics import (
     fit_power_law,
     scaling_fit,
 )
+from ntkpipe.datasets import Sizes
+from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
 from ntkpipe.section import section
-
-if TYPE_CHECKING:
-    from ntkpipe.datasets import Sizes
-    from ntkpipe.study import Experiment
 
 pd = Lazy("pandas")
 

@@ -24,7 +24,7 @@ from fuzz import kills, studies
 from helpers import run_stage, run_study
 from test_workflow import ROOT, environment, snakemake
 
-from ntkpipe import io, provenance, runtime, study
+from ntkpipe import experiment, io, provenance, runtime, study
 from ntkpipe.claims import reading
 from ntkpipe.stages import report as build
 from ntkpipe.stages.verify import verify
@@ -429,7 +429,7 @@ def test_large_files_are_refused_in_seconds(text, tmp_path):
 
 
 def test_too_many_trainings_are_refused():
-    widths = list(range(1, study.MOST_JOBS + 2))
+    widths = list(range(1, experiment.MOST_JOBS + 2))
     with pytest.raises(study.StudyError, match=r"widths: 5001 of them, at most 5000"):
         micro(widths=widths)
 

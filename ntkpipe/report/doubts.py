@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages.linearize import momentum
-from ntkpipe.study import Experiment, Study
+from ntkpipe.study import Study
 from ntkpipe.text import share
 
 pd = Lazy("pandas")

@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ntkpipe import io, provenance
+from ntkpipe.experiment import Experiment
 from ntkpipe.io import Product, ProductError
 from ntkpipe.stages.stage import Place, Stage
-from ntkpipe.study import Experiment, Study
+from ntkpipe.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd

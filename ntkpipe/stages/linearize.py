@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ntkpipe import cost, provenance
+from ntkpipe.experiment import Experiment
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
 from ntkpipe.stages.stage import Stage
 from ntkpipe.stages.train import TRAIN
-from ntkpipe.study import Experiment
 
 
 def run(job: Job) -> None:

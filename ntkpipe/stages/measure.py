@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ntkpipe import measurements
+from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages.constancy import CONSTANCY
 from ntkpipe.stages.job import Job, log
 from ntkpipe.stages.limit import LIMIT
 from ntkpipe.stages.stage import Stage
-from ntkpipe.study import Experiment
 
 pd = Lazy("pandas")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ntkpipe import cost, io
+from ntkpipe.experiment import Experiment
 from ntkpipe.fingerprint import fingerprint
-from ntkpipe.study import Experiment, Study, plain
+from ntkpipe.study import Study, plain
 
 if TYPE_CHECKING:
     from ntkpipe.stages.job import Job
