@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from ntkpipe import statistics
 from ntkpipe.lazy import Lazy
+from ntkpipe.measurements import METRICS
 from ntkpipe.section import section
 from ntkpipe.statistics import Interval, Sample, ScalingFit, Statistic
 
@@ -27,17 +28,15 @@ pd = Lazy("pandas")
 Step = Literal["final", "initial", "max"] | int
 """The last logged step, step 0, the largest value over all steps, or one step."""
 
-# No `undefined/…` says where these have no value: λ_min of the same kernels always has.
-LIKE_LEAST_EIGENVALUE = ("ntk_condition", "ntk_alignment")
+# Metrics that have a value at each step at which λ_min of the same kernels has one.
+LIKE_LEAST_EIGENVALUE = [m.name for m in METRICS if m.recorded_with == "ntk_min"]
 
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 
 
 # How far a kernel moved: rounding noise where `unresolved`, and not so for others.
-OF_MOVES = frozenset(
-    ("ntk_change", "ntk_cosine", "ntk_inflation", "nngp_change", "ntk_rest_change")
-)
+OF_MOVES = frozenset(m.name for m in METRICS if m.measures_change)
 
 
 class Verdict(NamedTuple):

@@ -3,11 +3,12 @@
 import jax
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ntkpipe import constancy, measurements
+from ntkpipe import constancy, measurements, study
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
@@ -330,3 +331,65 @@ def test_a_kernel_between_test_points_that_are_not_there_is_refused():
     assert list(found) == ["kernel_at/0", "kernel_at/3"]
     with pytest.raises(ValueError, match=r"no test point 4: there are 4"):
         measurements.kernel_slice(network, (0, 4))
+
+
+def experiment(**settings):
+    return study.parse(
+        yaml.safe_dump(
+            {
+                "title": "A",
+                "question": "B?",
+                "dataset": {
+                    "kind": "circle",
+                    "points": 8,
+                    "target": {"kind": "product"},
+                },
+                "model": {"depth": 2},
+                "training": {"learning_rate": 1, "steps": 5},
+                "widths": [4],
+            }
+            | settings
+        ),
+        "x.yaml",
+    ).variants["base"]
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("ntk_chnge", "ntk_change"),
+        ("mode_rates/1", "mode_rate/i"),
+        ("flips", "flips/l"),
+        ("fit_tim/*", "fit_time/k"),
+    ],
+)
+def test_a_misspelt_metric_is_told_with_the_closest(name, close):
+    assert measurements.find(name) is None
+    assert close in measurements.unknown(name)
+
+
+@pytest.mark.parametrize("name", ["loss", "weight_change/b12", "fit_time/*", "ntk_*"])
+def test_metrics_and_patterns_are_found(name):
+    assert measurements.find(name) is not None
+    assert measurements.unknown(name) is None
+
+
+def test_an_experiment_lacks_metrics_whose_needs_it_does_not_meet():
+    e = experiment(measure={"modes": 2})
+    for name in ("mode_rate/2", "mode_rate/*", "flips", "weight_change/W3", "*_change"):
+        assert measurements.unmet(name, e) is None
+    for name in (
+        "mode_rate/3",
+        "flips/1",
+        "limit_gap",
+        "weight_change/W4",
+        "stop_step",
+    ):
+        assert measurements.unmet(name, e) is not None
+    assert "training.units" in measurements.unmet("flips/1", e)
+
+
+def test_an_axis_says_what_a_metric_is_and_its_index():
+    assert measurements.label("loss") == "training loss"
+    assert "W2" in measurements.label("weight_change/W2")
+    assert measurements.label("mode_rate/3").endswith(", 3")

@@ -13,25 +13,14 @@ import numpy as np
 from ntkpipe import constancy, ensemble
 from ntkpipe.constancy import matrix
 from ntkpipe.lazy import Lazy
+from ntkpipe.measurements import needs
 
 pd = Lazy("pandas")
 
 Arrays = Mapping[str, np.ndarray]
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
-# These have no value by rights, and another metric says why: `converged`, `singular`,
-# `mode_left/k`; an alignment with targets that are all alike has none either.
-EXPLAINED = (
-    "stop_step",
-    "ntk_condition",
-    "ntk_alignment",
-    "fit_time",
-    "fit_rate",
-    "fit_rate_spread",
-)
 # A loss is held against its prediction down to this share of where it began.
 LOSS_FOLLOWED = 1e-3
-# So many eigenvalues of the limit kernel are metrics.
-FIRST = 5
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
@@ -296,12 +285,12 @@ def infinite(
         "limit_min_ratio": values[0] / values[-1],
         "limit_rank": float((values > 1e-10 * values[-1]).sum()),
     }
-    largest = values[::-1][:FIRST]
+    largest = values[::-1][: needs.FIRST]
     for i, value in enumerate(largest, 1):
         found[f"limit_eigenvalue/{i}"] = value / len(theta)
         found[f"limit_eigenvalue_ratio/{i}"] = value / largest[0]
     if on_circle:
-        frequencies = chosen or np.arange(16, len(theta) // 16 + 1)
+        frequencies = needs.limit_frequencies(chosen, len(theta))
         for name in ("ntk", "nngp"):
             row = limit[f"{name}_train_train"][0]
             modes_ = np.fft.rfft(row).real / len(row)
@@ -511,9 +500,7 @@ def against_limit(
 
     μ and σ are the infinitely wide ensemble's at the last step.
     """
-    chosen = np.unique(
-        np.round(np.linspace(0, network["f_test"].shape[2] - 1, count)).astype(int)
-    )
+    chosen = needs.spread(network["f_test"].shape[2], count)
     mean, sd = limit["mean_test"][-1, :, 0], limit["sd_test"][-1]
     z = (network["f_test"][:, -1, :, 0] - mean) / sd
     last = network["step"][-1:]
@@ -553,7 +540,7 @@ def tidy(
     `diverged` says of each network whether it did, `undefined/…` how many values of a
     metric are not there.
     """
-    frames = []
+    frames, expected = [], _missing_is_expected()
     for metric, (steps, values) in metrics.items():
         steps, values = np.broadcast_arrays(np.asarray(steps), values)
         frame = pd.DataFrame(
@@ -569,7 +556,7 @@ def tidy(
         kept = np.isfinite(frame["value"]) & ~np.repeat(diverged, steps.shape[1])
         frames.append(frame[kept])
         lost = ~np.isfinite(values) & ~diverged[:, None]
-        if lost.any() and metric.partition("/")[0] not in EXPLAINED:
+        if lost.any() and metric.partition("/")[0] not in expected:
             frames.append(
                 pd.DataFrame(
                     {
@@ -593,3 +580,9 @@ def tidy(
         }
     )
     return pd.concat([*frames, fate], ignore_index=True)[list(COLUMNS)]
+
+
+def _missing_is_expected() -> set[str]:
+    from ntkpipe.measurements import METRICS
+
+    return {metric.name for metric in METRICS if metric.missing_is_expected}
