@@ -304,7 +304,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     name, _, layer = quantity.partition("/")
     values = None
     if quantity in ("residual_along", "residual_across"):
-        from ntkpipe.measurements import along_target
+        from ntkpipe.measurements.limit import along_target
 
         f = product["mean_train"][None] if model == "limit" else product["f_train"]
         parts = along_target(f, arrays("dataset", variant)["y_train"])
@@ -770,7 +770,7 @@ class Modes(_Figure):
 
 def _frequencies(ntk, residual):
     """ūᵀ(Θ/N)u of u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
-    from ntkpipe.measurements import fourier
+    from ntkpipe.measurements.frequencies import fourier
 
     theta = _scalar(ntk)
     n = len(theta)

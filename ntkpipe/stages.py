@@ -398,61 +398,12 @@ def limit(job: Job) -> None:
 
 def constancy(job: Job) -> None:
     """How far kernel, weights and outputs went, at all widths: constancy.csv."""
-    tables = [_constancy_at(job.at(width)) for width in job.experiment.widths]
+    tables = [
+        measurements.of_width(job.experiment, job.variant, width, job.at(width).read)
+        for width in job.experiment.widths
+    ]
     table = pd.concat(tables, ignore_index=True)
     io.save_table(job.outputs[0], table, meta(job, "constancy"))
-
-
-def _constancy_at(job: Job) -> pd.DataFrame:
-    """All metrics of the networks of one width."""
-    e, network, data = job.experiment, job.read("network"), job.read("dataset")
-    rate = e.training.learning_rate
-    infinite = job.read("limit") if e.limit != "none" else None
-    learned = e.model.output_weights == "learned"
-    found = measurements.kernels(network, data, infinite, rate, learned)
-    found |= measurements.trajectories(network)
-    found |= measurements.faults(network)
-    if e.linearize != "none":
-        linearized = job.read("linearized")
-        found |= measurements.gaps(network, linearized, "linear")
-        found |= measurements.linear_growth(linearized)
-        if e.measure.loss_error:
-            found |= measurements.loss_error(network, linearized["loss"], "linear")
-    if infinite is not None:
-        dynamics = measurements.limit_dynamics(
-            network, data, infinite, rate, e.limit == "flow"
-        )
-        found |= measurements.gaps(network, dynamics, "limit")
-        if e.measure.loss_error:
-            predicted = measurements.loss_of(dynamics["f_train"], data["y_train"])
-            found |= measurements.loss_error(network, predicted, "limit")
-        if e.measure.straight:
-            found |= measurements.straight(
-                network, data, infinite, rate, e.limit == "flow"
-            )
-        if e.measure.limit_points:
-            found |= measurements.against_limit(
-                network, infinite, e.measure.limit_points
-            )
-    if e.training.ensemble is not None:
-        found |= measurements.ensembles(network, e.model.depth, job.width, infinite)
-    if e.measure.kernel_at:
-        found |= measurements.kernel_slice(network, e.measure.kernel_at)
-    if e.measure.frequencies:
-        found |= measurements.frequencies(
-            network,
-            data,
-            infinite,
-            rate,
-            e.measure.frequencies,
-            e.measure.fit_level,
-            e.limit == "flow",
-        )
-    if e.measure.modes:
-        found |= measurements.modes(network, data, rate, e.measure.modes)
-    return measurements.tidy(
-        found, network["seed"], network["diverged"], job.variant, job.width
-    )
 
 
 def measure(job: Job) -> None:
@@ -467,18 +418,11 @@ def measure(job: Job) -> None:
     for variant, e in job.study.variants.items():
         if e.limit != "none":
             kernels = products["limit", variant, None].data
-            found = measurements.infinite(
-                kernels, _at_equal_angles(e), e.measure.frequencies
-            )
-            tables.append(measurements.of_limit(found, variant))
+            tables.append(measurements.of_limit(e, variant, kernels))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "study", job.study.name)
     io.save_table(job.outputs[0], table, meta(job, "measurements"))
     log.info("measure: %d values of %d metrics", len(table), table["metric"].nunique())
-
-
-def _at_equal_angles(e: Experiment) -> bool:
-    return e.dataset.kind == "circle" and e.dataset.angles is None
 
 
 def claims(job: Job) -> None:

@@ -1,67 +1,53 @@
 """From arrays to one tidy table: variant, width, seed, step, metric, value.
 
-A metric with an index has it after a slash (`weight_change/W2`). Values of networks
-that diverged are left out, `diverged` says how many there are.
+A metric is a record of one of the modules here, beside the function that measures it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ntkpipe.measurements import (
-    faults as faults_,
-)
-from ntkpipe.measurements import (
-    frequencies as frequencies_,
-)
-from ntkpipe.measurements import (
+    faults,
+    frequencies,
     kernel,
     limit,
     linear,
     metric,
+    modes,
     moments,
+    needs,
+    table,
     weights,
 )
-from ntkpipe.measurements import (
-    modes as modes_,
-)
-from ntkpipe.measurements.measure import (  # noqa: F401
-    against_limit,
-    along_target,
-    decay_rate,
-    ensembles,
-    faults,
-    first_below,
-    fourier,
-    frequencies,
-    gaps,
-    infinite,
-    kernel_slice,
-    kernels,
-    limit_dynamics,
-    linear_growth,
-    loss_error,
-    loss_of,
-    modes,
-    of_limit,
-    straight,
-    tidy,
-    trajectories,
-)
+from ntkpipe.measurements.group import Arrays, Group, Inputs
 from ntkpipe.measurements.metric import Metric
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ntkpipe.study import Experiment
 
+GROUPS: tuple[Group, ...] = (
+    kernel.GROUP,
+    weights.GROUP,
+    faults.GROUP,
+    linear.GROUP,
+    limit.GAPS,
+    limit.STRAIGHT,
+    limit.SCORES,
+    moments.GROUP,
+    kernel.SLICE,
+    frequencies.GROUP,
+    modes.GROUP,
+)
+"""What is measured of the networks of one width, in the order of the rows."""
+
 METRICS: tuple[Metric, ...] = (
-    *kernel.METRICS,
-    *weights.METRICS,
-    *faults_.METRICS,
-    *linear.METRICS,
-    *limit.METRICS,
-    *moments.METRICS,
-    *frequencies_.METRICS,
-    *modes_.METRICS,
+    *(one for group in GROUPS for one in group.metrics),
+    *table.METRICS,
+    *limit.LIMIT_METRICS,
 )
 """All metrics, in the order of the manual."""
 
@@ -87,3 +73,32 @@ def unmet(name: str, e: Experiment) -> str | None:
 def label(name: str) -> str:
     """What a metric is called on an axis."""
     return metric.label(name, METRICS)
+
+
+def of_width(
+    e: Experiment, variant: str, width: int, read: Callable[[str], Arrays]
+) -> pd.DataFrame:
+    """All metrics of the networks of one width, as rows; `read` gives a product."""
+    inputs = Inputs(
+        e,
+        width,
+        network=read("network"),
+        data=read("dataset"),
+        linearized=read("linearized") if needs.has_linearized(e) else None,
+        limit=read("limit") if needs.has_limit(e) else None,
+    )
+    found = {}
+    for group in GROUPS:
+        if any(one.unmet(e) is None for one in group.metrics):
+            found |= group.measure(inputs)
+    network = inputs.network
+    expected = {one.name for one in METRICS if one.missing_is_expected}
+    return table.tidy(
+        found, network["seed"], network["diverged"], variant, width, expected
+    )
+
+
+def of_limit(e: Experiment, variant: str, kernels: Arrays) -> pd.DataFrame:
+    """All metrics of the infinitely wide network alone, as rows."""
+    found = limit.infinite(kernels, needs.equal_angles(e), e.measure.frequencies)
+    return table.of_limit(found, variant)

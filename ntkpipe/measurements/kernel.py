@@ -1,6 +1,13 @@
 """How far the kernel and the hidden layers move."""
 
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe import constancy
+from ntkpipe.constancy import matrix
 from ntkpipe.measurements import needs
+from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
 from ntkpipe.measurements.metric import Metric
 
 METRICS = (
@@ -161,6 +168,8 @@ METRICS = (
         formula="η·λ_max(H)/2",
         at="ends",
     ),
+)
+SLICE_METRICS = (
     Metric(
         name="kernel_at",
         index=needs.TEST_POINT,
@@ -169,4 +178,120 @@ METRICS = (
         at="ends",
         when=(needs.KERNEL_AT,),
     ),
+)
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def kernels(
+    network: Arrays,
+    data: Arrays,
+    limit: Arrays | None,
+    learning_rate: float,
+    learned_output: bool = True,
+) -> Values:
+    """How the kernel moves: metric → (steps, values (s steps)).
+
+    Args:
+        network: what training recorded.
+        data: training points and targets.
+        limit: infinite-width kernels, where there are any.
+        learning_rate: η, held against the largest stable one.
+        learned_output: whether the last layer is learned, and its Σ a part of Θ.
+    """
+    ntk, snapshot = network["ntk"], network["snapshot"]
+    theta = matrix(ntk)
+    start = theta[:, :1]
+    k = ntk.shape[-1]
+    trace = np.trace(theta, axis1=-2, axis2=-1)
+    points = len(data["x_train"])
+    ends = [0] if len(snapshot) == 1 else [0, -1]
+    low, high = constancy.extreme_eigenvalues(finite(theta[:, ends]) / points)
+    # no number where only rounding keeps Θ from being singular
+    rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps
+    known = low > rounding * high
+    metrics = {
+        "ntk_change": constancy.relative_change(start, theta),
+        "ntk_cosine": constancy.cosine_distance(start, theta),
+        "ntk_trace_ratio": trace / trace[:, :1],
+        "ntk_inflation": trace / trace[:, :1] - 1,
+        "ntk_alignment": constancy.alignment(constancy.traced(ntk), data["y_train"]),
+    }
+    if network["nngp"].size:
+        metrics["feature_change"] = network["feature_change"][..., -1]
+    if network["nngp"].size and learned_output:
+        # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
+        sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
+        sigma = sigma.reshape(theta.shape)
+        metrics["nngp_change"] = constancy.relative_change(sigma[:, :1], sigma)
+        metrics["ntk_rest_change"] = constancy.relative_change(
+            (theta - sigma)[:, :1], theta - sigma
+        )
+    at_ends = {
+        "ntk_min": low,
+        "ntk_max": high,
+        "ntk_condition": np.where(known, high / low, np.nan),
+        "learning_rate_relative": learning_rate * high / 2,
+    }
+    if k > 1:
+        metrics["ntk_pseudo_error"] = pseudo_error(ntk)
+    for layer in range(network["flips"].shape[-1]):
+        metrics[f"flips/{layer + 1}"] = network["flips"][..., layer]
+    if network["neuron_move"].size:
+        metrics["neuron_move"] = network["neuron_move"]
+    for layer in range(network["feature_change"].shape[-1]):
+        metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
+    if network["gradient_norm"].size:
+        metrics["gradient_norm"] = network["gradient_norm"]
+        metrics["hessian_norm"] = network["hessian_norm"]
+        metrics["kappa"] = network["hessian_norm"] / network["gradient_norm"] ** 2
+    if limit is not None:
+        infinite = limit["ntk_train_train"]
+        metrics["ntk_limit_error"] = constancy.relative_change(
+            infinite, constancy.traced(ntk)
+        )
+    result = {name: (snapshot, values) for name, values in metrics.items()}
+    return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
+
+
+def pseudo_error(ntk: np.ndarray) -> np.ndarray:
+    """‖Θ − Θ_p ⊗ 1‖/‖Θ‖, Θ_p = Σ_ij Θ_ij/k the kernel of Σ_i f_i/√k, (… n k n k) → (…).
+
+    Source: Mohamadi, Bae & Sutherland 2023, the pseudo-NTK.
+    """
+    k = ntk.shape[-1]
+    pseudo = np.einsum("...nimj->...nm", ntk) / k
+    approximation = np.einsum("...nm,ij->...nimj", pseudo, np.eye(k))
+    return constancy.relative_change(matrix(ntk), matrix(approximation))
+
+
+def finite(a: np.ndarray) -> np.ndarray:
+    """Zero for what is not finite: diverged networks, whose rows are left out."""
+    return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
+
+
+def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
+    """Θ(x₀, x_i) among test points before and after training; x₀ is the first.
+
+    Raises:
+        ValueError: there is no such test point.
+    """
+    if max(points) >= (count := network["ntk_test"].shape[2]):
+        raise ValueError(
+            f"measure.kernel_at: no test point {max(points)}: there are {count}, the "
+            "first is 0"
+        )
+    theta = network["ntk_test"][:, :, points[0], 0, :, 0]
+    ends = network["step"][[0, -1]]
+    return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
+
+
+def _kernels(of: Inputs) -> Values:
+    e = of.e
+    learned = e.model.output_weights == "learned"
+    return kernels(of.network, of.data, of.limit, e.training.learning_rate, learned)
+
+
+GROUP = Group(METRICS, _kernels)
+SLICE = Group(
+    SLICE_METRICS, lambda of: kernel_slice(of.network, of.e.measure.kernel_at)
 )

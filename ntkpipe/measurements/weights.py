@@ -1,6 +1,11 @@
 """How far the weights and the loss went."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from ntkpipe.measurements import needs
+from ntkpipe.measurements.group import Arrays, Group, Values
 from ntkpipe.measurements.metric import Metric
 
 METRICS = (
@@ -45,6 +50,11 @@ METRICS = (
         at="last",
     ),
     Metric(
+        name="converged",
+        meaning="1 where the loss reached `stop_at_loss`, 0 elsewhere",
+        at="last",
+    ),
+    Metric(
         name="stop_step",
         meaning="steps done until the loss was below `stop_at_loss`; only of networks "
         "that reached it",
@@ -63,3 +73,39 @@ METRICS = (
         when=(needs.LINEAR_WEIGHTS,),
     ),
 )
+
+
+# what is 0/0 has no row; `tidy` counts it
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def trajectories(network: Arrays) -> Values:
+    """How far the weights and the loss went: metric → (steps, values (s steps))."""
+    step, last = network["step"], network["step"][-1:]
+    at = np.searchsorted(step, network["snapshot"])
+    moved, norm = network["weight_change"], network["weight_norm"][:, None]
+    distance = np.linalg.norm(moved, axis=-1)
+    size = np.linalg.norm(norm, axis=-1)
+    result = {
+        "loss": (step[at], network["loss"][:, at]),
+        "loss_ratio": (last, network["loss"][:, -1:] / network["loss"][:, :1]),
+        "loss_growth": (
+            last,
+            network["loss"].max(1, keepdims=True) / network["loss"][:, :1],
+        ),
+        "weight_distance": (step[at], distance[:, at]),
+        "weight_change": (step[at], (distance / size)[:, at]),
+        "converged": (last, network["converged"][:, None].astype(float)),
+    }
+    if network["weight_gap"].size:
+        ran = step <= network["stop_step"][:, None]
+        gap = np.where(ran, network["weight_gap"], 0)
+        result["linear_weight_gap"] = (last, gap.max(1, keepdims=True))
+    for index, name in enumerate(network["layer"]):
+        if not norm[..., index].any():
+            continue  # biases that begin at zero have no relative change
+        relative = moved[..., index] / norm[..., index]
+        result[f"weight_change/{name}"] = (step[at], relative[:, at])
+    reached = np.where(network["converged"], network["stop_step"], np.nan)
+    return result | {"stop_step": (last, reached[:, None])}
+
+
+GROUP = Group(METRICS, lambda of: trajectories(of.network))
