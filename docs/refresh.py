@@ -5,7 +5,8 @@
 A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: in README.md the
 verdicts counted and the rule graph as Snakemake sees it, in docs/claims.md the table of
 claims as measured (of RESULTS, default `results`), in docs/gallery.md the figures of
-the sources, in config/README.md the tables of keys from the sections' own definitions.
+the sources, in config/README.md the tables of keys and of metrics from their own
+definitions.
 The main figure is copied, the pictures of the gallery are made small.
 """
 
@@ -21,7 +22,7 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import report, study
+from ntkpipe import measurements, report, study
 from ntkpipe.claims import words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.io import Product, ProductError
@@ -73,7 +74,7 @@ def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
         },
         "docs/claims.md": {"claims": lambda: claims_table(results)},
         "docs/gallery.md": {"gallery": gallery_text},
-        "config/README.md": keys(),
+        "config/README.md": keys() | {"metrics": metrics_table},
     }
 
 
@@ -308,6 +309,34 @@ def keys() -> dict[str, Callable[[], str]]:
         "keys of a metric": one("Metric"),
         "kinds of figure": kinds(figure_union, shared_figure),
     }
+
+
+WHEN = {
+    "snapshots": "At each snapshot (0 = initialisation, the last = after training):",
+    "ends": "At the first and last snapshot:",
+    "groups": "Once a group of networks, at initialisation, of the first output at the "
+    "first\ntraining point, x₀; E is the mean over the group:",
+    "last": "Once a network, at the last step:",
+    "limit": "Of infinite width, width 0:",
+}
+
+
+def metrics_table() -> str:
+    """All metrics: what they are and what an experiment needs in order to have them."""
+    parts = []
+    for when, heading in WHEN.items():
+        rows = [
+            (
+                f"`{metric.written}`",
+                metric.meaning + (f", in {metric.unit}" if metric.unit else ""),
+                metric.formula,
+                ", ".join(need.words for need in metric.when),
+            )
+            for metric in measurements.METRICS
+            if metric.at == when
+        ]
+        parts += [heading, _table(("metric", "what it is", "formula", "needs"), rows)]
+    return "\n\n".join(parts)
 
 
 def _statement() -> tuple[dict, dict]:

@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
+from ntkpipe import measurements
 from ntkpipe.claims.reading import Missing, Reading, Step, read
 from ntkpipe.claims.statistics import (
     SPREADS,
@@ -61,35 +62,11 @@ NO_TEST_KERNEL = (
 P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
 LABELS = {
-    "loss": "training loss",
     "test_loss": "test loss",
-    "train_loss_final": "final training loss",
-    "weight_change": "relative weight change ‖w − w₀‖ / ‖w₀‖",
-    "weight_distance": "weight change ‖w − w₀‖",
-    "feature_change": "relative change of the last hidden layer",
-    "ntk_change": "relative kernel change ‖Θ − Θ₀‖ / ‖Θ₀‖",
-    "nngp_change": "relative change of the Σ part of Θ",
-    "ntk_rest_change": "relative change of the Σ̇ part of Θ",
-    "ntk_cosine": "cosine distance of Θ from Θ₀",
-    "ntk_alignment": "alignment of Θ with the labels",
-    "ntk_trace_ratio": "tr Θ / tr Θ₀",
-    "ntk_inflation": "kernel inflation tr Θ / tr Θ₀ − 1",
-    "ntk_min": "smallest eigenvalue of Θ/N",
-    "ntk_max": "largest eigenvalue of Θ/N",
-    "ntk_condition": "condition number of Θ",
-    "ntk_limit_error": "distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
-    "linear_weight_gap": "weights' distance from the linearised model's, sup over t",
-    "linear_gap": "gap to its own linearisation, sup over t",
-    "linear_gap_test": "gap to its own linearisation, sup over t (test)",
-    "limit_gap": "gap to the infinite-width dynamics, sup over t",
-    "learning_rate_max": "stability limit 2/λ_max(Θ/N)",
-    "stop_step": "steps until stopped",
-    "neuron_move": "largest movement of a unit of the first layer",
-    "flips": "share of units × points that changed sign",
     "residual_along": "residual along the targets",
     "residual_across": "residual across the targets",
 }
-"""How a quantity is called on an axis."""
+"""How a quantity that is no metric is called on an axis."""
 
 
 class Arrays(Protocol):
@@ -334,7 +311,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     name, _, layer = quantity.partition("/")
     values = None
     if quantity in ("residual_along", "residual_across"):
-        from ntkpipe.measurements import along_target
+        from ntkpipe.measurements.limit import along_target
 
         f = product["mean_train"][None] if model == "limit" else product["f_train"]
         parts = along_target(f, arrays("dataset", variant)["y_train"])
@@ -798,7 +775,7 @@ class Modes(_Figure):
 
 def _frequencies(ntk, residual):
     """ūᵀ(Θ/N)u of u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
-    from ntkpipe.measurements import fourier
+    from ntkpipe.measurements.frequencies import fourier
 
     theta = _scalar(ntk)
     n = len(theta)
@@ -1605,13 +1582,7 @@ def _kernel(network, name, seed, when):
 
 def _label(name: str, label: str | None) -> str:
     """What a quantity is called on an axis."""
-    if label:
-        return label
-    base, _, index = name.partition("/")
-    if base == "weight_change" and index:
-        return f"relative weight change of {index}"
-    known = LABELS.get(base, base.replace("_", " "))
-    return f"{known}, {index}" if index else known
+    return label or LABELS.get(name) or measurements.label(name)
 
 
 def _table(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ntkpipe.claims.words import joined, listed
 from ntkpipe.lazy import Lazy
+from ntkpipe.measurements import METRICS
 
 pd = Lazy("pandas")
 
@@ -18,14 +19,12 @@ Step = Literal["final", "initial", "max"] | int
 """The last logged step, step 0, the largest value over all steps, or one step."""
 
 
-# No `undefined/…` says where these have no value: λ_min of the same kernels always has.
-LIKE_LEAST_EIGENVALUE = ("ntk_condition", "ntk_alignment")
+# Metrics that have a value at each step at which λ_min of the same kernels has one.
+LIKE_LEAST_EIGENVALUE = [m.name for m in METRICS if m.recorded_with == "ntk_min"]
 
 
-# How far a kernel moved: rounding noise where `unresolved`, and not so for others.
-OF_MOVES = frozenset(
-    ("ntk_change", "ntk_cosine", "ntk_inflation", "nngp_change", "ntk_rest_change")
-)
+OF_MOVES = frozenset(m.name for m in METRICS if m.measures_change)
+"""How far a kernel moved: rounding noise where `unresolved` says so."""
 
 
 class Missing(Exception):

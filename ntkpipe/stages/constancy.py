@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ntkpipe import cost, measurements
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages.dataset import DATASET
@@ -16,61 +18,12 @@ pd = Lazy("pandas")
 
 def run(job: Job) -> None:
     """How far kernel, weights and outputs went, at all widths: constancy.csv."""
-    tables = [_at_width(job, width) for width in job.experiment.widths]
+    e, variant = job.experiment, job.at.variant
+    tables = [
+        measurements.of_width(e, variant, width, partial(job.read, width=width))
+        for width in e.widths
+    ]
     job.write_table(pd.concat(tables, ignore_index=True))
-
-
-def _at_width(job: Job, width: int) -> pd.DataFrame:
-    """All metrics of the networks of one width."""
-    e, data = job.experiment, job.read("dataset")
-    network = job.read("network", width=width)
-    rate = e.training.learning_rate
-    infinite = job.read("limit") if e.limit != "none" else None
-    learned = e.model.output_weights == "learned"
-    found = measurements.kernels(network, data, infinite, rate, learned)
-    found |= measurements.trajectories(network)
-    found |= measurements.faults(network)
-    if e.linearize != "none":
-        linearized = job.read("linearized", width=width)
-        found |= measurements.gaps(network, linearized, "linear")
-        found |= measurements.linear_growth(linearized)
-        if e.measure.loss_error:
-            found |= measurements.loss_error(network, linearized["loss"], "linear")
-    if infinite is not None:
-        dynamics = measurements.limit_dynamics(
-            network, data, infinite, rate, e.limit == "flow"
-        )
-        found |= measurements.gaps(network, dynamics, "limit")
-        if e.measure.loss_error:
-            predicted = measurements.loss_of(dynamics["f_train"], data["y_train"])
-            found |= measurements.loss_error(network, predicted, "limit")
-        if e.measure.straight:
-            found |= measurements.straight(
-                network, data, infinite, rate, e.limit == "flow"
-            )
-        if e.measure.limit_points:
-            found |= measurements.against_limit(
-                network, infinite, e.measure.limit_points
-            )
-    if e.training.ensemble is not None:
-        found |= measurements.ensembles(network, e.model.depth, width, infinite)
-    if e.measure.kernel_at:
-        found |= measurements.kernel_slice(network, e.measure.kernel_at)
-    if e.measure.frequencies:
-        found |= measurements.frequencies(
-            network,
-            data,
-            infinite,
-            rate,
-            e.measure.frequencies,
-            e.measure.fit_level,
-            e.limit == "flow",
-        )
-    if e.measure.modes:
-        found |= measurements.modes(network, data, rate, e.measure.modes)
-    return measurements.tidy(
-        found, network["seed"], network["diverged"], job.at.variant, width
-    )
 
 
 def settings(at: Place) -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ntkpipe import measurements
-from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages.constancy import CONSTANCY
 from ntkpipe.stages.job import Job, log
@@ -19,18 +18,12 @@ def run(job: Job) -> None:
     tables = [job.read("constancy", variant) for variant in variants]
     for variant, e in variants.items():
         if e.limit != "none":
-            found = measurements.infinite(
-                job.read("limit", variant), _at_equal_angles(e), e.measure.frequencies
-            )
-            tables.append(measurements.of_limit(found, variant))
+            kernels = job.read("limit", variant)
+            tables.append(measurements.of_limit(e, variant, kernels))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "study", job.study.name)
     job.write_table(table)
     log.info("measure: %d values of %d metrics", len(table), table["metric"].nunique())
-
-
-def _at_equal_angles(e: Experiment) -> bool:
-    return e.dataset.kind == "circle" and e.dataset.angles is None
 
 
 MEASURE = Stage(
