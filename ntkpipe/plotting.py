@@ -437,7 +437,7 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
         return [said if said.startswith("no slope") else f"no slope: {said}"]
     slope, low, high = first[["slope", "slope_low", "slope_high"]]
     said = number(slope)
-    if np.isfinite(low):
+    if low < high:  # an exact number has no interval
         said = "{} [{}, {}]".format(
             *(number(v, high - low) for v in (slope, low, high))
         )

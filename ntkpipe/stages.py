@@ -153,7 +153,7 @@ def is_of(study: Study, path: str) -> bool:
     try:
         product = Product(io.load_meta(path), None)
         if name := product.meta.get("figure"):
-            spec = plain(study.figure(name))
+            spec = plain(study.drawn(name))
         else:
             spec = _settings(study, *product.key)
         _check_settings(study, path, product, spec)
@@ -222,7 +222,7 @@ def meta(job: Job, product: str, device: str = "") -> dict[str, Any]:
         about["width"] = job.width
     if job.figure:
         about["figure"] = job.figure
-        about["spec"] = plain(job.study.figure(job.figure))
+        about["spec"] = plain(job.study.drawn(job.figure))
     else:
         about["spec"] = job.study.spec(stage, job.variant, job.width)
     about["inputs"] = _sources(job)
@@ -505,6 +505,11 @@ class Arrays:
         """All variants of the study."""
         return tuple(self._study.variants)
 
+    @cached_property
+    def claims(self) -> tuple:
+        """The claims of the study."""
+        return self._study.claims
+
     def widths(self, variant: str) -> tuple[int, ...]:
         """Widths of a variant."""
         return self._study.variants[variant].widths
@@ -678,7 +683,7 @@ def _pictures(study, figure_, files: dict[str, Path]) -> dict[str, bytes]:
     table = io.load(path)
     about = {"product": "figure", "study": study.name, "figure": figure_.name}
     io.check(path, table, about)
-    _check_settings(study, path, table, plain(figure_))
+    _check_settings(study, path, table, plain(study.drawn(figure_.name)))
     digests = table.meta["pictures"]
     return {e: io.read_picture(p, digests.get(e)) for e, p in pictures.items()}
 

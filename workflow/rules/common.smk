@@ -250,7 +250,7 @@ def settings(stage, widths=()):
     def spec(wildcards):
         variant, width = wildcards.get("variant", ""), wildcards.get("width", 0)
         if stage == "figure":
-            value = plain(figure_of(wildcards))
+            value = plain(study_of(wildcards).drawn(wildcards.figure))
         elif stage == "report":
             # the page shows the study files, and the sources' figures
             value = {name: digest(study.text) for name, study in STUDIES.items()}
