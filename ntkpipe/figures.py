@@ -8,22 +8,23 @@ imported only when something is drawn, because the workflow reads this module of
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from ntkpipe import measurements
-from ntkpipe.claims.reading import Missing, Reading, Step, read
+from ntkpipe.claims.power_law import PowerLaw
+from ntkpipe.claims.reading import Missing, Reading, Step, block, paired, read
 from ntkpipe.claims.statistics import (
     SPREADS,
     ScalingFit,
     Statistic,
     bootstrap,
-    fit_power_law,
     scaling_fit,
 )
 from ntkpipe.datasets import Sizes
@@ -31,6 +32,9 @@ from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
 from ntkpipe.section import section
+
+if TYPE_CHECKING:
+    from ntkpipe.claims import Claim
 
 pd = Lazy("pandas")
 
@@ -70,9 +74,10 @@ LABELS = {
 
 
 class Arrays(Protocol):
-    """How a figure gets at the arrays of a study."""
+    """How a figure gets at the arrays of a study, and at its claims."""
 
     variants: tuple[str, ...]
+    claims: tuple[Claim, ...]
 
     def widths(self, variant: str) -> tuple[int, ...]:
         """Widths that were run of a variant, ascending."""
@@ -147,6 +152,11 @@ class _Figure:
     def variants_read(self) -> tuple[str, ...]:
         """Variants it asks for by name."""
         return self.variants or ()
+
+    def claims_shown(self, claims: Iterable[Claim]) -> tuple[Claim, ...]:
+        """The claims of a study that it shows something of."""
+        del claims
+        return ()
 
     def lacks(self, e: Experiment) -> Iterator[str]:
         """What it shows and an experiment can't have, as its file says."""
@@ -382,12 +392,16 @@ def _seed_band(step, values, stop_step) -> pd.DataFrame:
 # ------------------------------------------------------------------ against width
 
 
+CONFIDENCE = 0.95  # of the intervals that are shown
+
+
 @section
 class Scaling(_Figure):
     """Metrics against width, log–log, with fitted and predicted power laws.
 
-    The fit is that of the claims: least squares through the statistic of each width,
-    with a bootstrap over seeds for its 95 % interval.
+    The fit is least squares through the statistic of each width, with a bootstrap over
+    seeds for its 95 % interval. Where the study makes a claim about the same numbers,
+    fit and interval are those of the claim.
     """
 
     kind: Literal["scaling"] = "scaling"
@@ -442,16 +456,17 @@ class Scaling(_Figure):
         self, measurements: pd.DataFrame, arrays: Arrays | None = None
     ) -> pd.DataFrame:
         """Seeds, statistic of each width, fitted line with band, predicted line."""
-        del arrays
         frames, reason = [], "no metric is asked for"
+        claims = self.claims_shown(arrays.claims if arrays else ())
         for metric in self.metrics:
             try:
                 series = self._series(measurements, metric.metric)
             except Missing as missing:
                 reason = str(missing)
                 continue
+            fits = _fits(measurements, [c for c in claims if c.metric == metric.metric])
             for variant, values in series.groupby("variant", sort=False):
-                for part in self._parts(values, metric):
+                for part in self._parts(values, metric, fits):
                     frames.append(part.assign(variant=variant, metric=metric.metric))
         if not frames:
             raise ValueError(f"figure {self.name}: {reason}")
@@ -506,23 +521,43 @@ class Scaling(_Figure):
         rows = rows.assign(variant=named, x=x).sort_values(["x", "seed"])
         return rows[["variant", "x", "seed", "value"]]
 
-    def _fit(self, rows: pd.DataFrame, key: str) -> ScalingFit:
-        """The power law; variants share their seeds, widths do not."""
-        if self.along == "width" or self.width_power:
-            widths, samples = zip(*rows.groupby("x")["value"], strict=True)
-            return fit_power_law(widths, samples, key, statistic=self.statistic)
-        wide = rows.pivot_table(index="seed", columns="x", values="value").dropna()
-        block = wide.to_numpy()[:, :, None]
-        sample = bootstrap([block], self.statistic, key, log=True)
-        return scaling_fit(wide.columns, sample)
+    def claims_shown(self, claims: Iterable[Claim]) -> tuple[PowerLaw, ...]:
+        """The claims of a study whose fits it may show."""
+        metrics = {metric.metric for metric in self.metrics}
+        return tuple(
+            claim
+            for claim in claims
+            if isinstance(claim, PowerLaw)
+            and claim.metric in metrics
+            and (claim.step, claim.statistic) == (self.step, self.statistic)
+            and claim.confidence == CONFIDENCE
+        )
 
-    def _parts(self, rows: pd.DataFrame, metric: Metric) -> Iterator[pd.DataFrame]:
+    def _fit(
+        self, rows: pd.DataFrame, key: str, claimed: Iterable[ScalingFit]
+    ) -> ScalingFit:
+        """The power law, as a claim about the same numbers has it or by its method.
+
+        Variants share their seeds, widths do not.
+        """
+        x, each = zip(*rows.set_index("seed").groupby("x")[["value"]], strict=True)
+        if self.along == "width" or self.width_power:
+            blocks = [block(values) for values in each]
+        else:
+            blocks = paired(each)
+        sample = bootstrap(blocks, self.statistic, key, log=True)
+        own = scaling_fit(x, sample, confidence=CONFIDENCE)
+        return next((fit for fit in claimed if _is_of_same(fit, own)), own)
+
+    def _parts(
+        self, rows: pd.DataFrame, metric: Metric, claimed: Iterable[ScalingFit]
+    ) -> Iterator[pd.DataFrame]:
         """Frames of what is drawn of one metric of one variant."""
         if self.statistic not in SPREADS:
             yield rows[["x", "seed", "value"]].assign(part="seed")
         variant = rows["variant"].iloc[0]
         key = f"{variant} {metric.metric}"
-        every = self._fit(rows, key)
+        every = self._fit(rows, key, claimed)
         yield pd.DataFrame(
             {
                 "part": "statistic",
@@ -536,7 +571,7 @@ class Scaling(_Figure):
         fitted = rows[rows["x"] >= begin]
         if fitted.empty:
             return
-        law = every if len(fitted) == len(rows) else self._fit(fitted, key)
+        law = every if len(fitted) == len(rows) else self._fit(fitted, key, claimed)
         predicted = metric.slope(variant)
         yield pd.DataFrame(
             {
@@ -568,6 +603,22 @@ class Scaling(_Figure):
             self.statistic,
             self.value_label,
         )
+
+
+def _fits(measurements: pd.DataFrame, claims: Iterable[PowerLaw]) -> list[ScalingFit]:
+    """The fits of claims, of those for which the table has the numbers."""
+    fits = []
+    for claim in claims:
+        with contextlib.suppress(Missing):
+            fits.append(claim.fit(measurements))
+    return fits
+
+
+def _is_of_same(first: ScalingFit, second: ScalingFit) -> bool:
+    """Whether two lines are fitted to the same numbers."""
+    return np.array_equal(first.widths, second.widths) and np.array_equal(
+        first.means, second.means
+    )
 
 
 def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:

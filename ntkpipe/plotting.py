@@ -435,7 +435,7 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
         return [said if said.startswith("no slope") else f"no slope: {said}"]
     slope, low, high = first[["slope", "slope_low", "slope_high"]]
     said = decimal(slope)
-    if np.isfinite(low):
+    if low < high:  # an exact number has no interval
         said = "{} [{}, {}]".format(
             *(decimal(v, high - low) for v in (slope, low, high))
         )

@@ -123,6 +123,11 @@ class Study:
         there = ", ".join(f.name for f in self.figures) or "none"
         raise StudyError([f"{self.name}: no figure {name!r}; there are {there}"])
 
+    def drawn(self, name: str) -> tuple[Figure, tuple[Claim, ...]]:
+        """The figure of a name, and the claims that it shows something of."""
+        figure = self.figure(name)
+        return figure, figure.claims_shown(self.claims)
+
 
 def load(path: str | Path) -> Study:
     """Read a study file, or raise a `StudyError` with all its faults."""

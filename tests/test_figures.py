@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ntkpipe import figures, plotting, study
+from ntkpipe.claims.power_law import PowerLaw
 from ntkpipe.stages import figure as stage
 
 STUDIES = sorted(Path(__file__).parents[1].glob("config/studies/*.yaml"))
@@ -24,6 +25,8 @@ ETA, STEPS, POINTS, TESTS = 0.5, 200, 5, 41
 
 class FakeArrays:
     """Linear dynamics under a kernel K + noise/√n, plus a drift that falls as 1/n."""
+
+    claims = ()
 
     def __init__(self, variants=("ntk", "standard"), widths=(16, 64), seeds=6):
         self.variants, self._widths, self.seeds = variants, widths, seeds
@@ -685,6 +688,40 @@ def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
     np.testing.assert_allclose(final / table, 2)
 
 
+@pytest.mark.parametrize(
+    ("claim", "is_shown"),
+    [
+        ({"variant": "ntk"}, True),
+        ({"variant": "ntk", "min_width": 64}, False),
+        ({"variant": "ntk", "statistic": "median"}, False),
+        ({"variant": "ntk", "confidence": 0.9}, False),
+        ({"variant": "standard", "min_width": 64}, False),
+        ({"variant": "none"}, False),
+    ],
+)
+def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
+    claim, is_shown
+):
+    arrays = FakeArrays(widths=(16, 64, 256))
+    rows = fake_measurements(arrays)
+    figure = make(kind="scaling", metrics=[{"metric": "ntk_change"}])
+    law = PowerLaw(
+        **{"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"},
+        **{"predicted": -1.0, "tolerance": 0.1} | claim,
+    )
+    arrays.claims = (law,)
+    verdict = law.evaluate(rows)
+    fit = figure.table(rows, arrays).query("part == 'fit'").set_index("variant")
+    own = figure.table(rows).query("part == 'fit'").set_index("variant")
+    ends = ["slope_low", "slope_high"]
+    shown = [verdict.ci_low, verdict.ci_high]
+    assert (fit.loc["ntk", ends].iloc[0].tolist() == shown) == is_shown
+    assert (fit.loc["standard"] == own.loc["standard"])[ends].all(axis=None)
+    # one estimator either way
+    np.testing.assert_array_equal(fit["slope"], own["slope"])
+    np.testing.assert_allclose(fit[ends], own[ends], rtol=0.05)
+
+
 @pytest.mark.parametrize("facet", ["metric", "variant", "none"])
 def test_scaling_facets(facet):
     *_, figure = draw(kind="scaling", facet=facet, **KINDS["scaling"])
@@ -739,6 +776,19 @@ def test_scaling_ticks_are_those_of_the_panel_with_the_first_ones():
     figure = make(kind="scaling", **fields)
     picture = figure.draw(figure.table(fake_measurements(arrays), arrays))
     assert {10, 13, 39} < set(picture.axes[0].xaxis.get_majorticklocs())
+
+
+def test_scaling_of_what_a_claim_calls_exact_has_no_interval():
+    arrays = FakeArrays(variants=("ntk",))
+    rows = fake_measurements(arrays, seeds=1)
+    law = {"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"}
+    arrays.claims = (PowerLaw(**law, predicted=-1.0, tolerance=0.1, exact=True),)
+    figure = make(kind="scaling", metrics=[{"metric": "ntk_change"}])
+    table = figure.table(rows, arrays)
+    fit = table[table["part"] == "fit"]
+    assert (fit["slope"] == fit["slope_low"]).all() and fit["note"].isna().all()
+    words = figure.draw(table).axes[0].get_legend().get_texts()[0].get_text()
+    assert "slope −" in words and "[" not in words
 
 
 def test_scaling_of_one_seed_has_no_mean_of_seeds():

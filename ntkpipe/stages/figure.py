@@ -33,6 +33,11 @@ class Arrays:
         """All variants of the study."""
         return tuple(self._job.study.variants)
 
+    @cached_property
+    def claims(self) -> tuple:
+        """The claims of the study."""
+        return self._job.study.claims
+
     def widths(self, variant: str) -> tuple[int, ...]:
         """Widths of a variant."""
         return self._job.study.variants[variant].widths
@@ -117,8 +122,8 @@ FIGURE = Stage(
     run=run,
     reads=(MEASURE, *ARRAYS),
     chooses=chooses,
-    settings=lambda at: at.study.figure(at.figure),
-    sections=lambda at: at.study.figure(at.figure),
+    settings=lambda at: at.study.drawn(at.figure),
+    sections=lambda at: at.study.drawn(at.figure),
     memory_mb=lambda at: cost.shown_mb(_arrays(at)),
     flop=lambda at: cost.shown_flop(_arrays(at)),
 )

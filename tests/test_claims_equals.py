@@ -1,0 +1,65 @@
+"""Numbers as predicted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from claim_tables import claim, normal, note, rows
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "verdict"),
+    [
+        (1.0, 0.1, "supported"),
+        (2.0, 0.1, "contradicted"),
+        (1.0, 3.0, "inconclusive"),
+    ],
+)
+@pytest.mark.parametrize("statistic", ["mean", "median", "geometric_mean"])
+def test_equals(mean, sd, verdict, statistic):
+    values = normal(40, mean, sd)
+    if statistic == "geometric_mean":
+        values = mean * np.exp(normal(40, 0, sd))
+    equal = claim("equals", metric="q", predicted=1, relative=0.25, statistic=statistic)
+    assert equal.evaluate(rows(values)).verdict == verdict
+
+
+def test_equals_pools_indices_by_seed():
+    seeds = normal(30)
+    copies = pd.concat(rows(seeds, metric=f"z/{k}") for k in range(20))
+    equal = claim("equals", metric="z/*", predicted=0, tolerance=1)
+    found, alone = equal.evaluate(copies), equal.evaluate(rows(seeds, metric="z/0"))
+    assert found.n == 30
+    assert (found.ci_low, found.ci_high) == pytest.approx((alone.ci_low, alone.ci_high))
+
+
+def test_equals_pools_widths():
+    measurements = pd.concat(
+        [rows(normal(30, 1, 0.1)), rows(normal(20, 3, 0.1, seed=1), width=128)]
+    )
+    equal = claim("equals", metric="q", predicted=2, tolerance=0.2)
+    found = equal.evaluate(measurements)
+    assert found.verdict == "supported" and found.n == 50  # widths weigh alike
+    one = claim(
+        "equals", metric="q", predicted=1, tolerance=0.2, min_width=64, max_width=64
+    )
+    assert one.evaluate(measurements).verdict == "supported"
+
+
+@pytest.mark.parametrize("statistic", ["std", "variance"])
+def test_equals_spread(statistic):
+    equal = claim("equals", metric="q", predicted=1, relative=0.2, statistic=statistic)
+    assert equal.evaluate(rows(normal(800, 7))).verdict == "supported"
+    assert equal.evaluate(rows(normal(800, 7, 2))).verdict == "contradicted"
+    assert equal.evaluate(rows(normal(10, 7))).verdict == "inconclusive"
+    assert "3" in note(equal.evaluate(rows(normal(2))))
+
+
+def test_the_limit_is_exact_and_must_be_asked_for():
+    measurements = pd.concat([rows([0.5, 0.7]), rows([0.6], width=0)])
+    limit = claim(
+        "equals", metric="q", predicted=0.6, tolerance=1e-9, min_width=0, max_width=0
+    )
+    assert limit.evaluate(measurements).verdict == "supported"
+    networks = claim("equals", metric="q", predicted=0.6, tolerance=1e-9)
+    assert networks.evaluate(measurements).n == 2
+    assert networks.evaluate(measurements).verdict == "inconclusive"

@@ -1,0 +1,52 @@
+"""Shares of networks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from claim_tables import claim, rows
+
+
+def edge(n, wrong=0):
+    sharp = np.linspace(1, 3, n)
+    growth = np.where(sharp > 2, 2.0, 0.5)
+    growth[:wrong] = 2.0
+    return pd.concat([rows(sharp, metric="edge"), rows(growth, metric="growth")])
+
+
+RELATION = {
+    "that": {"metric": "growth", "above": 1},
+    "given": {"metric": "edge", "above": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("n", "wrong", "verdict"),
+    [(100, 0, "supported"), (100, 40, "contradicted"), (20, 0, "inconclusive")],
+)
+def test_fraction(n, wrong, verdict):
+    share = claim("fraction", **RELATION, at_least=0.95)
+    found = share.evaluate(edge(n, wrong))
+    assert found.verdict == verdict
+    assert found.estimate == pytest.approx(1 - wrong / n)
+    assert found.metric == "growth > 1 iff edge > 2"
+    assert dict(found.detail) == {
+        "networks counted": n,
+        "with the property": n - wrong,
+    }
+
+
+def test_fraction_excludes_and_implies():
+    share = claim("fraction", **RELATION, exclude=[1.8, 2.2], at_least=0.9)
+    assert share.evaluate(edge(101)).n == 80
+    implied = claim("fraction", **RELATION, relation="if", at_least=0.9)
+    found = implied.evaluate(edge(101, wrong=30))
+    assert found.n == 50 and found.verdict == "supported"
+    nothing = claim("fraction", **RELATION, exclude=[0, 9], at_least=0.9)
+    assert nothing.evaluate(edge(10)).verdict == "inconclusive"
+
+
+def test_fraction_of_all():
+    every = claim("fraction", that={"metric": "q", "below": 2.05}, at_least=1)
+    assert every.evaluate(rows([1.0, 2.0])).verdict == "supported"
+    assert every.evaluate(rows([1.0] * 99 + [2.1])).verdict == "contradicted"
+    assert every.evaluate(rows([1.0])).verdict == "inconclusive"

@@ -1,0 +1,112 @@
+"""Levels of several tests at once, variants, and networks without a value."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from claim_tables import claim, normal, note, rows
+from scipy import stats
+from test_claims_fraction import RELATION, edge
+
+
+def t_interval(confidence, estimate, error, n):
+    """Two-sided interval of a mean of n networks, by Student's t."""
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
+    return estimate - half, estimate + half
+
+
+def test_one_width_of_several_contradicts_at_a_level_for_all_of_them():
+    """Beyond the limit at the level of one width, not at that of all: no verdict."""
+    values = normal(30, -0.4)
+    error, n = values.std(ddof=1) / math.sqrt(30), 30
+    level, widths = 0.95, 20
+    limit = values.mean() + 2.3 * error
+    # one-sided: t of 1 − 0.05 is below 2.3 errors, t of 1 − 0.05/20 above
+    assert t_interval(2 * level - 1, values.mean(), error, n)[1] < limit
+    corrected = 1 - (1 - level) / widths
+    assert t_interval(2 * corrected - 1, values.mean(), error, n)[1] > limit
+    bound = claim("bound", metric="q", at_least=limit, confidence=level)
+    odd = rows(values, width=8)
+    others = [rows(normal(30, limit + 5), width=16 * k) for k in range(1, widths)]
+    assert bound.evaluate(odd).verdict == "contradicted"
+    assert bound.evaluate(pd.concat([odd, *others])).verdict == "inconclusive"
+    far = rows(values - 3 * error, width=8)
+    assert bound.evaluate(pd.concat([far, *others])).verdict == "contradicted"
+
+
+def test_one_ratio_of_several_contradicts_at_a_level_for_all_of_them():
+    log = normal(30, 0.0, 0.1)
+    error, level, widths = log.std(ddof=1) / math.sqrt(30), 0.95, 20
+    high = math.exp(log.mean() - 2.6 * error)
+    assert math.log(high) < t_interval(level, log.mean(), error, 30)[0]
+    corrected = 1 - (1 - level) / widths
+    assert math.log(high) > t_interval(corrected, log.mean(), error, 30)[0]
+
+    def at(width, values):
+        return pd.concat(
+            [
+                rows(np.exp(values), "a", width=width),
+                rows(np.ones(30), "b", width=width),
+            ]
+        )
+
+    smaller = claim("ratio", metric="a", over_metric="b", high=high)
+    others = [at(16 * k, log - 1) for k in range(1, widths)]
+    assert smaller.evaluate(at(8, log)).verdict == "contradicted"
+    assert smaller.evaluate(pd.concat([at(8, log), *others])).verdict == "inconclusive"
+    far = at(8, log + 3 * error)
+    assert smaller.evaluate(pd.concat([far, *others])).verdict == "contradicted"
+
+
+# -- what a row says ----------------------------------------------------------------
+
+
+def test_a_claim_reads_its_variant_or_those_along_which_it_goes():
+    order = {"metric": "q", "direction": "increasing"}
+    assert claim("ordering", **order).variants() == ()
+    assert claim("ordering", **order, variant="base").variants() == ("base",)
+    law = {"metric": "q", "predicted": 1, "tolerance": 1}
+    assert claim("power_law", **law).variants() == ()
+    assert claim("power_law", **law, variant="base").variants() == ("base",)
+    ratio = claim("ratio", metric="q", over_metric="p", variant="base", high=1)
+    assert ratio.variants() == ("base",)
+
+
+def test_networks_without_value_are_told_after_what_there_is_to_say():
+    measurements = pd.concat(
+        [edge(10), rows([1.0], metric="diverged", seeds=[11])], ignore_index=True
+    )
+    lost = "1 of 11 networks have no value, 1 diverged"
+    none = claim("fraction", **RELATION, exclude=[0, 9]).evaluate(measurements)
+    assert lost in note(none) and none.n == 0
+    some = claim("fraction", **RELATION).evaluate(measurements)
+    assert dict(some.detail)["networks counted"] == 10
+    assert lost in note(some)
+
+
+def test_the_bounds_of_extremes_are_part_of_the_band():
+    bound = claim("bound", metric="q", statistic="max", at_most=2)
+    assert bound.evaluate(rows([1.0, 2.0])).verdict == "supported"
+    least = claim("bound", metric="q", statistic="min", at_least=2)
+    assert least.evaluate(rows([2.0, 3.0])).verdict == "supported"
+    assert least.evaluate(rows([2.0, 1.0])).verdict == "contradicted"
+
+
+def test_a_collapse_tells_its_points_in_order_and_who_is_lost():
+    points = {("d2", 8): 0.25, ("d4", 8): 0.5, ("d2", 16): 0.125, ("d4", 16): 0.25}
+    table_ = [rows([q] * 3, variant=v, width=n) for (v, n), q in points.items()]
+    dead = rows([1.0], "diverged", variant="d2", width=8, seeds=[3])
+    along = {"d2": 2, "d4": 4}
+    made = claim("collapse", metric="q", along=along, width_power=-1)
+    found = made.evaluate(pd.concat([*table_, dead]))
+    series = next(
+        value
+        for value in dict(found.detail).values()
+        if value and not isinstance(value, str)
+    )
+    assert [mean for _, mean in series] == [0.125, 0.25, 0.25, 0.5]
+    assert "1 of 7 networks have no value, 1 diverged" in note(found)
+    assert (found.low, found.high) == (0.95, 1)
+    single = made.evaluate(pd.concat([*(t[:1] for t in table_), dead]))
+    assert "1 seed(s)" in note(single)
+    assert "1 of 3 networks have no value, 1 diverged" in note(single)

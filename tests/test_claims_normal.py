@@ -1,0 +1,47 @@
+"""Scores against the standard normal distribution."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from claim_tables import claim, note, rows
+
+
+def scores(n, points=5, mean=0.0, sd=1.0, shared=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    common, own = rng.standard_normal((n, 1)), rng.standard_normal((n, points))
+    z = mean + sd * (math.sqrt(shared) * common + math.sqrt(1 - shared) * own)
+    return pd.concat(rows(z[:, k], metric=f"limit_z/{k}") for k in range(points))
+
+
+@pytest.mark.parametrize(
+    ("n", "mean", "sd", "verdict"),
+    [
+        (2000, 0.0, 1.0, "supported"),
+        (2000, 0.5, 1.0, "contradicted"),
+        (2000, 0.0, 1.3, "contradicted"),
+        (20, 0.0, 1.0, "inconclusive"),
+    ],
+)
+def test_normal(n, mean, sd, verdict):
+    gauss = claim("normal", metric="limit_z/*")
+    found = gauss.evaluate(scores(n, mean=mean, sd=sd))
+    assert found.verdict == verdict
+    assert found.n == n and "5 indices" in found.statistic
+    assert (dict(found.detail)["largest |z|"] > 3) == (mean > 0)
+
+
+def test_normal_of_another_shape_is_not_supported():
+    measurements = scores(2000)
+    exponential = np.random.default_rng(0).exponential(size=len(measurements)) - 1
+    gauss = claim("normal", metric="limit_z/*", variance_tolerance=0.25)
+    found = gauss.evaluate(measurements.assign(value=exponential))
+    assert found.verdict == "inconclusive"
+
+
+def test_normal_with_few_seeds():
+    gauss = claim("normal", metric="limit_z/*")
+    for n in (1, 2):
+        found = gauss.evaluate(scores(n))
+        assert found.verdict == "inconclusive" and "seed" in note(found)

@@ -1,0 +1,39 @@
+"""Numbers in an order."""
+
+import numpy as np
+import pandas as pd
+from claim_tables import claim, normal, rows, scaling
+
+
+def test_ordering_along_widths():
+    falls = claim("ordering", metric="q", direction="decreasing")
+    rises = claim("ordering", metric="q", direction="increasing")
+    measurements = scaling(-1.0)
+    assert falls.evaluate(measurements).verdict == "supported"
+    assert rises.evaluate(measurements).verdict == "contradicted"
+    assert falls.evaluate(scaling(0.0)).verdict == "inconclusive"
+    assert falls.evaluate(rows([1.0, 2.0])).verdict == "missing"
+    # one step the wrong way refutes a strict order
+    bump = measurements.assign(
+        value=measurements["value"] * np.where(measurements["width"] == 512, 5.0, 1.0)
+    )
+    found = falls.evaluate(bump)
+    assert found.verdict == "contradicted" and "256→512" in found.statistic
+
+
+def test_ordering_along_variants():
+    shared = normal(20)
+    measurements = pd.concat(
+        rows(shared + 0.1 * k + 0.01 * normal(20, seed=k + 1), variant=name)
+        for k, name in enumerate(("true", "random", "worst"))
+    )
+    order = {"metric": "q", "statistic": "mean"}
+    right = claim(
+        "ordering", **order, direction="increasing", along=["true", "random", "worst"]
+    )
+    assert right.evaluate(measurements).verdict == "supported"
+    assert right.variants() == ("true", "random", "worst")
+    wrong = claim(
+        "ordering", **order, direction="increasing", along=["true", "worst", "random"]
+    )
+    assert wrong.evaluate(measurements).verdict == "contradicted"

@@ -1,0 +1,190 @@
+"""Slopes against width, an index or a number of the variants."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from claim_tables import WIDTHS, claim, normal, note, rows, scaling
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("slope", "sigma", "verdict"),
+    [
+        (-1.0, 0.1, "supported"),
+        (-0.5, 0.1, "contradicted"),
+        (-1.0, 2.0, "inconclusive"),
+        (-0.93, 0.1, "inconclusive"),
+    ],
+)
+def test_power_law(slope, sigma, verdict):
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
+    found = law.evaluate(scaling(slope, sigma))
+    assert found.verdict == verdict
+    assert found.as_expected == (verdict == "supported")
+    assert found.ci_low < found.estimate < found.ci_high
+    assert found.n == 50 and found.widths == "64, 128, 256, 512, 1024"
+    assert [step for step, _ in dict(found.detail)["local slopes"]] == [
+        f"{a}→{b}" for a, b in pairwise(WIDTHS)
+    ]
+    assert (found.low, found.high) == pytest.approx((-1.1, -0.9))
+
+
+def test_control_is_expected_to_be_contradicted():
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1, control=True)
+    assert law.evaluate(scaling(0.0)).as_expected
+    assert law.evaluate(scaling(0.0)).expected == "contradicted"
+    assert not law.evaluate(scaling(-1.0)).as_expected
+    assert not law.evaluate(scaling(-1.0, 2.0)).as_expected  # inconclusive
+    assert not law.evaluate(scaling(-1.0, metric="p")).as_expected  # missing
+
+
+def test_power_law_selects_widths_and_band():
+    bent = pd.concat(
+        [scaling(-1.0), scaling(0.0).assign(width=lambda t: t["width"] // 32)]
+    ).query("width != 32")
+    law = claim("power_law", metric="q", low=-1.1, high=-0.9, min_width=64)
+    assert law.evaluate(bent).verdict == "supported"
+    assert law.evaluate(bent).n == 50
+    everything = claim("power_law", metric="q", low=-1.1, high=-0.9)
+    assert everything.evaluate(bent).verdict == "contradicted"
+    narrow = claim("power_law", metric="q", low=-1.1, high=-0.9, max_width=2)
+    assert narrow.evaluate(bent).widths == "2"
+    assert "one width" in note(narrow.evaluate(bent))
+
+
+def test_power_law_of_the_fluctuations():
+    rng = np.random.default_rng(0)
+    measurements = pd.concat(
+        rows(0.28 + rng.standard_normal(300) / math.sqrt(w), width=w) for w in WIDTHS
+    )
+    law = claim("power_law", metric="q", statistic="std", predicted=-0.5, tolerance=0.1)
+    assert law.evaluate(measurements).verdict == "supported"
+
+
+def test_power_law_along_variants_pairs_the_seeds():
+    shared = np.exp(normal(10))
+    measurements = pd.concat(
+        rows(shared / alpha, variant=f"alpha{alpha}") for alpha in (100, 10, 1000)
+    )
+    along = {"alpha10": 10, "alpha100": 100.0, "alpha1000": 1000}
+    law = claim("power_law", metric="q", along=along, predicted=-1, tolerance=0.01)
+    found = law.evaluate(measurements)
+    assert found.verdict == "supported"
+    assert found.ci_high - found.ci_low < 1e-6
+    assert found.variant == "alpha10, alpha100, alpha1000"
+    assert law.variants() == ("alpha10", "alpha100", "alpha1000")
+    other = measurements.assign(
+        seed=measurements["seed"] + 100 * (measurements["variant"] == "alpha10")
+    )
+    apart = law.evaluate(other)
+    assert apart.estimate == pytest.approx(found.estimate)
+    assert apart.verdict == "inconclusive"
+
+
+def test_power_law_along_index():
+    shared = np.exp(normal(10))
+    measurements = pd.concat(
+        rows(shared * k**2, metric=f"time/{k}") for k in (1, 2, 4, 16)
+    )
+    law = claim(
+        "power_law", metric="time/*", along="index", predicted=2, tolerance=0.01
+    )
+    found = law.evaluate(measurements)
+    assert found.verdict == "supported" and found.n == 10
+    steps, slopes = zip(*dict(found.detail)["local slopes"], strict=True)
+    assert steps == ("1→2", "2→4", "4→16") and slopes == pytest.approx((2, 2, 2))
+    bad = rows([1.0, 2.0], metric="time/W1")
+    assert law.evaluate(pd.concat([measurements, bad])).verdict == "missing"
+    # what is below the smallest index is not fitted
+    other = pd.concat([measurements, rows(100 * shared, metric="time/1")])
+    other = other.drop_duplicates(["width", "seed", "metric"], keep="last")
+    settings = {"metric": "time/*", "along": "index", "predicted": 2}
+    assert (
+        not claim("power_law", tolerance=0.01, **settings).evaluate(other).as_expected
+    )
+    later = claim("power_law", tolerance=0.01, min_index=2, **settings)
+    assert later.evaluate(other).verdict == "supported"
+    none = claim("power_law", tolerance=0.01, min_index=17, **settings)
+    assert note(none.evaluate(other)) == "no index of time/* is 17 or more"
+
+
+def test_one_seed_is_inconclusive_unless_exact():
+    single = scaling(-1.0, 0.0, seeds=1)
+    law = {"metric": "q", "predicted": -1, "tolerance": 0.1}
+    found = claim("power_law", **law).evaluate(single)
+    assert found.verdict == "inconclusive" and "1 seed" in note(found)
+    assert found.estimate == pytest.approx(-1)
+    assert claim("power_law", **law, exact=True).evaluate(single).as_expected
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0])
+def test_values_without_logarithm_are_told(bad):
+    measurements = scaling(-1.0)
+    measurements.iloc[3, measurements.columns.get_loc("value")] = bad
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
+    found = law.evaluate(measurements)
+    assert found.verdict == "inconclusive" and math.isnan(found.estimate)
+    assert "1 of 10 values are ≤ 0" in note(found)
+
+
+def test_lost_networks_are_told():
+    measurements = scaling(-1.0)
+    gone = (measurements["seed"] < 2) & (measurements["width"] == 64)
+    measurements = pd.concat(
+        [
+            measurements[~gone],
+            rows([1.0], metric="diverged", seeds=[0]),
+            rows([0.0], metric="diverged", seeds=[1]),
+        ]
+    )
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
+    found = law.evaluate(measurements)
+    assert found.verdict == "supported" and found.n == 48
+    assert "2 of 50 networks have no value, 1 diverged" in note(found)
+
+
+positive = st.floats(1e-3, 1e3)
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 100), factor=positive, stretch=st.integers(1, 50))
+def test_invariances(seed, factor, stretch):
+    measurements = scaling(-1.0, 0.3, seeds=4)
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
+    found = law.evaluate(measurements)
+    shuffled = measurements.sample(frac=1, random_state=seed)
+    assert law.evaluate(shuffled) == found
+    scaled = law.evaluate(
+        measurements.assign(
+            value=measurements["value"] * factor, width=measurements["width"] * stretch
+        )
+    )
+    for name in ("estimate", "ci_low", "ci_high"):
+        assert getattr(scaled, name) == pytest.approx(getattr(found, name))
+    assert scaled.verdict == found.verdict
+
+
+@settings(deadline=None, max_examples=15)
+@given(p=st.floats(-2, 2), half=st.floats(0.01, 1))
+def test_a_wider_band_never_contradicts_more(p, half):
+    measurements = scaling(-1.0, 0.3, seeds=4)
+    rank = {"contradicted": 0, "inconclusive": 1, "supported": 2}
+    narrow, wide = (
+        rank[
+            claim("power_law", metric="q", predicted=p, tolerance=t)
+            .evaluate(measurements)
+            .verdict
+        ]
+        for t in (half, 2 * half)
+    )
+    assert narrow <= wide
+
+
+def test_fit_for_the_figure_is_the_claims_fit():
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
+    fit, found = law.fit(scaling(-1.0)), law.evaluate(scaling(-1.0))
+    assert (fit.slope, fit.slope_low) == (found.estimate, found.ci_low)

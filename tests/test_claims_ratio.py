@@ -1,0 +1,47 @@
+"""Ratios of two numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from claim_tables import claim, normal, rows
+
+
+def test_ratio_of_variants_is_paired():
+    shared = np.exp(2 * normal(10))
+    measurements = pd.concat(
+        [
+            rows(0.8 * shared * np.exp(0.01 * normal(10, seed=1)), variant="own"),
+            rows(shared, variant="limit"),
+        ]
+    )
+    smaller = claim("ratio", metric="q", variant="own", over_variant="limit", high=1)
+    found = smaller.evaluate(measurements)
+    assert found.verdict == "supported" and found.estimate == pytest.approx(0.8, 0.02)
+    assert smaller.variants() == ("own", "limit") and found.n == 20
+    swapped = claim("ratio", metric="q", variant="limit", over_variant="own", high=1)
+    assert swapped.evaluate(measurements).verdict == "contradicted"
+    other_seeds = measurements.assign(
+        seed=measurements["seed"] + 50 * (measurements["variant"] == "own")
+    )
+    assert smaller.evaluate(other_seeds).verdict == "inconclusive"
+
+
+def test_ratio_of_metrics_at_each_width():
+    def both(first, second):
+        return pd.concat(
+            rows(factor * np.exp(0.1 * normal(10)), metric=m, width=w)
+            for w, factor, m in (
+                (64, first, "a"),
+                (64, 1, "b"),
+                (128, second, "a"),
+                (128, 1, "b"),
+            )
+        )
+
+    ratio = claim("ratio", metric="a", over_metric="b", predicted=2, relative=0.1)
+    assert ratio.evaluate(both(2, 2.1)).verdict == "supported"
+    found = ratio.evaluate(both(2, 3))
+    assert found.verdict == "contradicted" and found.estimate == pytest.approx(3)
+    steps = pd.concat([rows([1.0, 2.0], step=0), rows([3.0, 6.0], step=9)])
+    grown = claim("ratio", metric="q", over_step="initial", predicted=3, tolerance=0.1)
+    assert grown.evaluate(steps).verdict == "supported"
