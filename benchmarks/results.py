@@ -56,7 +56,8 @@ def line(found: dict) -> str:
     return (
         f"{found['text']}: {brief(found['median'])}{found['unit']} "
         f"({brief(found['min'])} to {brief(found['max'])}), "
-        f"asked {found['sense']} {found['target']:g}{found['unit']}: {found['met']}"
+        f"asked {found['sense']} {brief(found['target'])}{found['unit']}: "
+        f"{found['met']}"
     )
 
 
@@ -75,7 +76,7 @@ def table(path: Path = FOLDER / "rows.csv") -> str:
     head = "| | asked | median | min – max | rounds | load | met |"
     lines = [head, "|---|---|---|---|---|---|---|"]
     for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
-        asked = f"{row['sense']} {float(row['target']):g} {row['unit']}"
+        asked = f"{row['sense']} {brief(float(row['target']))} {row['unit']}"
         if row["skipped"]:
             lines.append(f"| {row['text']} | {asked} | skipped: {row['skipped']} |||||")
             continue
