@@ -1,0 +1,50 @@
+"""`./run`: what it hands to Snakemake."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A copy of `run` beside an environment whose Snakemake prints its arguments."""
+    shutil.copy(ROOT / "run", tmp_path)
+    binaries = tmp_path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for lock in (tmp_path, tmp_path / ".venv"):
+        (lock / "requirements.lock").touch()
+    (binaries / "snakemake").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    (binaries / "snakemake").chmod(0o755)
+
+    def hand(*words):
+        done = subprocess.run(
+            [tmp_path / "run", *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout.split("|")[4:-1]  # after the scheduler and the cores
+
+    return hand
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--dry-run",),
+        ("verify",),
+        ("results/width/figures/review.svg",),
+        ("--config", "run=[width]"),
+    ],
+)
+def test_other_words_are_snakemakes(run, words):
+    assert run(*words) == [*words]
+
+
+def test_a_word_is_a_study_or_a_group(run):
+    assert run("core") == ["--config", "run=['core']"]
+    assert run("core", "--dry-run") == ["--dry-run", "--config", "run=['core']"]
+    both = ["--config", "run=['core']", "gallery="]
+    assert run("core", "--config", "gallery=") == both
