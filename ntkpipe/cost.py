@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ntkpipe.datasets import Dataset, Eigenvector, Sizes, Teacher
+from ntkpipe.datasets import Dataset, Sizes
 from ntkpipe.experiment import Experiment
 from ntkpipe.study import Study
 
@@ -58,8 +58,7 @@ def test_rows(e: Experiment) -> int:
 
 def weights(e: Experiment, width: int) -> int:
     """Weights of one network, without biases."""
-    ends = sizes(e.dataset).dimension + outputs(e)
-    return max(e.model.depth - 1, 0) * width**2 + ends * width
+    return e.model.weights(width, sizes(e.dataset).dimension, outputs(e))
 
 
 def train_flop(e: Experiment, width: int) -> int:
@@ -97,8 +96,7 @@ def ensemble_flop(e: Experiment, width: int) -> int:
     """Operations of drawing and measuring the networks of a group, of few inputs."""
     if e.training.ensemble is None:
         return 0
-    size = max(e.model.depth - 1, 0) * width**2 + 3 * width
-    return DRAW * size * e.training.ensemble.networks
+    return DRAW * e.model.weights(width, 2, 1) * e.training.ensemble.networks
 
 
 def eigh_flop(e: Experiment, width: int) -> int:
@@ -114,26 +112,16 @@ def limit_flop(e: Experiment) -> int:
 
 def data_flop(e: Experiment) -> int:
     """Operations of an eigendecomposition, or of a teacher, where the data need one."""
-    n, m, d, _ = sizes(e.dataset)
-    match getattr(e.dataset, "target", None):
-        case Eigenvector():
-            return 20 * n**3
-        case Teacher(neurons=neurons):
-            return 2 * (n + m) * d * neurons
-    return 0
+    target = getattr(e.dataset, "target", None)
+    return target.flop(sizes(e.dataset)) if target else 0
 
 
 def data_mb(e: Experiment) -> int:
     """Three copies of the points; kernels and eigenvectors, or a teacher's neurons."""
     n, m, d, _ = sizes(e.dataset)
-    match getattr(e.dataset, "target", None):
-        case Eigenvector():
-            target = 8 * n * (n + m)
-        case Teacher(neurons=neurons):
-            target = 3 * (n + m + d) * neurons
-        case _:
-            target = 0
-    return (3 * (n + m) * d + target) * NUMBER // MB
+    target = getattr(e.dataset, "target", None)
+    labelling = target.numbers(sizes(e.dataset)) if target else 0
+    return (3 * (n + m) * d + labelling) * NUMBER // MB
 
 
 def train_mb(e: Experiment, width: int) -> int:
@@ -182,7 +170,7 @@ def kernel_mb(e: Experiment, width: int) -> int:
 
 def constancy_mb(e: Experiment) -> int:
     """Those of all widths, and the limit."""
-    limit = limit_numbers(e) if e.limit != "none" else 0
+    limit = limit_numbers(e) if e.has_limit else 0
     return all_widths(kernel_mb)(e) + 2 * limit * NUMBER // MB
 
 
@@ -230,8 +218,8 @@ def of_study(study: Study, together: bool = False) -> Cost:
     """
     jobs, flop, cores, gpu = 3 + len(study.figures), 0, 0.0, 0.0
     for variant, e in study.variants.items():
-        own_data, limit = study.data_of(variant) == variant, e.limit != "none"
-        jobs += own_data + limit + 1 + len(e.widths) * (1 + (e.linearize != "none"))
+        own_data, limit = study.data_of(variant) == variant, e.has_limit
+        jobs += own_data + limit + 1 + len(e.widths) * (1 + e.has_linearized)
         jobs -= len(short_widths(e)[1:]) if together else 0
         others = (limit_flop(e) if limit else 0) + (data_flop(e) if own_data else 0)
         for width in e.widths:
