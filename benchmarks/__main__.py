@@ -5,10 +5,12 @@ what a machine without network lacks for that; both have a --help of their own.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from benchmarks import wheels
+from ntkpipe.runtime import KEEP_FREED
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -58,7 +60,7 @@ def table(arguments: list[str]) -> int:
     from benchmarks import results, scaling
     from benchmarks.rivals import Rivals
     from benchmarks.rows import ROWS
-    from ntkpipe import allocator, compiler
+    from ntkpipe import xla
 
     options = parser().parse_args(arguments)
     wanted = tuple((options.rows or "").split(","))
@@ -69,8 +71,7 @@ def table(arguments: list[str]) -> int:
             )
     if options.toy and options.output == results.FOLDER:
         parser().error("--toy needs --output: results/ is of whole sizes")
-    allocator.keep_freed()  # as jobs do, and their flags
-    compiler.set_flags()
+    xla.set_flags()  # as jobs do
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")
     options.output.mkdir(parents=True, exist_ok=True)
@@ -93,4 +94,7 @@ def table(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if not KEEP_FREED.items() <= os.environ.items():
+        # as jobs do; the C library reads these when a process starts
+        os.execve(sys.executable, sys.orig_argv, os.environ | KEEP_FREED)
     sys.exit(main())

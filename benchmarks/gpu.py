@@ -201,10 +201,10 @@ TOY = ("kernel, tanh", "kernel by tiles", "50 steps, gd, 7 seeds", "linearised m
 def correctness(toy: bool, cpu: "OnCPU") -> Iterator[Case]:
     """Each quantity at both precisions, against float64 on the CPU."""
     for name, dtype in product(TOY if toy else CORRECT, DTYPES):
-        yield Case(name, {"dtype": dtype}, partial(compare, name, dtype, cpu))
+        yield Case(name, {"dtype": dtype}, partial(against_cpu, name, dtype, cpu))
 
 
-def compare(name: str, dtype: str, cpu: "OnCPU") -> Numbers:
+def against_cpu(name: str, dtype: str, cpu: "OnCPU") -> Numbers:
     """‖a − b‖/‖b‖ with b of the CPU in float64."""
     begin = time.perf_counter()
     error = relative(CORRECT[name](dtype), cpu.reference(name))
@@ -243,7 +243,7 @@ def eigendecompositions(toy: bool) -> Iterator[Case]:
                 yield Case(f"eigendecomposition, {name}", shape, measure)
 
 
-def large(toy: bool) -> Iterator[Case]:
+def many_points(toy: bool) -> Iterator[Case]:
     """Two kernels of very many points, compared by tiles."""
     for points in (300,) if toy else (16384, 60_000):
         shape = {"points": points, "width": 16 if toy else 1024, "dtype": "float32"}
@@ -578,7 +578,7 @@ def measure_all(folder: Path, toy: bool, limit: float, wanted: list[str]) -> Pat
             "eigendecompositions": eigendecompositions(toy),
             "two jobs": together(toy),
             "papers": papers(toy),
-            "large": large(toy),
+            "large": many_points(toy),
         }
         for part, cases in parts.items():
             if wanted and part not in wanted:

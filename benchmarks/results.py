@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks.rivals import Missing, Rivals
 from benchmarks.rows import ROWS, Row
+from ntkpipe.text import brief
 
 FOLDER = Path(__file__).parent / "results"
 README = Path(__file__).parent / "README.md"
@@ -53,8 +54,8 @@ def line(found: dict) -> str:
     if found["skipped"]:
         return f"{found['text']}: skipped, {found['skipped']}"
     return (
-        f"{found['text']}: {_number(found['median'])}{found['unit']} "
-        f"({_number(found['min'])} to {_number(found['max'])}), "
+        f"{found['text']}: {brief(found['median'])}{found['unit']} "
+        f"({brief(found['min'])} to {brief(found['max'])}), "
         f"asked {found['sense']} {found['target']:g}{found['unit']}: {found['met']}"
     )
 
@@ -79,7 +80,7 @@ def table(path: Path = FOLDER / "rows.csv") -> str:
             lines.append(f"| {row['text']} | {asked} | skipped: {row['skipped']} |||||")
             continue
         low, middle, high = (
-            _number(float(row[name])) for name in ("min", "median", "max")
+            brief(float(row[name])) for name in ("min", "median", "max")
         )
         lines.append(
             f"| {row['text']} | {asked} | {middle} {row['unit']} | {low} – {high} | "
@@ -96,7 +97,3 @@ def write_readme() -> None:
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
     README.write_text(f"{before}{MARKS[0]}\n{table()}\n{MARKS[1]}{after}")
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

@@ -27,6 +27,7 @@ from benchmarks.rivals import Rivals
 from ntkpipe import curvature, empirical, infinite, linear
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
+from ntkpipe.runtime import KEEP_FREED
 from ntkpipe.training import _Points, _Run
 
 ROOT = Path(__file__).parent.parent
@@ -137,15 +138,21 @@ print(peak(lambda: empirical.ntk(model.apply, params, x)))
 def in_a_process(code: str) -> str:
     """What `code` prints in a Python of its own, with the settings of a job."""
     start = """
-from ntkpipe import allocator, compiler
-allocator.keep_freed()
-compiler.set_flags()
+from ntkpipe import xla
+xla.set_flags()
 import jax
 from benchmarks.rows import network, peak
 from ntkpipe import empirical, panels
 """
     run = [sys.executable, "-c", start + code]
-    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        run,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=os.environ | KEEP_FREED,
+    )
     return done.stdout
 
 

@@ -5,12 +5,12 @@
 A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: in README.md the
 verdicts counted and the rule graph as Snakemake sees it, in docs/claims.md the table of
 claims as measured (of RESULTS, default `results`), in docs/gallery.md the figures of
-the sources, in config/README.md the tables of keys from the sections' own definitions.
+the sources, in config/README.md the tables of keys and of metrics from their own
+definitions.
 The main figure is copied, the pictures of the gallery are made small.
 """
 
 import logging
-import math
 import re
 import shutil
 import subprocess
@@ -22,8 +22,14 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import claims, gallery, report, stages, study
+from ntkpipe import measurements, report, study
+from ntkpipe.claims import words
+from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.io import Product, ProductError
+from ntkpipe.report import gallery
+from ntkpipe.selection import ALL, select
+from ntkpipe.stages import CLAIMS
+from ntkpipe.stages.job import read_products
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
@@ -68,7 +74,7 @@ def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
         },
         "docs/claims.md": {"claims": lambda: claims_table(results)},
         "docs/gallery.md": {"gallery": gallery_text},
-        "config/README.md": keys(),
+        "config/README.md": keys() | {"metrics": metrics_table},
     }
 
 
@@ -134,11 +140,8 @@ def verdicts_table(results: Path) -> str:
 
 
 def _studies(results: Path) -> list[tuple[study.Study, Product | None]]:
-    """Each study and its verdicts, those of the default run first and in its order."""
-    first = yaml.safe_load((ROOT / "config" / "config.yaml").read_text("utf-8"))["run"]
-    names = [path.stem for path in sorted(STUDIES.glob("*.yaml"))]
-    order = [*first, *(name for name in names if name not in first)]
-    studies = [study.load(STUDIES / f"{name}.yaml") for name in order]
+    """Each study and its verdicts, in the order of the page."""
+    studies = select(STUDIES, ALL).values()
     return [(one, _measured(one, results)) for one in studies]
 
 
@@ -146,7 +149,7 @@ def _measured(one: study.Study, results: Path) -> Product | None:
     """The study's claims.csv, if it was made of these very claims."""
     path = str(results / one.name / "claims.csv")
     try:
-        products = stages.read_products(one, [path])
+        products = read_products(one, [path], CLAIMS)
     except ProductError as error:
         log.info("%s is %s: %s", one.name, NOT_MEASURED, str(error)[:100])
         return None
@@ -185,24 +188,11 @@ def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
         return name, says, "", "", NOT_MEASURED
-    measured = _number(row.estimate)
-    if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
-        measured += f" [{_number(row.ci_low)}, {_number(row.ci_high)}]"
-    accepted = "" if pd.isna(row.tolerance) else _minus(str(row.tolerance))
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if not row.as_expected:
         verdict = f"**{verdict}**"
-    return name, says, accepted, measured, verdict
-
-
-def _number(value: float) -> str:
-    return _minus(f"{value:.3g}") if math.isfinite(value) else "–"
-
-
-def _minus(text: str) -> str:
-    """A real minus sign for each negative number of a text, and 4 digits at most."""
-    text = re.sub(r"\d+\.\d{4,}", lambda m: f"{float(m[0]):.4g}", text)
-    return re.sub(r"(?<![\w)])-(?=\d)|(?<=\de)-(?=\d)", "−", text)
+    values = row._asdict()
+    return name, says, words.accepted(values), words.measured(values), verdict
 
 
 # ------------------------------------------------------------------ gallery
@@ -255,8 +245,7 @@ def rule_graph() -> str:
     Snakemake's own text, with names for numbers and its lines, which come in no
     particular order, sorted.
     """
-    names = sorted(path.stem for path in STUDIES.glob("*.yaml"))
-    arguments = ["--rulegraph", "mermaid-js", "--config", f"run=[{','.join(names)}]"]
+    arguments = ["--rulegraph", "mermaid-js", "--config", "run=all"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments],
         cwd=ROOT,
@@ -322,13 +311,41 @@ def keys() -> dict[str, Callable[[], str]]:
     }
 
 
+WHEN = {
+    "snapshots": "At each snapshot (0 = initialisation, the last = after training):",
+    "ends": "At the first and last snapshot:",
+    "groups": "Once a group of networks, at initialisation, of the first output at the "
+    "first\ntraining point, x₀; E is the mean over the group:",
+    "last": "Once a network, at the last step:",
+    "limit": "Of infinite width, width 0:",
+}
+
+
+def metrics_table() -> str:
+    """All metrics: what they are and what an experiment needs in order to have them."""
+    parts = []
+    for when, heading in WHEN.items():
+        rows = [
+            (
+                f"`{metric.written}`",
+                metric.meaning + (f", in {metric.unit}" if metric.unit else ""),
+                metric.formula,
+                ", ".join(need.words for need in metric.when),
+            )
+            for metric in measurements.METRICS
+            if metric.at == when
+        ]
+        parts += [heading, _table(("metric", "what it is", "formula", "needs"), rows)]
+    return "\n\n".join(parts)
+
+
 def _statement() -> tuple[dict, dict]:
     """The keys of all claims, and those of a claim with an accepted band."""
 
     def properties(cls):
         return pydantic.TypeAdapter(cls).json_schema()["properties"]
 
-    shared, both = properties(claims.Statement), properties(claims.Equivalence)
+    shared, both = properties(Statement), properties(Equivalence)
     return shared, {name: both[name] for name in both if name not in shared}
 
 

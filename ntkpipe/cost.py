@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from ntkpipe.datasets import Dataset, Sizes
 from ntkpipe.experiment import Experiment
-from ntkpipe.study import Study
 
 NUMBER = 8  # bytes, float64
 MB = 10**6
@@ -22,7 +21,6 @@ CORE, GPU, GPU_STEP, GPU_START = 3e10, 2e13, 1e-4, 5.0
 ACTIVATION = 100  # operations on weights that take as long as one activation
 NARROW = 20 * 1024  # kernel rows times width that do not even fill two cores
 DRAW = 750  # operations that take as long as a weight drawn at random and its moments
-START = JOB * CORE
 
 
 @functools.cache  # of a user's own data they stand in a file
@@ -77,21 +75,6 @@ def is_narrow(e: Experiment, width: int) -> bool:
     return kernel_rows(e) * width <= NARROW
 
 
-def short_widths(e: Experiment) -> tuple[int, ...]:
-    """Narrow widths, two or more, of which each trains faster than a job starts."""
-    short = [
-        width
-        for width in e.widths
-        if is_narrow(e, width) and draw_flop(e, width) + train_flop(e, width) <= START
-    ]
-    return tuple(short) if len(short) > 1 else ()
-
-
-def draw_flop(e: Experiment, width: int) -> int:
-    """Operations that take as long as drawing the networks of a width."""
-    return e.seeds_at(width) * DRAW * weights(e, width)
-
-
 def ensemble_flop(e: Experiment, width: int) -> int:
     """Operations of drawing and measuring the networks of a group, of few inputs."""
     if e.training.ensemble is None:
@@ -103,6 +86,13 @@ def eigh_flop(e: Experiment, width: int) -> int:
     """Operations of an eigendecomposition, 20 N³, of each kernel that is kept."""
     kernels = e.seeds_at(width) * (e.training.snapshots + 1)
     return 20 * kernels * kernel_rows(e) ** 3
+
+
+def linearize_flop(e: Experiment, width: int) -> int:
+    """Operations of one of each network, and of a product at each recorded step."""
+    rows, tests = kernel_rows(e), test_rows(e)
+    steps = 4 * e.training.record * rows * (rows + tests)
+    return e.seeds_at(width) * (20 * rows**3 + steps)
 
 
 def limit_flop(e: Experiment) -> int:
@@ -202,56 +192,20 @@ def all_widths(estimate: Callable[[Experiment, int], int]):
     return lambda e: sum(estimate(e, width) for width in e.widths)
 
 
-class Cost(NamedTuple):
-    """Of a study: jobs, operations, seconds on two cores and on them with a GPU."""
+class Seconds(NamedTuple):
+    """Seconds of a job on two cores, and on them with a GPU."""
 
-    jobs: int
-    flop: float
-    cores_s: float
-    gpu_s: float
+    cores: float
+    gpu: float
 
 
-def of_study(study: Study, together: bool = False) -> Cost:
-    """The sum over the jobs of a study, all of them run, none stopped early.
-
-    `together`: short widths of a variant are one training.
-    """
-    jobs, flop, cores, gpu = 3 + len(study.figures), 0, 0.0, 0.0
-    for variant, e in study.variants.items():
-        own_data, limit = study.data_of(variant) == variant, e.has_limit
-        jobs += own_data + limit + 1 + len(e.widths) * (1 + e.has_linearized)
-        jobs -= len(short_widths(e)[1:]) if together else 0
-        others = (limit_flop(e) if limit else 0) + (data_flop(e) if own_data else 0)
-        for width in e.widths:
-            others += eigh_flop(e, width)
-            training = train_flop(e, width)
-            flop += training
-            here = (TRAINING + training / CORE) / 2
-            steps = e.training.steps * e.seeds_at(width)
-            there = GPU_START + max(training / GPU, GPU_STEP * steps)
-            cores, gpu = cores + here, gpu + min(here, there)
-        flop += others
-        cores, gpu = cores + others / CORE / 2, gpu + others / CORE / 2
-    return Cost(jobs, float(flop), cores + jobs * JOB / 2, gpu + jobs * JOB / 2)
+def seconds(flop: float) -> Seconds:
+    """Of operations that no GPU does."""
+    return Seconds(flop / CORE / 2, flop / CORE / 2)
 
 
-def table(studies: list[Study], together: bool = False) -> str:
-    """What each study costs, for a person."""
-    rows = [(study.name, *of_study(study, together)) for study in studies]
-    rows.append(
-        ("in all", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))
-    )
-    wide = max(len(row[0]) for row in rows)
-    lines = [f"{'study':{wide}}   jobs   operations   two cores   and one GPU"]
-    for name, jobs, flop, cores, gpu in rows:
-        times = f"{duration(cores):>9}   {duration(gpu):>11}"
-        lines.append(f"{name:{wide}}  {jobs:5,d}   {flop:8.1e}     {times}")
-    return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that fits: `50 s`, `12 min`, `3 h`, `5 days`."""
-    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+def train_seconds(e: Experiment, width: int) -> Seconds:
+    """Of a training, which is compiled first, and whose steps wait for each other."""
+    flop, steps = train_flop(e, width), e.training.steps * e.seeds_at(width)
+    there = GPU_START + max(flop / GPU, GPU_STEP * steps)
+    return Seconds((TRAINING + flop / CORE) / 2, there)

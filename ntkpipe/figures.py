@@ -16,7 +16,16 @@ from typing import Annotated, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from ntkpipe import claims, statistics
+from ntkpipe import measurements
+from ntkpipe.claims.reading import Missing, Reading, Step, read
+from ntkpipe.claims.statistics import (
+    SPREADS,
+    ScalingFit,
+    Statistic,
+    bootstrap,
+    fit_power_law,
+    scaling_fit,
+)
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
@@ -53,35 +62,11 @@ NO_TEST_KERNEL = Fault(
 P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
 LABELS = {
-    "loss": "training loss",
     "test_loss": "test loss",
-    "train_loss_final": "final training loss",
-    "weight_change": "relative weight change ‖w − w₀‖ / ‖w₀‖",
-    "weight_distance": "weight change ‖w − w₀‖",
-    "feature_change": "relative change of the last hidden layer",
-    "ntk_change": "relative kernel change ‖Θ − Θ₀‖ / ‖Θ₀‖",
-    "nngp_change": "relative change of the Σ part of Θ",
-    "ntk_rest_change": "relative change of the Σ̇ part of Θ",
-    "ntk_cosine": "cosine distance of Θ from Θ₀",
-    "ntk_alignment": "alignment of Θ with the labels",
-    "ntk_trace_ratio": "tr Θ / tr Θ₀",
-    "ntk_inflation": "kernel inflation tr Θ / tr Θ₀ − 1",
-    "ntk_min": "smallest eigenvalue of Θ/N",
-    "ntk_max": "largest eigenvalue of Θ/N",
-    "ntk_condition": "condition number of Θ",
-    "ntk_limit_error": "distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
-    "linear_weight_gap": "weights' distance from the linearised model's, sup over t",
-    "linear_gap": "gap to its own linearisation, sup over t",
-    "linear_gap_test": "gap to its own linearisation, sup over t (test)",
-    "limit_gap": "gap to the infinite-width dynamics, sup over t",
-    "learning_rate_max": "stability limit 2/λ_max(Θ/N)",
-    "stop_step": "steps until stopped",
-    "neuron_move": "largest movement of a unit of the first layer",
-    "flips": "share of units × points that changed sign",
     "residual_along": "residual along the targets",
     "residual_across": "residual across the targets",
 }
-"""How a quantity is called on an axis."""
+"""How a quantity that is no metric is called on an axis."""
 
 
 class Arrays(Protocol):
@@ -320,7 +305,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     name, _, layer = quantity.partition("/")
     values = None
     if quantity in ("residual_along", "residual_across"):
-        from ntkpipe.measurements import along_target
+        from ntkpipe.measurements.limit import along_target
 
         f = product["mean_train"][None] if model == "limit" else product["f_train"]
         parts = along_target(f, arrays("dataset", variant)["y_train"])
@@ -416,9 +401,9 @@ class Scaling(_Figure):
     """Text of the abscissa."""
     value_label: Text = "value"
     """Text of the vertical axis where several metrics share a panel."""
-    step: claims.Step = "final"
+    step: Step = "final"
     """Of metrics at several steps, which is taken."""
-    statistic: claims.Statistic = "geometric_mean"
+    statistic: Statistic = "geometric_mean"
     """What is taken over the seeds."""
     min_width: Begin | None = None
     """Where the fit begins, by default at the smallest abscissa shown."""
@@ -454,7 +439,7 @@ class Scaling(_Figure):
         for metric in self.metrics:
             try:
                 series = self._series(measurements, metric.metric)
-            except claims.Missing as missing:
+            except Missing as missing:
                 reason = str(missing)
                 continue
             for variant, values in series.groupby("variant", sort=False):
@@ -475,8 +460,8 @@ class Scaling(_Figure):
         frames = []
         for variant in variants:
             try:
-                reading = claims.read(measurements, metric, self.step, variant, 1, None)
-            except claims.Missing as missing:
+                reading = read(measurements, metric, self.step, variant, 1, None)
+            except Missing as missing:
                 if not _is_lost(measurements, variant, metric):
                     raise
                 lost = missing
@@ -497,7 +482,7 @@ class Scaling(_Figure):
             raise lost
         return pd.concat(frames, ignore_index=True)
 
-    def _along_index(self, reading: claims.Reading, variant: str) -> pd.DataFrame:
+    def _along_index(self, reading: Reading, variant: str) -> pd.DataFrame:
         """Columns variant, x, seed, value of the metrics x/1, x/2, … of a variant."""
         rows = reading.values.reset_index().melt(["width", "seed"], var_name="metric")
         rows = rows[rows["width"].isin(self.widths or rows["width"])]
@@ -513,21 +498,19 @@ class Scaling(_Figure):
         rows = rows.assign(variant=named, x=x).sort_values(["x", "seed"])
         return rows[["variant", "x", "seed", "value"]]
 
-    def _fit(self, rows: pd.DataFrame, key: str) -> statistics.ScalingFit:
+    def _fit(self, rows: pd.DataFrame, key: str) -> ScalingFit:
         """The power law; variants share their seeds, widths do not."""
         if self.along == "width" or self.width_power:
             widths, samples = zip(*rows.groupby("x")["value"], strict=True)
-            return statistics.fit_power_law(
-                widths, samples, key, statistic=self.statistic
-            )
+            return fit_power_law(widths, samples, key, statistic=self.statistic)
         wide = rows.pivot_table(index="seed", columns="x", values="value").dropna()
         block = wide.to_numpy()[:, :, None]
-        sample = statistics.bootstrap([block], self.statistic, key, log=True)
-        return statistics.scaling_fit(wide.columns, sample)
+        sample = bootstrap([block], self.statistic, key, log=True)
+        return scaling_fit(wide.columns, sample)
 
     def _parts(self, rows: pd.DataFrame, metric: Metric) -> Iterator[pd.DataFrame]:
         """Frames of what is drawn of one metric of one variant."""
-        if self.statistic not in statistics.SPREADS:
+        if self.statistic not in SPREADS:
             yield rows[["x", "seed", "value"]].assign(part="seed")
         variant = rows["variant"].iloc[0]
         key = f"{variant} {metric.metric}"
@@ -587,7 +570,7 @@ def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:
     return bool(undefined) or (len(fate) > 0 and bool(fate.all()))
 
 
-def _through_centre(law: statistics.ScalingFit, slope: float) -> np.ndarray:
+def _through_centre(law: ScalingFit, slope: float) -> np.ndarray:
     """The line of a predicted slope through the centre of the fitted one."""
     centre = np.exp(np.log(law.widths).mean())
     at_centre = np.exp(law.intercept) * centre**law.slope
@@ -784,7 +767,7 @@ class Modes(_Figure):
 
 def _frequencies(ntk, residual):
     """ūᵀ(Θ/N)u of u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
-    from ntkpipe.measurements import fourier
+    from ntkpipe.measurements.frequencies import fourier
 
     theta = _scalar(ntk)
     n = len(theta)
@@ -1600,13 +1583,7 @@ def _kernel(network, name, seed, when):
 
 def _label(name: str, label: str | None) -> str:
     """What a quantity is called on an axis."""
-    if label:
-        return label
-    base, _, index = name.partition("/")
-    if base == "weight_change" and index:
-        return f"relative weight change of {index}"
-    known = LABELS.get(base, base.replace("_", " "))
-    return f"{known}, {index}" if index else known
+    return label or LABELS.get(name) or measurements.label(name)
 
 
 def _table(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ntkpipe import compiler
+from ntkpipe import xla
 from ntkpipe.activations import ACTIVATIONS
 from ntkpipe.linear import gain
 from ntkpipe.squares import aligned, place
@@ -254,7 +254,7 @@ def _compiled(large: bool) -> Callable:
     return jax.jit(
         _recursion,
         static_argnames=("moments", "signs", "zero_biases"),
-        compiler_options=compiler.options(large=True) if large and on_cpu else None,
+        compiler_options=xla.options(large=True) if large and on_cpu else None,
     )
 
 

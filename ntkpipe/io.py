@@ -1,7 +1,8 @@
 """Products on disk: written atomically, checked when read.
 
-A product is a `.npz` (never a pickle) or a `.csv` that carries what made it: product,
-study, variant, width, the settings it was made with (`spec`) and the versions.
+A product is a `.npz` (never a pickle) or a plain `.csv`. What made it (product, study,
+variant, width, the settings it was made with as `spec`, versions) stands in the `.npz`,
+and beside a `.csv` in its *record*, `NAME.csv.json`, with the checksum of the table.
 """
 
 from __future__ import annotations
@@ -94,25 +95,9 @@ PRODUCTS: dict[str, dict[str, str]] = {
 TABLES: dict[str, tuple[str, ...]] = {
     "constancy": ("variant", "width", "seed", "step", "metric", "value"),
     "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),
-    "claims": (
-        "claim",
-        "says",
-        "source",
-        "estimate",
-        "ci_low",
-        "ci_high",
-        "expected",
-        "tolerance",
-        "n",
-        "verdict",
-    ),
+    "claims": (),  # the fields of `ntkpipe.claims.Verdict`
     "figure": (),  # each figure has columns of its own
 }
-# Columns of text, whatever it looks like: a study may be called 2024, a claim NA.
-WORDS = (
-    *("study", "variant", "metric", "claim", "says", "source", "expected", "tolerance"),
-    *("verdict", "statistic", "widths", "detail", "reason"),
-)
 # A user's arrays: at most so many bytes in float64, 80,000 points of 3,072 numbers.
 USERS = tuple(PRODUCTS["dataset"])
 LARGEST = 2**31
@@ -156,12 +141,35 @@ def save(path: str | Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None
 
 
 def save_table(path: str | Path, table: pd.DataFrame, meta: dict) -> None:
-    """Write a product as `.csv`; its first line, a comment, is the meta data."""
+    """Write a product as a plain `.csv`, and what made it as its record beside it."""
+    table = table.infer_objects()
     body = table.to_csv(index=False, lineterminator="\n").encode()
-    meta = {"format": FORMAT, **meta}
-    head = json.dumps(meta | {"sha256": _digest(meta, body)}, sort_keys=True)
+    about = {"format": FORMAT, **meta, "sha256": checksum(body)}
+    # a text may look like a number: a study may be called 2024, a claim NA
+    about["columns"] = {
+        str(name): "str" if dtype.kind == "O" else str(dtype)
+        for name, dtype in table.dtypes.items()
+    }
+    about["record_sha256"] = _digest(about)
+    text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     with atomic(path) as file:
-        file.write(f"# {head}\n".encode() + body)
+        file.write(body)
+        file.flush()  # a full disk shows here, before either takes its place
+        # The record takes its place first, so that a table which is there has one. A
+        # kill in between leaves a record without its table, which counts as not made,
+        # or beside an older table, whose checksum is another: `load` refuses the pair.
+        with atomic(record_of(path)) as record:
+            record.write(text.encode())
+
+
+def record_of(path: str | Path) -> Path:
+    """Where the record of a table lies: NAME.csv.json beside NAME.csv."""
+    return Path(f"{path}.json")
+
+
+def is_record(path: str | Path) -> bool:
+    """Whether a file is the record of a table, which is read and written with it."""
+    return str(path).endswith(".csv.json")
 
 
 def load(path: str | Path) -> Product:
@@ -179,8 +187,7 @@ def load_meta(path: str | Path) -> dict[str, Any]:
     """What a product says of itself; its numbers are neither read nor checked."""
     with _refusing(path, DAMAGED):
         if str(path).endswith(".csv"):
-            with open(path, "rb") as file:
-                return json.loads(file.readline()[2:])
+            return _record(path)
         with np.load(path, allow_pickle=False) as archive:
             return json.loads(str(archive["meta"]))
 
@@ -338,15 +345,12 @@ def _load(path) -> Product:
 
 
 def _load_table(path) -> Product:
-    head, _, body = Path(path).read_bytes().partition(b"\n")
-    if not head.startswith(b"# {"):
-        raise ValueError("no meta data in its first line")
-    meta = json.loads(head[2:])
-    if meta.pop("sha256") != _digest(meta, body):
-        raise ValueError("its checksum is wrong")
+    meta, body = _record(path), Path(path).read_bytes()
+    if meta.pop("sha256") != checksum(body):
+        raise ValueError(f"its checksum is not that in {record_of(path).name}")
     table = pd.read_csv(
         io.BytesIO(body),
-        dtype=dict.fromkeys(WORDS, "str"),
+        dtype=meta.pop("columns"),
         keep_default_na=False,
         na_values=[""],
     )
@@ -356,10 +360,20 @@ def _load_table(path) -> Product:
     return Product(meta, table)
 
 
-def _digest(meta: dict, body: bytes) -> str:
-    """A checksum of a table and of what it says of itself."""
-    head = json.dumps(meta, sort_keys=True).encode()
-    return checksum(head + b"\n" + body)
+def _record(path: str | Path) -> dict[str, Any]:
+    """The record of a table, refused if it is not as it was written."""
+    record = record_of(path)
+    if not record.exists():
+        raise ValueError(f"{record.name} is not beside it")
+    about = json.loads(record.read_bytes())
+    if about.pop("record_sha256") != _digest(about):
+        raise ValueError(f"{record.name} has another checksum than it says")
+    return about
+
+
+def _digest(about: dict) -> str:
+    """A checksum of a record."""
+    return checksum(json.dumps(about, sort_keys=True).encode())
 
 
 def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> None:

@@ -4,11 +4,8 @@ Importing JAX takes 0.6 s and pandas 0.25 s, half of what many a job takes in al
 no job needs both of them from the start: a figure needs no JAX, a training no pandas.
 """
 
-import contextlib
 import importlib
-import sys
 import types
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -20,16 +17,3 @@ class Lazy(types.ModuleType):
         found = getattr(importlib.import_module(self.__name__), attribute)
         setattr(self, attribute, found)
         return found
-
-
-@contextlib.contextmanager
-def without(name: str) -> Iterator[None]:
-    """Imports within find no module of this name, unless it is imported already."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # which is how Python marks a module as not to be found
-    try:
-        yield
-    finally:
-        del sys.modules[name]

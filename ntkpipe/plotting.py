@@ -1,59 +1,54 @@
 """Drawing: tidy tables in, matplotlib figures out; no statistics and no files.
 
-One look for all figures is in `STYLE`. Figures are made without pyplot, so that none
-is kept behind and no display is asked for.
+One look for all figures is in `style`. Figures are made without pyplot, so that none
+is kept behind and no display is asked for. matplotlib, seaborn and Pillow take half a
+second to import: they are imported when the first figure is drawn.
 """
 
+from __future__ import annotations
+
 import contextlib
+import functools
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
-from matplotlib.colors import (
-    CenteredNorm,
-    LinearSegmentedColormap,
-    Normalize,
-    to_hex,
-    to_rgb,
-    to_rgba,
-)
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse, Patch
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    MaxNLocator,
-    MultipleLocator,
-    NullLocator,
-)
-from matplotlib.transforms import ScaledTranslation
-from PIL import Image
 
 from ntkpipe import io
-from ntkpipe.lazy import without
+from ntkpipe.lazy import Lazy
+from ntkpipe.text import decimal, minus, tick
 
-# seaborn imports it for densities, which no figure here has, and does without where it
-# is not; it takes 0.8 s, as long as a figure takes to be drawn
-with without("scipy.stats"):
-    import seaborn as sns
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Ellipse, Patch
+
+mpl = Lazy("matplotlib")
+backend = Lazy("matplotlib.backends.backend_agg")
+cm = Lazy("matplotlib.cm")
+mcollections = Lazy("matplotlib.collections")
+mcolors = Lazy("matplotlib.colors")
+mfigure = Lazy("matplotlib.figure")
+layout_engine = Lazy("matplotlib.layout_engine")
+mlines = Lazy("matplotlib.lines")
+mpatches = Lazy("matplotlib.patches")
+ticker = Lazy("matplotlib.ticker")
+mtransforms = Lazy("matplotlib.transforms")
+Image = Lazy("PIL.Image")
+pd = Lazy("pandas")
+sns = Lazy("seaborn")
+
 
 PAGE = 8.0  # inches: the width of a page
 INK, GREY, TARGET = "#262626", "#767676", "#d55e00"
 
-STYLE: dict[str, Any] = {
-    **sns.axes_style("ticks"),
+STYLE: dict[str, Any] = {  # on top of seaborn's `ticks`
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -103,18 +98,21 @@ STATISTICS = {
     "std": "standard deviation over seeds",
     "variance": "variance over seeds",
 }
-# white in the middle, so that what did not change is not seen
-CHANGE = LinearSegmentedColormap.from_list(
-    "change",
-    [sns.color_palette("vlag", as_cmap=True)(end) for end in (0.0, 0.25)]
-    + ["white"]
-    + [sns.color_palette("vlag", as_cmap=True)(end) for end in (0.75, 1.0)],
-    257,
-)
-# no yellow end: it can't be seen on white
-WIDTHS = LinearSegmentedColormap.from_list(
-    "widths", mpl.colormaps["viridis"](np.linspace(0.86, 0.0, 256))
-)
+
+
+@functools.cache
+def change_colors() -> Colormap:
+    """Colours of a change: white in the middle, so that what did not change is pale."""
+    vlag = sns.color_palette("vlag", as_cmap=True)
+    ends = [*map(vlag, (0.0, 0.25)), "white", *map(vlag, (0.75, 1.0))]
+    return mcolors.LinearSegmentedColormap.from_list("change", ends, 257)
+
+
+@functools.cache
+def width_colormap() -> Colormap:
+    """Viridis without its yellow end, which is too pale on white."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.86, 0.0, 256))
+    return mcolors.LinearSegmentedColormap.from_list("widths", shades)
 
 
 METADATA: dict[str, dict[str, str | None]] = {
@@ -125,12 +123,6 @@ METADATA: dict[str, dict[str, str | None]] = {
 }
 # of animations: few pixels and colours, as every frame is sent
 GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_SHORTEST_S, GIF_HOLD_S = 84, 44, 10, 6, 2
-# small areas, whose colours a palette by frequency would not have
-GIF_FIXED = [
-    round(255 * part)
-    for color in ("#ffffff", INK, GREY, TARGET)
-    for part in to_rgb(color)
-]
 
 
 def encode(figure: Figure, kind: str) -> bytes:
@@ -153,7 +145,7 @@ def animate(frames: Iterable[Figure]) -> bytes:
     with style():
         for figure in frames:
             figure.set_dpi(GIF_DPI)
-            canvas = FigureCanvasAgg(figure)
+            canvas = backend.FigureCanvasAgg(figure)
             _lay_out(figure)
             canvas.draw()
             images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
@@ -162,7 +154,13 @@ def animate(frames: Iterable[Figure]) -> bytes:
     sample = Image.fromarray(np.concatenate([np.asarray(image) for image in chosen]))
     found = sample.quantize(GIF_COLORS, Image.Quantize.MEDIANCUT).getpalette()
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*found[: 3 * GIF_COLORS], *GIF_FIXED])
+    # small areas, whose colours a palette by frequency would not have
+    fixed = [
+        round(255 * part)
+        for color in ("#ffffff", INK, GREY, TARGET)
+        for part in mcolors.to_rgb(color)
+    ]
+    palette.putpalette([*found[: 3 * GIF_COLORS], *fixed])
     first, *others = [
         image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
     ]
@@ -183,7 +181,7 @@ def animate(frames: Iterable[Figure]) -> bytes:
 
 def _lay_out(figure: Figure) -> None:
     """Place the panels once: each drawing would move them a little further."""
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+    if isinstance(figure.get_layout_engine(), layout_engine.ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
 
@@ -211,7 +209,7 @@ def save(
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """The look of all figures."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(sns.axes_style("ticks") | STYLE):
         yield
 
 
@@ -254,7 +252,7 @@ def trajectories(
                 ax.set(xlabel=TIME[x], ylabel=_wrap(label))
         _titles(axes, [names.get(row, row) for row in rows], [""] * len(panels))
         handles = [
-            Line2D([], [], color=colors[hue], label=names.get(hue, hue))
+            mlines.Line2D([], [], color=colors[hue], label=names.get(hue, hue))
             for hue in colors
         ]
         handles += _model_handles(_unique(table, "model"))
@@ -363,7 +361,7 @@ def scaling(
                 # below the axis' label, which is 36 points high with its ticks
                 bbox_to_anchor=(0, 0),
                 bbox_transform=ax.transAxes
-                + ScaledTranslation(0, -0.5, figure.dpi_scale_trans),
+                + mtransforms.ScaledTranslation(0, -0.5, figure.dpi_scale_trans),
                 borderaxespad=0,
                 borderpad=0,
                 handlelength=1.6,
@@ -423,7 +421,7 @@ def _power_law(
     lines = [f"{_wrap(name, 36 if narrow else 48)}:"] if name else []
     long = narrow or len(", ".join(words)) > 46
     lines.append((",\n" if long else ", ").join(words))
-    return Line2D([], [], label="\n".join(lines), **line, **look)
+    return mlines.Line2D([], [], label="\n".join(lines), **line, **look)
 
 
 def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
@@ -436,15 +434,15 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
         said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
         return [said if said.startswith("no slope") else f"no slope: {said}"]
     slope, low, high = first[["slope", "slope_low", "slope_high"]]
-    said = number(slope)
+    said = decimal(slope)
     if np.isfinite(low):
         said = "{} [{}, {}]".format(
-            *(number(v, high - low) for v in (slope, low, high))
+            *(decimal(v, high - low) for v in (slope, low, high))
         )
     begin = _begin(part) if say_begin else None
     words = [f"slope {said}" + (f" from {begin:g} on" if begin else "")]
     if np.isfinite(first["predicted"]):
-        words.append("predicted " + _minus(f"{first['predicted']:g}"))
+        words.append("predicted " + minus(f"{first['predicted']:g}"))
     return words
 
 
@@ -456,22 +454,24 @@ def _scaling_handles(
     if statistic:
         name = STATISTICS[statistic]
         handles.append(
-            Line2D([], [], marker="o", mec="white", ms=6, label=name, **points)
+            mlines.Line2D([], [], marker="o", mec="white", ms=6, label=name, **points)
         )
     if (table["part"] == "seed").any():
         handles.append(
-            Line2D([], [], marker=".", alpha=0.6, label="one seed", **points)
+            mlines.Line2D([], [], marker=".", alpha=0.6, label="one seed", **points)
         )
-    handles.append(Line2D([], [], color=GREY, label="fit"))
+    handles.append(mlines.Line2D([], [], color=GREY, label="fit"))
     if table.loc[table["part"] == "fit", "low"].notna().any():
-        handles.append(Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval"))
+        handles.append(
+            mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval")
+        )
     if (table["part"] == "predicted").any():
         dashed = {"color": INK, "lw": 1, "ls": LINEARIZED}
-        handles.append(Line2D([], [], label="predicted slope", **dashed))
+        handles.append(mlines.Line2D([], [], label="predicted slope", **dashed))
     if edges:
         below = f" (below {edges[0]:g})" if len(set(edges)) == 1 else ""
         label = f"not fitted{below}"
-        handles.append(Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
+        handles.append(mpatches.Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
     return handles
 
 
@@ -526,12 +526,14 @@ def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:
         _titles(axes, variants, [f"n = {width}" for width in widths])
         _outer(axes)
         handles = [
-            Line2D([], [], color=colors[point], label=f"{_point_name(point)}")
+            mlines.Line2D([], [], color=colors[point], label=f"{_point_name(point)}")
             for point in points
         ]
         handles += _model_handles(_unique(table, "model"))
         handles.append(
-            Line2D([], [], ls="", marker="D", color=GREY, mec="white", label="target y")
+            mlines.Line2D(
+                [], [], ls="", marker="D", color=GREY, mec="white", label="target y"
+            )
         )
         if (table["high"] > table["low"]).any():
             handles.append(_range_handle())
@@ -583,11 +585,12 @@ def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
         _titles(axes, variants, [f"n = {width}" for width in widths])
         _outer(axes)
         handles = [
-            Line2D([], [], color=colors[mode], label=f"{name} {mode}") for mode in shown
+            mlines.Line2D([], [], color=colors[mode], label=f"{name} {mode}")
+            for mode in shown
         ]
         handles += [
-            Line2D([], [], color=GREY, label="network"),
-            Line2D(
+            mlines.Line2D([], [], color=GREY, label="network"),
+            mlines.Line2D(
                 [],
                 [],
                 color=INK,
@@ -634,14 +637,18 @@ def function_band(table: pd.DataFrame, axis: str) -> Figure:
         _titles(axes, variants, [f"n = {width}" for width in widths])
         _outer(axes)
         handles = [
-            Line2D([], [], color=GREY, lw=0.8, label="one network (colour: width)")
+            mlines.Line2D(
+                [], [], color=GREY, lw=0.8, label="one network (colour: width)"
+            )
         ]
         if runs["part"].str.startswith("networks").any():
             handles.append(
-                Line2D([], [], color=INK, lw=1.6, label="P10, P50, P90 of networks")
+                mlines.Line2D(
+                    [], [], color=INK, lw=1.6, label="P10, P50, P90 of networks"
+                )
             )
         handles += [
-            Line2D(
+            mlines.Line2D(
                 [],
                 [],
                 color=INK,
@@ -649,7 +656,7 @@ def function_band(table: pd.DataFrame, axis: str) -> Figure:
                 ls=LINEARIZED,
                 label="P10, P50, P90 at infinite width",
             ),
-            Line2D(
+            mlines.Line2D(
                 [],
                 [],
                 color=_categories(4)[3],
@@ -697,12 +704,14 @@ def kernel_slice(table: pd.DataFrame, axis: str) -> Figure:
         _outer(axes)
         names = {"before": "one network, before training", "after": "after training"}
         handles = [
-            Line2D([], [], color=colors[w], lw=1.1, ls=styles[w], label=names[w])
+            mlines.Line2D([], [], color=colors[w], lw=1.1, ls=styles[w], label=names[w])
             for w in moments
         ]
         if (table["width"] == 0).any():
-            handles.append(Line2D([], [], color=INK, lw=1.5, label="infinite width"))
-        handles.append(Line2D([], [], color=GREY, lw=0.9, ls=LIMIT, label="x₀"))
+            handles.append(
+                mlines.Line2D([], [], color=INK, lw=1.5, label="infinite width")
+            )
+        handles.append(mlines.Line2D([], [], color=GREY, lw=0.9, ls=LIMIT, label="x₀"))
         _legend(figure, handles)
     return figure
 
@@ -731,7 +740,7 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
         for row, (variant, width) in enumerate(runs):
             run = _where(table, variant=variant, width=width)
             shared = run.loc[run["part"] != "change", "value"]
-            norm = Normalize(min(shared.min(), 0), shared.max())
+            norm = mcolors.Normalize(min(shared.min(), 0), shared.max())
             for ax, part in zip(axes[row], parts, strict=True):
                 matrix = run[run["part"] == part].pivot_table(
                     index="row", columns="column", values="value"
@@ -739,8 +748,8 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
                 change = part == "change"
                 image = ax.imshow(
                     matrix,
-                    cmap=CHANGE if change else "mako",
-                    norm=CenteredNorm() if change else norm,
+                    cmap=change_colors() if change else "mako",
+                    norm=mcolors.CenteredNorm() if change else norm,
                     extent=_edges(matrix.index),
                     interpolation="nearest",
                 )
@@ -752,7 +761,7 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
             same = [
                 a for a, part in zip(axes[row], parts, strict=True) if part != "change"
             ]
-            _bar(figure, ScalarMappable(norm, "mako"), same[-1])
+            _bar(figure, cm.ScalarMappable(norm, "mako"), same[-1])
             several = len({v for v, _ in runs}) > 1
             lead = f"{variant}\n" if several else ""
             label = axes[row, 0].get_ylabel()
@@ -781,7 +790,7 @@ def _matrix_axes(ax: Axes, axis: str | None, count: int) -> None:
     ax.set(xlabel=f"{name}′", ylabel=name)
     for line in (ax.xaxis, ax.yaxis):
         _angle_ticks(line) if axis == "angle" else line.set_major_locator(
-            MaxNLocator(4)
+            ticker.MaxNLocator(4)
         )
 
 
@@ -844,20 +853,26 @@ def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figu
             _index_axis(ax, int(table["index"].max()))
         _titles(axes, [""], variants if len(variants) > 1 else [""])
         _outer(axes)
-        handles = [Line2D([], [], color=colors[w], label=f"n = {w}") for w in widths]
+        handles = [
+            mlines.Line2D([], [], color=colors[w], label=f"n = {w}") for w in widths
+        ]
         if len(moments) > 1:
             handles += [
-                Line2D([], [], color=GREY, ls=styles[w], label=f"{w} training")
+                mlines.Line2D([], [], color=GREY, ls=styles[w], label=f"{w} training")
                 for w in moments
             ]
         if (table["width"] == 0).any():
             handles.append(
-                Line2D([], [], color=INK, ls=LIMIT, lw=1.8, label="infinite width")
+                mlines.Line2D(
+                    [], [], color=INK, ls=LIMIT, lw=1.8, label="infinite width"
+                )
             )
         drawn = dict.fromkeys(slopes[v] for v in variants if np.isfinite(slopes[v]))
         if drawn:
-            text = f"predicted slope {', '.join(_minus(f'{s:g}') for s in drawn)}"
-            handles.append(Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text))
+            text = f"predicted slope {', '.join(minus(f'{s:g}') for s in drawn)}"
+            handles.append(
+                mlines.Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text)
+            )
         if (table["high"] > table["low"]).any():
             handles.append(_range_handle())
         _legend(figure, handles)
@@ -889,7 +904,9 @@ def projections(table: pd.DataFrame) -> Figure:
         axes[0, 0].set_ylabel(r"eigenvalue of $\Theta_\infty/N$")
         axes[0, 1].set(ylim=(0, 1.04), ylabel="cumulative share of ‖y‖²")
         _letters(axes.flat)
-        _legend(figure, [Line2D([], [], color=colors[v], label=v) for v in variants])
+        _legend(
+            figure, [mlines.Line2D([], [], color=colors[v], label=v) for v in variants]
+        )
     return figure
 
 
@@ -915,7 +932,9 @@ def components(table: pd.DataFrame, which: Sequence[int]) -> Figure:
             ax.set(xlabel=labels[0], ylabel=labels[1])
         _titles(axes, [""], variants if len(variants) > 1 else [""])
         handles = [
-            Line2D([], [], ls="", marker="o", ms=4, color=colors[c], label=str(c))
+            mlines.Line2D(
+                [], [], ls="", marker="o", ms=4, color=colors[c], label=str(c)
+            )
             for c in classes
         ]
         _legend(figure, handles)
@@ -983,7 +1002,7 @@ def functions_frames(table: pd.DataFrame, axis: str) -> Iterator[Figure]:
 def _many_lines(ax: Axes, rows: pd.DataFrame, data: pd.DataFrame, axis: str):
     """All networks of one step and the training points; the collection of lines."""
     segments = _segments(rows)
-    lines = LineCollection(
+    lines = mcollections.LineCollection(
         segments, colors=_by_order(len(segments)), linewidths=0.7, alpha=0.65
     )
     ax.add_collection(lines)
@@ -1040,7 +1059,9 @@ def ellipses(table: pd.DataFrame, count: int) -> Figure:
         if count > 2:
             names[count // 2] = "in between, equally far apart along the way"
         kernels = [
-            Patch(fc=to_rgba(colors[k], 0.2), ec=colors[k], label=names[k])
+            mpatches.Patch(
+                fc=mcolors.to_rgba(colors[k], 0.2), ec=colors[k], label=names[k]
+            )
             for k in sorted(names)
         ]
         _legend(figure, [*kernels, *_ellipse_handles()])
@@ -1065,8 +1086,10 @@ def ellipses_frames(table: pd.DataFrame) -> Iterator[Figure]:
             patch = ax.add_patch(_ellipse(table, path.iloc[0], color))
             text = _change_text(ax, path.iloc[0])
             parts.append((path, line, point, patch, text))
-        now = Patch(fc=to_rgba(color, 0.2), ec=color, label="kernel")
-        then = Patch(fc="none", ec=GREY, ls=LIMIT, label="kernel at the beginning")
+        now = mpatches.Patch(fc=mcolors.to_rgba(color, 0.2), ec=color, label="kernel")
+        then = mpatches.Patch(
+            fc="none", ec=GREY, ls=LIMIT, label="kernel at the beginning"
+        )
         _legend(figure, [now, then, *_ellipse_handles()])
     for step in sorted(set(table["step"])):
         for path, line, point, patch, text in parts:
@@ -1101,8 +1124,8 @@ def _planes(table: pd.DataFrame, runs) -> tuple[Figure, list[Axes]]:
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set_aspect("equal", anchor="W")
         ax.set(xlabel="f(x₁)", ylabel="f(x₂)", title=name)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        ax.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
     for ax in axes.flat[len(runs) :]:
         ax.set_visible(False)
     for ax in axes[:, 1:].flat:
@@ -1129,10 +1152,10 @@ def _landmarks(ax: Axes, path: pd.DataFrame) -> None:
 
 def _ellipse(table: pd.DataFrame, row: pd.Series, color, filled=True) -> Ellipse:
     shape = _axes_of(table, row)
-    look = {"facecolor": to_rgba(color, 0.2), "edgecolor": color, "lw": 1.1}
+    look = {"facecolor": mcolors.to_rgba(color, 0.2), "edgecolor": color, "lw": 1.1}
     if not filled:
         look = {"facecolor": "none", "edgecolor": color, "lw": 1, "linestyle": LIMIT}
-    return Ellipse((row["f1"], row["f2"]), **shape, **look, zorder=2.5)
+    return mpatches.Ellipse((row["f1"], row["f2"]), **shape, **look, zorder=2.5)
 
 
 def _axes_of(table: pd.DataFrame, row: pd.Series) -> dict[str, float]:
@@ -1173,8 +1196,8 @@ def _time(step: float) -> str:
 
 def _ellipse_handles() -> list[Line2D]:
     return [
-        Line2D([], [], color=INK, lw=1.1, label="outputs f(t)"),
-        Line2D(
+        mlines.Line2D([], [], color=INK, lw=1.1, label="outputs f(t)"),
+        mlines.Line2D(
             [],
             [],
             color=GREY,
@@ -1182,7 +1205,7 @@ def _ellipse_handles() -> list[Line2D]:
             ls=LINEARIZED,
             label="those of a constant kernel",
         ),
-        Line2D(
+        mlines.Line2D(
             [],
             [],
             ls="",
@@ -1242,10 +1265,12 @@ def _landscape_axes(table: pd.DataFrame, runs, rows: int) -> tuple[Figure, np.nd
         for ax in (left, middle, right):
             ax.set_xlabel("w − w₀")
     handles = [
-        Line2D([], [], color=INK, label="the model"),
-        Line2D([], [], color=GREY, ls=LINEARIZED, label="its linearisation at w₀"),
-        Line2D([], [], color=TARGET, lw=1, label="target y"),
-        Line2D([], [], color=INK, ls="", marker="o", ms=4, label="least loss"),
+        mlines.Line2D([], [], color=INK, label="the model"),
+        mlines.Line2D(
+            [], [], color=GREY, ls=LINEARIZED, label="its linearisation at w₀"
+        ),
+        mlines.Line2D([], [], color=TARGET, lw=1, label="target y"),
+        mlines.Line2D([], [], color=INK, ls="", marker="o", ms=4, label="least loss"),
     ]
     _legend(figure, handles)
     return figure, axes
@@ -1270,7 +1295,7 @@ def _show_landscape(axes, run: pd.DataFrame, name: str) -> None:
     zoom = 2 * run["move"].iloc[0]
     at_start = np.interp(0, run["distance"], run["loss"])
     right.set(xlim=(-zoom, zoom), ylim=(-0.08 * at_start, 2.5 * at_start))
-    right.xaxis.set_major_locator(MaxNLocator(3))
+    right.xaxis.set_major_locator(ticker.MaxNLocator(3))
     for ax in axes:
         ax.axvline(0, color=GREY, lw=0.6, ls=LIMIT)
 
@@ -1351,7 +1376,9 @@ def _entries(rows: pd.DataFrame) -> np.ndarray:
 def _show_matrix(ax: Axes, matrix: np.ndarray):
     ax.grid(False)
     ax.set(xticks=[], yticks=[])
-    return ax.imshow(matrix, cmap=CHANGE, vmin=-2, vmax=2, interpolation="nearest")
+    return ax.imshow(
+        matrix, cmap=change_colors(), vmin=-2, vmax=2, interpolation="nearest"
+    )
 
 
 def _matrix_bar(figure: Figure, image, axes) -> None:
@@ -1387,7 +1414,7 @@ def _last(steps, step: float) -> float:
 def nothing(reason: str) -> Figure:
     """A figure that says why there is nothing to draw."""
     with style():
-        figure = Figure(figsize=(PAGE, 1.2), layout="constrained")
+        figure = mfigure.Figure(figsize=(PAGE, 1.2), layout="constrained")
         figure.text(0.5, 0.5, f"Nothing to draw: {reason}.", ha="center", va="center")
     return figure
 
@@ -1402,31 +1429,20 @@ def width_colors(widths: Sequence[int]) -> dict[int, str]:
 
 def _sequence(count: int) -> list[str]:
     at = [0.5] if count == 1 else np.linspace(0, 1, count)
-    return [to_hex(color) for color in WIDTHS(at)]
+    return [mcolors.to_hex(color) for color in width_colormap()(at)]
 
 
 def _categories(count: int) -> list[str]:
     """Colour-blind safe; more than ten points are told apart by order only."""
     if count > 10:
         return _sequence(count)
-    palette = [to_hex(color) for color in sns.color_palette("colorblind", 10)]
+    palette = [mcolors.to_hex(color) for color in sns.color_palette("colorblind", 10)]
     # pink and yellow, which are faint on white, come last
     return [palette[k] for k in (0, 1, 2, 3, 4, 5, 9, 7, 6, 8)[:count]]
 
 
 def _darker(color: str) -> str:
-    return to_hex(sns.dark_palette(color, 10)[6])
-
-
-def number(value: float, width: float = 1.0) -> str:
-    """Two decimals, more for the ends of a narrow interval, and a real minus sign."""
-    decimals = next((k for k in range(2, 6) if width > 2 * 10.0**-k), 6)
-    text = f"{value:.{decimals}f}"
-    return _minus(text if float(text) else text.lstrip("-"))
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
+    return mcolors.to_hex(sns.dark_palette(color, 10)[6])
 
 
 def _wrap(label: str, length: int = 34) -> str:
@@ -1466,7 +1482,7 @@ def _unique(table: pd.DataFrame, column: str) -> list[Any]:
 def _grid(rows: int, columns: int, height: float, width: float = 0.0, **share):
     """A figure with rows × columns axes, as wide as a page if more than one."""
     width = width or {1: 5.2, 2: PAGE, 3: PAGE + 1}.get(columns, 10.0)
-    figure = Figure(figsize=(width, rows * height + 0.5), layout="constrained")
+    figure = mfigure.Figure(figsize=(width, rows * height + 0.5), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.04)
     return figure, figure.subplots(rows, columns, squeeze=False, **share)
 
@@ -1528,14 +1544,14 @@ def _model_handles(models: Sequence[str]) -> list[Line2D]:
     if len(models) < 2:
         return []
     return [
-        Line2D([], [], color=INK, lw=1.4, ls=line, label=name)
+        mlines.Line2D([], [], color=INK, lw=1.4, ls=line, label=name)
         for model, (name, line) in MODELS.items()
         if model in models
     ]
 
 
 def _range_handle() -> Patch:
-    return Patch(color=GREY, alpha=0.25, lw=0, label="10 – 90 % of seeds")
+    return mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="10 – 90 % of seeds")
 
 
 def _log_time(ax: Axes, times: pd.Series) -> None:
@@ -1543,9 +1559,9 @@ def _log_time(ax: Axes, times: pd.Series) -> None:
     first, last = times[times > 0].min(), times.max()
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     decades = 10.0 ** np.arange(np.ceil(np.log10(first)), np.log10(last) + 1)
-    ax.xaxis.set_major_locator(FixedLocator([0, *decades]))
+    ax.xaxis.set_major_locator(ticker.FixedLocator([0, *decades]))
     ax.xaxis.set_minor_locator(
-        FixedLocator(
+        ticker.FixedLocator(
             [k * d for d in decades / 10 for k in range(2, 10) if k * d > first]
         )
     )
@@ -1583,20 +1599,12 @@ def _log_ticks(ax: Axes) -> None:
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [k * 10.0**d for d in decades for k in (1, 2, 5)]
     if sum(low <= tick <= high for tick in ticks) < 4:
-        ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
-    ax.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick > 0]))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
-
-
-def _tick(value: float) -> str:
-    """0.02, 5, 300; and 2·10⁻⁵ where digits would be many."""
-    if 1e-3 <= value < 1e5:
-        return f"{value:.6g}"
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    lead = f"{value / 10.0**exponent:.3g}"
-    power = rf"10^{{{exponent}}}"
-    return f"${power}$" if lead == "1" else rf"${lead}\cdot{power}$"
+        ticks = ticker.MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ax.yaxis.set_major_locator(
+        ticker.FixedLocator([tick for tick in ticks if tick > 0])
+    )
+    ax.yaxis.set_minor_locator(ticker.NullLocator())
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: tick(v)))
 
 
 def _width_axis(
@@ -1616,9 +1624,9 @@ def _width_axis(
     for x in (min(widths), max(widths), *filter(None, first), *widths[::-1]):
         if all(abs(np.log(x / other)) >= room for other in chosen):
             chosen.append(x)
-    ax.xaxis.set_major_locator(FixedLocator(sorted(chosen)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.6g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(ticker.FixedLocator(sorted(chosen)))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:.6g}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
     ax.set_xlabel(label)
 
 
@@ -1626,9 +1634,9 @@ def _index_axis(ax: Axes, largest: int) -> None:
     ticks = [k * 10**d for d in range(7) for k in (1, 2, 5) if k * 10**d <= largest]
     if largest > 100:
         ticks = [t for t in ticks if str(t)[0] == "1"]
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(ticker.FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:.0f}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _index_ticks(ax: Axes, count: int) -> None:
@@ -1648,10 +1656,10 @@ def _coordinate_axis(ax: Axes, axis: str) -> None:
 
 
 def _angle_ticks(axis) -> None:
-    axis.set_major_locator(MultipleLocator(np.pi / 2))
+    axis.set_major_locator(ticker.MultipleLocator(np.pi / 2))
     names = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
     axis.set_major_formatter(
-        FuncFormatter(lambda v, _: names.get(round(v / (np.pi / 2)), ""))
+        ticker.FuncFormatter(lambda v, _: names.get(round(v / (np.pi / 2)), ""))
     )
 
 

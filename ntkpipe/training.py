@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe import compiler, curvature, empirical, ensemble, linear
+from ntkpipe import curvature, empirical, ensemble, linear, xla
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
@@ -296,7 +296,7 @@ class _Run:
                 jax.vmap(f, axes) if together and axes else f,
                 donate_argnums=donate,
                 compiler_options=(
-                    compiler.options(level, large=not few) if on_cpu else None
+                    xla.options(level, large=not few) if on_cpu else None
                 ),
             )
 

@@ -8,9 +8,9 @@ os.environ["MPLBACKEND"] = "Agg"
 import jax
 import pytest
 
-from ntkpipe import compiler
+from ntkpipe import xla
 
-compiler.set_flags()  # as jobs do: compilation is most of the tests' time
+xla.set_flags()  # as jobs do: compilation is most of the tests' time
 jax.config.update("jax_enable_x64", True)
 
 

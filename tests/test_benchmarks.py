@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import results, scaling
 from benchmarks.rivals import Rivals
 from benchmarks.rows import ROOT, ROWS
+from ntkpipe import runtime
 
 ALONE = [
     row
@@ -113,15 +115,20 @@ def test_rows_that_are_not_there_are_refused(capsys):
 
 def test_memory_that_was_freed_before_counts_when_it_is_used_again():
     code = """
-from ntkpipe import allocator
-allocator.keep_freed()
 import numpy as np
 from benchmarks.rows import peak
 np.ones(4 * 10**7)
 print(peak(lambda: np.ones(2 * 10**7)))
 """
     run = [sys.executable, "-c", code]
-    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        run,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=os.environ | runtime.KEEP_FREED,
+    )
     assert 0.14 < float(done.stdout) < 0.2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ntkpipe.claims import Claim, Typical, Verdict, table
+from ntkpipe.claims import Claim, Verdict, table
+from ntkpipe.claims.typical import Typical
 
 ADAPTER = pydantic.TypeAdapter(Claim)
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -21,6 +23,11 @@ def claim(kind, **fields):
     common = {"kind": kind, "id": "T-1", "says": "so it is", "source": "Test 2024"}
     # as from a study file: JSON, so that lists are read as tuples in strict mode
     return ADAPTER.validate_json(json.dumps(common | fields))
+
+
+def note(found):
+    """The remark of a verdict, or nothing."""
+    return dict(found.detail).get("note", "")
 
 
 def rows(values, metric="q", variant="base", width=64, step=10, seeds=None):
@@ -70,7 +77,9 @@ def test_power_law(slope, sigma, verdict):
     assert found.as_expected == (verdict == "supported")
     assert found.ci_low < found.estimate < found.ci_high
     assert found.n == 50 and found.widths == "64, 128, 256, 512, 1024"
-    assert found.detail.startswith("local slopes 64→128 ")
+    assert [step for step, _ in dict(found.detail)["local slopes"]] == [
+        f"{a}→{b}" for a, b in pairwise(WIDTHS)
+    ]
     assert (found.low, found.high) == pytest.approx((-1.1, -0.9))
 
 
@@ -94,7 +103,7 @@ def test_power_law_selects_widths_and_band():
     assert everything.evaluate(bent).verdict == "contradicted"
     narrow = claim("power_law", metric="q", low=-1.1, high=-0.9, max_width=2)
     assert narrow.evaluate(bent).widths == "2"
-    assert "one width" in narrow.evaluate(bent).detail
+    assert "one width" in note(narrow.evaluate(bent))
 
 
 def test_power_law_of_the_fluctuations():
@@ -136,7 +145,8 @@ def test_power_law_along_index():
     )
     found = law.evaluate(measurements)
     assert found.verdict == "supported" and found.n == 10
-    assert "4→16 2" in found.detail
+    steps, slopes = zip(*dict(found.detail)["local slopes"], strict=True)
+    assert steps == ("1→2", "2→4", "4→16") and slopes == pytest.approx((2, 2, 2))
     bad = rows([1.0, 2.0], metric="time/W1")
     assert law.evaluate(pd.concat([measurements, bad])).verdict == "missing"
     # what is below the smallest index is not fitted
@@ -149,14 +159,14 @@ def test_power_law_along_index():
     later = claim("power_law", tolerance=0.01, min_index=2, **settings)
     assert later.evaluate(other).verdict == "supported"
     none = claim("power_law", tolerance=0.01, min_index=17, **settings)
-    assert none.evaluate(other).detail == "no index of time/* is 17 or more"
+    assert note(none.evaluate(other)) == "no index of time/* is 17 or more"
 
 
 def test_one_seed_is_inconclusive_unless_exact():
     single = scaling(-1.0, 0.0, seeds=1)
     law = {"metric": "q", "predicted": -1, "tolerance": 0.1}
     found = claim("power_law", **law).evaluate(single)
-    assert found.verdict == "inconclusive" and "1 seed" in found.detail
+    assert found.verdict == "inconclusive" and "1 seed" in note(found)
     assert found.estimate == pytest.approx(-1)
     assert claim("power_law", **law, exact=True).evaluate(single).as_expected
 
@@ -168,7 +178,7 @@ def test_values_without_logarithm_are_told(bad):
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
     found = law.evaluate(measurements)
     assert found.verdict == "inconclusive" and math.isnan(found.estimate)
-    assert "1 of 10 values are ≤ 0" in found.detail
+    assert "1 of 10 values are ≤ 0" in note(found)
 
 
 def test_lost_networks_are_told():
@@ -184,7 +194,7 @@ def test_lost_networks_are_told():
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
     found = law.evaluate(measurements)
     assert found.verdict == "supported" and found.n == 48
-    assert "2 of 50 networks have no value, 1 diverged" in found.detail
+    assert "2 of 50 networks have no value, 1 diverged" in note(found)
 
 
 positive = st.floats(1e-3, 1e3)
@@ -260,9 +270,9 @@ def test_a_kernel_that_moved_by_rounding_only_is_told(statement):
         lost = [rows([1.0, 0.0, 1.0], "unresolved", width=w) for w in WIDTHS[-2:]]
         found = claim(metric=metric, **statement).evaluate(pd.concat([table, *lost]))
         assert found.verdict == "supported"
-        said[metric] = found.detail
-    note = "4 of 50 networks moved their kernel by less than rounding does"
-    assert note in said["ntk_change"] and note not in said["loss_ratio"]
+        said[metric] = note(found)
+    told = "4 of 50 networks moved their kernel by less than rounding does"
+    assert told in said["ntk_change"] and told not in said["loss_ratio"]
 
 
 def final(*tables, metric="q"):
@@ -276,10 +286,10 @@ def test_final_is_the_last_recorded_step():
     elsewhere = rows([9.0, 9.0], step=30, metric="other")
     dead = final(first, rows([3.0], step=20, seeds=[1]), elsewhere)
     assert dead.estimate == 3 and dead.n == 1
-    assert "1 of 2 networks have no value, 0 diverged" in dead.detail
+    assert "1 of 2 networks have no value, 0 diverged" in note(dead)
     # nor is a width of which none has a value left out without a word
     lost = final(first, rows([0.0, 1.0], width=128, metric="undefined/q"))
-    assert lost.n == 2 and "2 of 4 networks have no value" in lost.detail
+    assert lost.n == 2 and "2 of 4 networks have no value" in note(lost)
     # recorded at another step at another width
     widths = final(first, rows([3.0, 3.0], step=20, width=128))
     assert widths.estimate == 2 and widths.n == 4
@@ -298,7 +308,7 @@ def test_what_no_network_has_at_the_last_step_is_missing(metric, recorded):
     first = rows([1.0, 1.0], step=10, metric=metric)
     assert final(first, metric=metric).n == 2
     dead = final(first, rows([0.0, 0.0], step=20, metric=recorded), metric=metric)
-    assert dead.verdict == "missing" and "no finite value" in dead.detail
+    assert dead.verdict == "missing" and "no finite value" in note(dead)
 
 
 # -- equals -------------------------------------------------------------------------
@@ -349,7 +359,7 @@ def test_equals_spread(statistic):
     assert equal.evaluate(rows(normal(800, 7))).verdict == "supported"
     assert equal.evaluate(rows(normal(800, 7, 2))).verdict == "contradicted"
     assert equal.evaluate(rows(normal(10, 7))).verdict == "inconclusive"
-    assert "3" in equal.evaluate(rows(normal(2))).detail
+    assert "3" in note(equal.evaluate(rows(normal(2))))
 
 
 def test_the_limit_is_exact_and_must_be_asked_for():
@@ -384,7 +394,7 @@ def test_bound(means, sd, verdict):
     bound = claim("bound", metric="q", at_least=0, confidence=0.99)
     found = bound.evaluate(two_widths(*means, sd))
     assert found.verdict == verdict
-    assert "the estimate is that of width 64" in found.detail
+    assert dict(found.detail)["the estimate is that of width"] == 64
     assert found.estimate == pytest.approx(means[0], abs=0.2)
     flipped = two_widths(*means, sd)
     flipped["value"] *= -1
@@ -472,7 +482,7 @@ def test_normal(n, mean, sd, verdict):
     found = gauss.evaluate(scores(n, mean=mean, sd=sd))
     assert found.verdict == verdict
     assert found.n == n and "5 indices" in found.statistic
-    assert ("far out" in found.detail) == (mean > 0)
+    assert (dict(found.detail)["largest |z|"] > 3) == (mean > 0)
 
 
 def test_normal_of_another_shape_is_not_supported():
@@ -487,7 +497,7 @@ def test_normal_with_few_seeds():
     gauss = claim("normal", metric="limit_z/*")
     for n in (1, 2):
         found = gauss.evaluate(scores(n))
-        assert found.verdict == "inconclusive" and "seed" in found.detail
+        assert found.verdict == "inconclusive" and "seed" in note(found)
 
 
 # -- ratio --------------------------------------------------------------------------
@@ -560,7 +570,10 @@ def test_fraction(n, wrong, verdict):
     assert found.verdict == verdict
     assert found.estimate == pytest.approx(1 - wrong / n)
     assert found.metric == "growth > 1 iff edge > 2"
-    assert f"{n - wrong} of {n} networks, Wilson's lower bound" in found.detail
+    assert dict(found.detail) == {
+        "networks counted": n,
+        "with the property": n - wrong,
+    }
 
 
 def test_fraction_excludes_and_implies():
@@ -599,17 +612,17 @@ def test_missing_data_names_what_exists(kind):
     named = claim(kind, **KINDS[kind], variant="other")
     found = named.evaluate(measurements)
     assert found.verdict == "missing" and not found.as_expected
-    assert "no variant other; the table has base" in found.detail
+    assert "no variant other; the table has base" in note(found)
     metric = claim(kind, **KINDS[kind]).evaluate(measurements[:2])
     assert metric.verdict == "missing"
-    assert "no metric q; there are p" in metric.detail
+    assert "no metric q; there are p" in note(metric)
     wide = claim(kind, **KINDS[kind], min_width=512).evaluate(measurements)
-    assert wide.verdict == "missing" and "32" in wide.detail
+    assert wide.verdict == "missing" and "32" in note(wide)
     empty = claim(kind, **KINDS[kind]).evaluate(measurements[:0])
-    assert empty.verdict == "missing" and "empty" in empty.detail
+    assert empty.verdict == "missing" and "empty" in note(empty)
     two = pd.concat([measurements, rows([1.0], variant="more")])
     several = claim(kind, **KINDS[kind]).evaluate(two)
-    assert "name one: base, more" in several.detail
+    assert "name one: base, more" in note(several)
     nothing = claim(kind, **KINDS[kind]).evaluate(rows([math.nan, math.nan]))
     assert nothing.verdict == "missing"
 
@@ -632,7 +645,7 @@ def test_missing_step():
     found = claim("equals", metric="q", step=3, predicted=1, tolerance=1).evaluate(
         rows([1.0, 2.0])
     )
-    assert found.verdict == "missing" and "no step 3; there are 10" in found.detail
+    assert found.verdict == "missing" and "no step 3; there are 10" in note(found)
 
 
 def test_table():
@@ -640,15 +653,14 @@ def test_table():
     verdicts = [law.evaluate(scaling(-1.0)), law.evaluate(scaling(0.0, metric="p"))]
     made = table(verdicts)
     assert (
-        list(made.columns[:11])
+        list(made.columns[:10])
         == (
-            "claim says source estimate ci_low ci_high expected tolerance n verdict "
-            "as_expected"
+            "claim says source estimate ci_low ci_high expected n verdict as_expected"
         ).split()
     )
     assert made["verdict"].tolist() == ["supported", "missing"]
     assert made["as_expected"].tolist() == [True, False]
-    assert made.loc[0, "tolerance"] == "[-1.1, -0.9]"
+    assert made.loc[0, ["low", "high"]].tolist() == pytest.approx([-1.1, -0.9])
     assert made.loc[0, "reason"] == "why"
     assert list(table([]).columns) == list(made.columns)
 
@@ -775,8 +787,114 @@ def test_too_few_points_collapse_on_anything():
     two = claim("collapse", metric="q", along={"d2": 2, "d4": 4}, max_width=16)
     found = two.evaluate(depths(lambda d, n: d / n))
     assert found.verdict == "inconclusive"
-    assert "needs 3 points, 2 abscissae" in found.detail
+    assert "needs 3 points, 2 abscissae" in note(found)
     one = claim("collapse", metric="q", along={"d2": 2})
     assert one.evaluate(depths(lambda d, n: d / n)).verdict == "inconclusive"
     gone = claim("collapse", metric="p", along=DEPTHS)
     assert gone.evaluate(depths(lambda d, n: d / n)).verdict == "missing"
+
+
+# -- one level for several widths ---------------------------------------------------
+
+
+def t_interval(confidence, estimate, error, n):
+    """Two-sided interval of a mean of n networks, by Student's t."""
+    half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
+    return estimate - half, estimate + half
+
+
+def test_one_width_of_several_contradicts_at_a_level_for_all_of_them():
+    """Beyond the limit at the level of one width, not at that of all: no verdict."""
+    values = normal(30, -0.4)
+    error, n = values.std(ddof=1) / math.sqrt(30), 30
+    level, widths = 0.95, 20
+    limit = values.mean() + 2.3 * error
+    # one-sided: t of 1 − 0.05 is below 2.3 errors, t of 1 − 0.05/20 above
+    assert t_interval(2 * level - 1, values.mean(), error, n)[1] < limit
+    corrected = 1 - (1 - level) / widths
+    assert t_interval(2 * corrected - 1, values.mean(), error, n)[1] > limit
+    bound = claim("bound", metric="q", at_least=limit, confidence=level)
+    odd = rows(values, width=8)
+    others = [rows(normal(30, limit + 5), width=16 * k) for k in range(1, widths)]
+    assert bound.evaluate(odd).verdict == "contradicted"
+    assert bound.evaluate(pd.concat([odd, *others])).verdict == "inconclusive"
+    far = rows(values - 3 * error, width=8)
+    assert bound.evaluate(pd.concat([far, *others])).verdict == "contradicted"
+
+
+def test_one_ratio_of_several_contradicts_at_a_level_for_all_of_them():
+    log = normal(30, 0.0, 0.1)
+    error, level, widths = log.std(ddof=1) / math.sqrt(30), 0.95, 20
+    high = math.exp(log.mean() - 2.6 * error)
+    assert math.log(high) < t_interval(level, log.mean(), error, 30)[0]
+    corrected = 1 - (1 - level) / widths
+    assert math.log(high) > t_interval(corrected, log.mean(), error, 30)[0]
+
+    def at(width, values):
+        return pd.concat(
+            [
+                rows(np.exp(values), "a", width=width),
+                rows(np.ones(30), "b", width=width),
+            ]
+        )
+
+    smaller = claim("ratio", metric="a", over_metric="b", high=high)
+    others = [at(16 * k, log - 1) for k in range(1, widths)]
+    assert smaller.evaluate(at(8, log)).verdict == "contradicted"
+    assert smaller.evaluate(pd.concat([at(8, log), *others])).verdict == "inconclusive"
+    far = at(8, log + 3 * error)
+    assert smaller.evaluate(pd.concat([far, *others])).verdict == "contradicted"
+
+
+# -- what a row says ----------------------------------------------------------------
+
+
+def test_a_claim_reads_its_variant_or_those_along_which_it_goes():
+    order = {"metric": "q", "direction": "increasing"}
+    assert claim("ordering", **order).variants() == ()
+    assert claim("ordering", **order, variant="base").variants() == ("base",)
+    law = {"metric": "q", "predicted": 1, "tolerance": 1}
+    assert claim("power_law", **law).variants() == ()
+    assert claim("power_law", **law, variant="base").variants() == ("base",)
+    ratio = claim("ratio", metric="q", over_metric="p", variant="base", high=1)
+    assert ratio.variants() == ("base",)
+
+
+def test_networks_without_value_are_told_after_what_there_is_to_say():
+    measurements = pd.concat(
+        [edge(10), rows([1.0], metric="diverged", seeds=[11])], ignore_index=True
+    )
+    lost = "1 of 11 networks have no value, 1 diverged"
+    none = claim("fraction", **RELATION, exclude=[0, 9]).evaluate(measurements)
+    assert none.detail == f"no network to count; {lost}" and none.n == 0
+    some = claim("fraction", **RELATION).evaluate(measurements)
+    assert some.detail.startswith("10 of 10 networks, Wilson's lower bound 0.")
+    assert some.detail.endswith(f"; {lost}")
+
+
+def test_the_bounds_of_extremes_are_part_of_the_band():
+    bound = claim("bound", metric="q", statistic="max", at_most=2)
+    assert bound.evaluate(rows([1.0, 2.0])).verdict == "supported"
+    least = claim("bound", metric="q", statistic="min", at_least=2)
+    assert least.evaluate(rows([2.0, 3.0])).verdict == "supported"
+    assert least.evaluate(rows([2.0, 1.0])).verdict == "contradicted"
+
+
+def test_a_collapse_tells_its_points_in_order_and_who_is_lost():
+    points = {("d2", 8): 0.25, ("d4", 8): 0.5, ("d2", 16): 0.125, ("d4", 16): 0.25}
+    table_ = [rows([q] * 3, variant=v, width=n) for (v, n), q in points.items()]
+    dead = rows([1.0], "diverged", variant="d2", width=8, seeds=[3])
+    along = {"d2": 2, "d4": 4}
+    made = claim("collapse", metric="q", along=along, width_power=-1)
+    found = made.evaluate(pd.concat([*table_, dead]))
+    assert found.detail == (
+        "0.125: 0.125, 0.25: 0.25, 0.25: 0.25, 0.5: 0.5; "
+        "1 of 7 networks have no value, 1 diverged"
+    )
+    assert (found.low, found.high, found.tolerance) == (0.95, 1, "≥ 0.95")
+    single = made.evaluate(pd.concat([*(t[:1] for t in table_), dead]))
+    assert single.detail == (
+        "0.125: 0.125, 0.25: 0.25, 0.25: 0.25, 0.5: 0.5; "
+        "no interval: 1 seed(s), a mean needs at least 2; "
+        "1 of 3 networks have no value, 1 diverged"
+    )

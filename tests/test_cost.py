@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_study
 
-from ntkpipe import cost, io, stages, study
+from ntkpipe import cost, io, study
+from ntkpipe.stages import plan
 
 ROOT = Path(__file__).parents[1]
 STUDY = """
@@ -45,25 +47,16 @@ def test_sizes_are_those_of_the_arrays():
 def test_products_hold_so_many_numbers(tmp_path, kernel):
     change = ("snapshots: 2", f"snapshots: 2, test_kernel: true, kernel: {kernel}")
     one = study.parse(STUDY.replace(*change) + "limit: steps\n", "toy.yaml")
-    e, made = one.variants["base"], {}
-    for stage, name, width in (
-        ("dataset", "dataset", 0),
-        ("train", "network", 16),
-        ("linearize", "linearized", 16),
-        ("limit", "limit", 0),
-    ):
-        made[name] = str(tmp_path / f"{name}.npz")
-        inputs = [made[of] for of in ("dataset", "network") if of in made]
-        output = (made[name],)
-        job = stages.Job(one, "base", width, tuple({*inputs} - {*output}), output)
-        getattr(stages, stage)(job)
-        arrays = io.load(made[name]).data
+    e, made = one.variants["base"], run_study(one, tmp_path)
+    products = ("dataset", 0), ("network", 16), ("linearized", 16), ("limit", 0)
+    for name, width in products:
+        arrays = io.load(made[name, "base", width]).data
         at = (e, width) if width else (e,)
         estimate = getattr(cost, f"{name}_numbers")(*at)
         assert estimate == pytest.approx(sum(a.size for a in arrays.values()), rel=0.3)
     shown = [("dataset", e, None), ("network", e, 16), ("linearized", e, 16)]
-    arrays = [a for name, _, _ in shown for a in io.load(made[name]).data.values()]
-    numbers = sum(array.size for array in arrays)
+    paths = [made[name, "base", width or 0] for name, _, width in shown]
+    numbers = sum(a.size for path in paths for a in io.load(path).data.values())
     assert cost.shown_mb(1000 * shown) == pytest.approx(16e-3 * numbers, rel=0.3)
 
 
@@ -107,46 +100,22 @@ def test_operations_grow_with_steps_and_networks(change, factor):
 def test_the_number_of_jobs_is_that_of_the_workflow():
     one = study.parse(STUDY, "toy.yaml")
     # measure, claims, page; data; constancy; train and linearize at two widths
-    assert cost.of_study(one).jobs == 3 + 1 + 1 + 2 * 2
-    assert cost.of_study(one, together=True).jobs == 3 + 1 + 1 + 1 + 2
-
-
-@pytest.mark.parametrize(
-    ("widths", "seeds", "shared"),
-    [
-        ("[16, 32]", "2", (16, 32)),
-        ("[16, 32]", "{16: 2, 32: 5000}", ()),  # several seconds, and one alone
-        ("[16, 24, 32]", "{16: 2, 24: 2, 32: 5000}", (16, 24)),
-        # 30 rows of the kernel: wide is from 683 on, however short
-        ("[16, 682, 683]", "1", (16, 682)),
-    ],
-)
-def test_widths_share_a_training_if_they_are_short_and_narrow(widths, seeds, shared):
-    text = STUDY[: STUDY.index("widths")] + f"widths: {widths}\nseeds: {seeds}\n"
-    assert cost.short_widths(experiment(text)) == shared
+    assert plan.of_study(one).jobs == 3 + 1 + 1 + 2 * 2
 
 
 def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():
-    small = cost.of_study(study.parse(STUDY, "toy.yaml"))
-    large = cost.of_study(study.load(ROOT / "config/paper/jacot_figure1.yaml"))
+    small = plan.of_study(study.parse(STUDY, "toy.yaml"))
+    large = plan.of_study(study.load(ROOT / "config/paper/jacot_figure1.yaml"))
     assert small.gpu_s == pytest.approx(small.cores_s)
     assert large.gpu_s < large.cores_s / 20
 
 
 def test_the_table_sums_up():
     one = study.parse(STUDY, "toy.yaml")
-    lines = cost.table([one, one]).splitlines()
+    lines = plan.table([one, one]).splitlines()
     assert lines[0].split()[:2] == ["study", "jobs"]
     assert [line.split()[0] for line in lines[1:]] == ["toy", "toy", "in"]
     assert int(lines[-1].split()[2]) == 2 * int(lines[1].split()[1])
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(3, "3 s"), (89, "89 s"), (91, "2 min"), (7200, "2 h"), (864_000, "10 days")],
-)
-def test_times_are_in_the_unit_that_fits(seconds, text):
-    assert cost.duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from ntkpipe import ensemble, measurements
+from ntkpipe import ensemble
 from ntkpipe.datasets import Data
+from ntkpipe.measurements import moments
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
 from ntkpipe.training import train
@@ -86,7 +87,7 @@ def test_a_linear_network_has_the_moments_that_are_exact():
     n = 4
     model = MLP(depth=1, activation="linear")
     found = groups(model, n, 20, 20_000)
-    of = measurements.ensembles({"moments": found}, 1, n, None)
+    of = moments.ensembles({"moments": found}, 1, n, None)
     # E f⁴/(E f²)² = 3 + 6/n, E Θ = 2, Var Θ = 4/n, vᵀ∇²f v = 2f/n
     for name, expected, error in (
         ("output_kurtosis", 6 / n, 0.05),
@@ -111,7 +112,7 @@ def test_the_mean_kernel_of_relu_has_no_bias_on_the_diagonal():
     points = np.array([[1.0, 0.5], [-0.5, 1.0]])
     limit = {"ntk_train_train": np.asarray(model.infinite(points).ntk)}
     found = groups(model, 5, 20, 10_000, points)
-    of = measurements.ensembles({"moments": found}, 2, 5, limit)
+    of = moments.ensembles({"moments": found}, 2, 5, limit)
     assert within(of["ntk_bias"][1], 0) < 0.01
     off = of["ntk_bias_off/1"][1]
     assert abs(off.mean()) > 5 * off.std(ddof=1) / np.sqrt(len(off))
@@ -128,7 +129,7 @@ def test_biases_that_begin_at_zero_are_learned():
     np.testing.assert_array_equal(params[0][1]["w"], random[0][1]["w"])
     # E Θ = d(1 + 2‖x‖²/n₀) at any width, d the layers of weights (Hanin & Nica 2020)
     found = groups(zero, 6, 20, 5_000)
-    of = measurements.ensembles({"moments": found}, 2, 6, None)
+    of = moments.ensembles({"moments": found}, 2, 6, None)
     assert within(of["ntk_mean_per_layer"][1], 3) < 0.05
     # and so it is in the limit
     limit = zero.infinite(np.ones((1, 1))).ntk[0, 0]

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -37,7 +38,16 @@ def test_environment_yml_states_the_ranges_of_pyproject():
     conda = ranges(d for d in CONDA["dependencies"] if isinstance(d, str))
     conda = {PYPI_NAME.get(name, name): specifier for name, specifier in conda.items()}
     assert str(conda.pop("python")) == PROJECT["requires-python"]
+    dev = ranges(PROJECT["optional-dependencies"]["dev"])
+    assert conda.pop("pytest") == dev["pytest"]
     assert conda == ranges(PROJECT["dependencies"])
+
+
+@pytest.mark.parametrize(
+    "package", ["snakemake-minimal", "jax", "jaxlib", "pandas", "seaborn", "pytest"]
+)
+def test_environment_yml_has_the_six_packages_of_the_frame(package):
+    assert package in ranges(CONDA["dependencies"])
 
 
 def test_the_lock_has_a_version_within_each_range():

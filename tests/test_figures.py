@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkpipe import figures, plotting, stages, study
+from ntkpipe import figures, plotting, study
+from ntkpipe.stages import figure as stage
 
 STUDIES = sorted(Path(__file__).parents[1].glob("config/studies/*.yaml"))
 
@@ -554,19 +555,18 @@ def test_what_cannot_be_drawn_is_refused_with_its_key(keys, message):
 def test_a_figure_that_its_data_do_not_fit_is_no_traceback(tmp_path, monkeypatch):
     arrays = FakeArrays()  # of one output
     rows = fake_measurements(arrays)
-    monkeypatch.setattr(stages, "Arrays", lambda *_: arrays)
+    monkeypatch.setattr(stage, "Arrays", lambda *_: arrays)
     job = SimpleNamespace(
-        figure="fig",
+        at=SimpleNamespace(figure="fig"),
         study=SimpleNamespace(figure=lambda _: make(kind="dynamics", output=1)),
-        products={},
         read=lambda _: rows,
         outputs=(str(tmp_path / "fig.png"),),
     )
     with pytest.raises(ValueError, match=r"^figure fig: IndexError: index 1 is out of"):
-        stages.figure(job)
+        stage.run(job)
     assert not any(tmp_path.iterdir())
     rows = rows.assign(metric="diverged", value=1.0)  # it may be the networks' fault
-    stages.figure(job)
+    stage.run(job)
     assert any(tmp_path.iterdir())
 
 
@@ -776,19 +776,6 @@ def test_short_logarithmic_axes_have_enough_ticks(low, high):
     plotting._log_ticks(ax)
     seen = [tick for tick in ax.yaxis.get_majorticklocs() if low <= tick <= high]
     assert 3 <= len(seen) <= 12
-
-
-@pytest.mark.parametrize(
-    ("value", "width", "text"),
-    [
-        (-0.98, 0.2, "−0.98"),
-        (-0.0014, 0.0005, "−0.0014"),
-        (-0.001, 0.3, "0.00"),
-        (-1.99997, 2e-5, "−1.999970"),
-    ],
-)
-def test_slopes_have_the_digits_of_their_interval(value, width, text):
-    assert plotting.number(value, width) == text
 
 
 def fits(one, figure, metric):

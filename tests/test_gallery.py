@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ntkpipe import claims, gallery, report, study
+from ntkpipe import claims, report, study
+from ntkpipe.report import gallery
 
 ROOT = Path(__file__).parents[1]
 SOURCES = gallery.load(ROOT / "config" / "gallery.yaml")

@@ -1,7 +1,10 @@
 """Products: what is written is read, and what is damaged is refused."""
 
+import csv
+import hashlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -53,6 +56,8 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
         )
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    first, second = (io.record_of(tmp_path / f"{name}.csv") for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_tables_keep_every_bit_of_their_numbers(tmp_path):
@@ -67,15 +72,76 @@ def test_tables_keep_every_bit_of_their_numbers(tmp_path):
     [["2", "4"], ["007", "1e3"], ["true", "false"], ["nan", "inf"], ["NA", "null"]],
 )
 def test_names_that_look_like_numbers_or_nothing_stay_names(tmp_path, names):
-    claims = pd.DataFrame(
-        {name: names if name in io.WORDS else 1.5 for name in io.TABLES["claims"]}
-        | {"study": names, "variant": names, "as_expected": [True, False]}
-        | {"ci_low": [np.nan, -np.inf], "n": [3, 4], "detail": ["", "told"]}
+    table = pd.DataFrame(
+        {"study": names, "claim": names, "as_expected": [True, False], "n": [3, 4]}
+        | {"ci_low": [np.nan, -np.inf], "low": [1, 2.5], "detail": ["", "told"]}
     )
-    io.save_table(tmp_path / "claims.csv", claims, META | {"product": "claims"})
+    io.save_table(tmp_path / "claims.csv", table, META | {"product": "claims"})
     read = io.load(tmp_path / "claims.csv").data
-    missing = claims.assign(detail=[np.nan, "told"])
+    missing = table.assign(detail=[np.nan, "told"])
     pd.testing.assert_frame_equal(read, missing)
+
+
+def test_a_table_is_a_csv_as_any_program_reads_it(tmp_path):
+    path = tmp_path / "measurements.csv"
+    io.save_table(path, TABLE, MEASURED)
+    pd.testing.assert_frame_equal(pd.read_csv(path), TABLE)
+    with open(path, newline="") as file:
+        assert next(csv.reader(file)) == list(TABLE)
+
+
+def test_the_record_beside_a_table_says_what_made_it(tmp_path):
+    path = tmp_path / "measurements.csv"
+    io.save_table(path, TABLE, MEASURED)
+    record = json.loads(io.record_of(path).read_text(encoding="utf-8"))
+    assert record.items() >= MEASURED.items()
+    assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert list(record["columns"]) == sorted(TABLE)
+    assert io.load_meta(path)["spec"] == io.load(path).meta["spec"] == {"a": 1.5}
+
+
+def test_a_table_and_the_record_of_another_are_refused(tmp_path):
+    """So is what a kill between the two writes leaves: the one new, the other old."""
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    io.save_table(first, TABLE, MEASURED)
+    io.save_table(second, TABLE.assign(value=1.0), MEASURED)
+    shutil.copy(io.record_of(second), io.record_of(first))
+    for path in (first, second):
+        if path == second:
+            io.record_of(second).unlink()
+        with pytest.raises(io.ProductError, match="delete it and run again") as error:
+            io.load(path)
+        assert str(path) in str(error.value)
+        assert io.record_of(path).name in str(error.value)
+    io.save_table(first, TABLE, MEASURED)
+    pd.testing.assert_frame_equal(io.load(first).data, TABLE)
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_write_that_is_cut_off_leaves_no_pair_that_is_accepted(
+    tmp_path, monkeypatch, writes
+):
+    """Cut off before the first or before the second file takes its place."""
+    path = tmp_path / "measurements.csv"
+    io.save_table(path, TABLE.assign(value=1.0), MEASURED)
+    replace, done = os.replace, []
+
+    def killed(source, target):
+        if len(done) == writes:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        io.save_table(path, TABLE, MEASURED)
+    try:
+        assert (io.load(path).data["value"] == 1.0).all()
+    except io.ProductError as error:
+        assert "delete it and run again" in str(error) and writes
+    path.unlink()
+    with pytest.raises(io.ProductError, match="does not exist"):
+        io.load(path)
 
 
 def test_the_numbers_of_a_figure_stay_numbers(tmp_path):
@@ -124,31 +190,36 @@ def test_a_bit_that_says_encrypted_is_damage(tmp_path):
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@pytest.mark.parametrize("ending", ["npz", "csv"])
+@pytest.mark.parametrize("ending", ["npz", "csv", "csv.json"])
 def test_damage_never_gives_wrong_numbers(tmp_path, ending, data):
-    path = tmp_path / f"whole.{ending}"
+    path = tmp_path / f"whole.{ending.removesuffix('.json')}"
     if ending == "npz":
         io.save(path, ARRAYS, META)
     else:
         io.save_table(path, TABLE, META | {"product": "measurements"})
     whole = io.load(path)
-    body = bytearray(path.read_bytes())
+    pair = [path, io.record_of(path)] if ending != "npz" else [path]
+    hit = pair[ending == "csv.json"]
+    body = bytearray(hit.read_bytes())
     if data.draw(st.booleans(), "truncate"):
         body = body[: data.draw(st.integers(0, len(body) - 1), "length")]
     else:
         for _ in range(data.draw(st.integers(1, 3), "flips")):
             bit = data.draw(st.integers(0, 8 * len(body) - 1), "bit")
             body[bit // 8] ^= 1 << bit % 8
-    damaged = tmp_path / f"damaged.{ending}"
-    damaged.write_bytes(body)
+    damaged = tmp_path / path.name.replace("whole", "damaged")
+    for part in pair:
+        changed = body if part == hit else part.read_bytes()
+        (tmp_path / part.name.replace("whole", "damaged")).write_bytes(changed)
     try:
         read = io.load(damaged)
     except io.ProductError as error:
         assert str(damaged) in str(error)
         return
     # bits that nothing depends on, such as a time stamp: the content is as it was
-    if ending == "csv":
+    if ending != "npz":
         pd.testing.assert_frame_equal(read.data, whole.data)
+        assert read.meta == whole.meta
     else:
         for name in ARRAYS:
             np.testing.assert_array_equal(read.data[name], whole.data[name])

@@ -3,12 +3,24 @@
 import jax
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ntkpipe import constancy, measurements
+from ntkpipe import constancy, measurements, study
 from ntkpipe.datasets import Data
+from ntkpipe.measurements import (
+    faults,
+    frequencies,
+    modes,
+    predictions,
+    rates,
+    weights,
+)
+from ntkpipe.measurements import kernel as kernel_
+from ntkpipe.measurements import limit as limit_
+from ntkpipe.measurements.table import of_limit, tidy
 from ntkpipe.models import MLP
 from ntkpipe.protocol import Training
 from ntkpipe.training import train
@@ -76,7 +88,7 @@ def run(zero_output="none", **training):
 
 def test_metrics_of_a_run():
     network, data = run()
-    found = measurements.kernels(network, data, None, 0.1)
+    found = kernel_.kernels(network, data, None, 0.1)
     steps, change = found["ntk_change"]
     assert steps.tolist() == network["snapshot"].tolist()
     theta = network["ntk"].reshape(3, -1, 10, 10)
@@ -98,7 +110,7 @@ def test_kernels_of_zeros_are_measured_without_a_warning():
     dead = {"ntk", "nngp", "feature_change", "gradient_norm", "hessian_norm"}
     network |= {name: np.zeros_like(network[name]) for name in dead}
     limit = {"ntk_train_train": np.zeros((5, 5))}
-    found = measurements.kernels(network, data, limit, 0.1)
+    found = kernel_.kernels(network, data, limit, 0.1)
     for metric in ("ntk_change", "nngp_change", "ntk_limit_error", "ntk_condition"):
         assert np.isnan(found[metric][1]).all(), metric
     assert (found["ntk_max"][1] == 0).all()
@@ -106,7 +118,7 @@ def test_kernels_of_zeros_are_measured_without_a_warning():
 
 def test_distances_are_of_all_weights_and_of_each_layer():
     network, _ = run()
-    found = measurements.trajectories(network)
+    found = weights.trajectories(network)
     _, change = found["weight_change"]
     total = np.sqrt((network["weight_change"][:, -1] ** 2).sum(-1))
     size = np.sqrt((network["weight_norm"] ** 2).sum(-1))
@@ -119,9 +131,9 @@ def test_distances_are_of_all_weights_and_of_each_layer():
 
 def test_gap_to_itself_is_zero_and_to_a_shift_is_the_shift():
     network, _ = run()
-    assert measurements.gaps(network, network, "own")["own_gap"][1].max() == 0
+    assert predictions.gaps(network, network, "own")["own_gap"][1].max() == 0
     shifted = {name: network[name] + 0.5 for name in ("f_train", "f_test")}
-    for _, gap in measurements.gaps(network, shifted, "own").values():
+    for _, gap in predictions.gaps(network, shifted, "own").values():
         np.testing.assert_allclose(gap, 0.5)
 
 
@@ -136,7 +148,7 @@ def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
         u0 = (network["f_train"][seed, 0] - data["y_train"]).ravel()
         u = vectors @ (np.exp(-np.outer(values, time)) * (vectors.T @ u0)[:, None])
         flow.append(data["y_train"] + u.T.reshape(-1, 5, 2))
-    found = measurements.modes(network | {"f_train": np.stack(flow)}, data, 0.1, 3)
+    found = modes.modes(network | {"f_train": np.stack(flow)}, data, 0.1, 3)
     assert list(found) == ["mode_rate/1", "mode_rate/2", "mode_rate/3"]
     for _, rate in found.values():
         np.testing.assert_allclose(rate, 1, rtol=1e-6)
@@ -150,7 +162,7 @@ def test_modes_of_a_traced_kernel_take_all_outputs_together():
     flow = data["y_train"] + np.exp(-np.outer(time, values))[:, :, None] * u0
     kernel = theta[:, None, :, None, :, None]
     still = network | {"f_train": flow, "ntk": kernel}
-    found = measurements.modes(still, data, 0.1, 5)
+    found = modes.modes(still, data, 0.1, 5)
     assert len(found) == 5
     for name, (_, rate) in found.items():
         np.testing.assert_allclose(rate, 1, rtol=1e-9, err_msg=name)
@@ -162,7 +174,7 @@ def test_scores_against_the_limit_are_standardised():
         "mean_test": np.full((1, 2, 2), 0.5),
         "sd_test": np.full((1, 2), 2.0),
     }
-    found = measurements.against_limit(network, limit, 2)
+    found = limit_.against_limit(network, limit, 2)
     assert list(found) == ["limit_z/0", "limit_z/1"]
     _, z = found["limit_z/1"]
     np.testing.assert_allclose(z[:, 0], (network["f_test"][:, -1, 1, 0] - 0.5) / 2)
@@ -170,9 +182,7 @@ def test_scores_against_the_limit_are_standardised():
 
 def test_rows_of_diverged_networks_are_left_out_and_counted():
     metrics = {"loss": (np.array([0, 5]), np.array([[1.0, np.nan], [2.0, 3.0]]))}
-    table = measurements.tidy(
-        metrics, np.array([0, 1]), np.array([True, False]), "base", 8
-    )
+    table = tidy(metrics, np.array([0, 1]), np.array([True, False]), "base", 8)
     assert table[table["metric"] == "loss"]["seed"].tolist() == [1, 1]
     assert table[table["metric"] == "diverged"]["value"].tolist() == [1, 0]
 
@@ -187,22 +197,22 @@ def test_doubled_networks_have_both_halves_in_the_sigma_part():
 
 def test_first_time_below_a_level_is_exact_for_an_exponential():
     time = np.array([0.0, 1, 3, 4, 10])
-    rates = np.array([[0.3, 1.0], [2.5, 0.01]])
-    share = np.exp(-rates[..., None] * time)
-    found = measurements.first_below(time, share, 0.1)
-    expected = np.log(10) / rates
-    np.testing.assert_allclose(found[rates > 0.2], expected[rates > 0.2], rtol=1e-12)
+    decay = np.array([[0.3, 1.0], [2.5, 0.01]])
+    share = np.exp(-decay[..., None] * time)
+    found = rates.first_below(time, share, 0.1)
+    expected = np.log(10) / decay
+    np.testing.assert_allclose(found[decay > 0.2], expected[decay > 0.2], rtol=1e-12)
     assert np.isnan(found[1, 1])
     # that begins below, and that comes back
-    assert measurements.first_below(time, np.full(5, 0.05), 0.1) == 0
+    assert rates.first_below(time, np.full(5, 0.05), 0.1) == 0
     back = np.array([1, 0.5, 0.01, 2, 3])
-    assert 1 < measurements.first_below(time, back, 0.1) < 3
+    assert 1 < rates.first_below(time, back, 0.1) < 3
 
 
 def test_fourier_components_have_the_size_of_their_cosines():
     angle = 2 * np.pi * np.arange(12) / 12
     f = 0.3 + 2 * np.cos(2 * angle) + 1.5 * np.sin(3 * angle) - 0.7 * np.cos(6 * angle)
-    size = measurements.fourier(f[:, None])
+    size = frequencies.fourier(f[:, None])
     np.testing.assert_allclose(size, [0.3, 0, 2, 1.5, 0, 0, 0.7], atol=1e-12)
 
 
@@ -225,7 +235,7 @@ def test_frequencies_of_a_circulant_kernel_are_fitted_at_their_rates(flow):
         r = (1 - rate * values) ** step[:, None]
     left = np.fft.irfft(r * np.fft.rfft(y[:, 0]), 16, axis=-1)
     network = {"step": step, "f_train": y - left[None, :, :, None]}
-    found = measurements.frequencies(
+    found = frequencies.frequencies(
         network,
         {"y_train": y},
         {"ntk_train_train": theta},
@@ -248,10 +258,10 @@ def test_frequencies_of_a_circulant_kernel_are_fitted_at_their_rates(flow):
 def test_a_frequency_that_is_not_fitted_has_no_time_and_no_warning():
     y = np.cos(6 * np.pi * np.arange(16) / 16)[:, None]
     network = {"step": np.array([0, 9]), "f_train": np.zeros((2, 2, 16, 1))}
-    found = measurements.frequencies(network, {"y_train": y}, None, 1.0, (3,), 0.1)
+    found = frequencies.frequencies(network, {"y_train": y}, None, 1.0, (3,), 0.1)
     assert np.isnan(found["fit_time/3"][1]).all()
     np.testing.assert_allclose(found["mode_left/3"][1], 1)
-    table = measurements.tidy(found, np.arange(2), np.zeros(2, bool), "base", 8)
+    table = tidy(found, np.arange(2), np.zeros(2, bool), "base", 8, {"fit_time"})
     assert set(table["metric"]) == {"mode_left/3", "diverged"}
 
 
@@ -262,19 +272,17 @@ def test_loss_error_is_of_the_residual_and_ends_where_the_loss_is_small():
         "loss": np.array([[1, 0.1, 2e-3, 1e-4], [1, 0.5, 0.5, 0.5]]),
     }
     predicted = network["loss"] * np.array([1, 1.21, 0.25, 1e9])
-    (_, error) = measurements.loss_error(network, predicted, "limit")[
-        "limit_loss_error"
-    ]
+    (_, error) = predictions.loss_error(network, predicted, "limit")["limit_loss_error"]
     np.testing.assert_allclose(error[:, 0], [1, 1 - 1 / 1.1])
 
 
 def test_residual_has_a_part_along_the_target_and_one_across():
     y = np.array([[3.0], [0], [4], [0]])
     f = np.array([[0.0], [2], [0], [0]])
-    along, across = measurements.along_target(f, y)
+    along, across = limit_.along_target(f, y)
     assert along == pytest.approx(5 / 2)  # f = 0 along y: ‖y‖/√N is left
     assert across == pytest.approx(2 / 2)
-    halfway = measurements.along_target(np.stack([y / 2, y]), y)
+    halfway = limit_.along_target(np.stack([y / 2, y]), y)
     np.testing.assert_allclose(halfway, [[5 / 4, 0], [0, 0]], atol=1e-15)
 
 
@@ -292,7 +300,7 @@ def test_along_an_eigenvector_the_limit_goes_straight_at_its_rate(flow):
         "stop_step": np.array([199]),
         "f_train": (y * (1 - left)[:, None, None])[None],
     }
-    found = measurements.straight(
+    found = limit_.straight(
         network, {"y_train": y}, {"ntk_train_train": theta}, rate, flow
     )
     assert found["straight_gap"][1][0, 0] < 1e-12
@@ -302,7 +310,7 @@ def test_along_an_eigenvector_the_limit_goes_straight_at_its_rate(flow):
 def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
     theta, values = circulant()
     kernels = {"ntk_train_train": theta, "nngp_train_train": theta / 2}
-    found = measurements.infinite(kernels, True, (1, 3))
+    found = limit_.infinite(kernels, True, (1, 3))
     assert found["limit_ntk_mode/3"] == pytest.approx(values[3])
     assert found["limit_nngp_mode/1"] == pytest.approx(values[1] / 2)
     assert "limit_ntk_mode/2" not in found
@@ -316,7 +324,7 @@ def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
 def test_a_limit_of_zeros_has_no_ratio_which_is_counted():
     zero = np.zeros((3, 3))
     kernels = {"ntk_train_train": zero, "nngp_train_train": zero}
-    table = measurements.of_limit(measurements.infinite(kernels, False), "base")
+    table = of_limit(limit_.infinite(kernels, False), "base")
     value = table.set_index("metric")["value"]
     assert np.isfinite(value).all() and value["limit_max"] == 0
     ratios = ["limit_min_ratio", *(f"limit_eigenvalue_ratio/{i}" for i in (1, 2, 3))]
@@ -326,7 +334,237 @@ def test_a_limit_of_zeros_has_no_ratio_which_is_counted():
 
 def test_a_kernel_between_test_points_that_are_not_there_is_refused():
     network = {"step": np.arange(2), "ntk_test": np.zeros((1, 2, 4, 1, 4, 1))}
-    found = measurements.kernel_slice(network, (0, 3))
+    found = kernel_.kernel_slice(network, (0, 3))
     assert list(found) == ["kernel_at/0", "kernel_at/3"]
     with pytest.raises(ValueError, match=r"no test point 4: there are 4"):
-        measurements.kernel_slice(network, (0, 4))
+        kernel_.kernel_slice(network, (0, 4))
+
+
+@pytest.mark.parametrize("early", [1, 3])
+def test_the_decay_rate_is_of_the_sizes_between_90_and_5_percent(early):
+    """Decay at one rate down to 90 %, at rate 1 down to 5 %, at rate 2 from there."""
+    time = np.linspace(0, 6, 601)
+    begin = -np.log(0.9) / early
+    end = begin + np.log(0.9 / 0.05)
+    log = np.log(0.9) - (time - begin)
+    log = np.where(time < begin, -early * time, log)
+    log = np.where(time > end, np.log(0.05) - 2 * (time - end), log)
+    t, y = (a[(time > begin) & (time < end)] for a in (time, log))
+    found = rates.decay_rate(time, 7 * np.exp(log))
+    assert found == pytest.approx(-np.sum(t * y) / np.sum(t**2), rel=1e-12)
+    if early == 1:
+        assert found == pytest.approx(1, rel=1e-12)
+
+
+def recorded(seeds=2, snapshots=3, points=4, outputs=2, depth=3):
+    """Random arrays of the shapes of what training records; kernels are positive."""
+    rng, size = np.random.default_rng(3), points * outputs
+    shape = seeds, snapshots
+
+    def random_kernel(n):
+        a = rng.normal(size=(*shape, n, n + 2))
+        return a @ np.swapaxes(a, -2, -1)
+
+    nngp = random_kernel(points)
+    whole = random_kernel(size) + np.kron(nngp, np.eye(outputs))
+    return {
+        "snapshot": np.array([0, 5, 20]),
+        "ntk": whole.reshape(*shape, points, outputs, points, outputs),
+        "nngp": nngp,
+        "feature_change": rng.random((*shape, depth)),
+        "flips": rng.random((*shape, depth)),
+        "neuron_move": rng.random(shape),
+        "gradient_norm": 1 + rng.random(shape),
+        "hessian_norm": 1 + rng.random(shape),
+    }
+
+
+def test_every_metric_of_kernels_is_what_its_name_says():
+    network, norm = recorded(), np.linalg.norm
+    y = np.random.default_rng(4).normal(size=(4, 2))
+    limit = {"ntk_train_train": kernel(4)}
+    data = {"x_train": np.zeros((4, 3)), "y_train": y}
+    found = kernel_.kernels(network, data, limit, 0.3)
+    theta = network["ntk"][1].reshape(3, 8, 8)
+    start, end = theta[0], theta[-1]
+    sigma = [np.kron(a, np.eye(2)) for a in network["nngp"][1]]
+    rest = [a - b for a, b in zip(theta, sigma, strict=True)]
+    parts = network["ntk"][1, -1]
+    trace = (parts[:, 0, :, 0] + parts[:, 1, :, 1]) / 2
+    summed = parts.sum((1, 3)) / 2  # the kernel of (f₁ + f₂)/√2
+    values = np.linalg.eigvalsh(end / 4)
+    centre = np.eye(4) - 1 / 4
+    a, b = centre @ trace @ centre, centre @ y @ y.T @ centre
+    expected = {
+        "ntk_change": norm(end - start) / norm(start),
+        "ntk_cosine": 1 - np.sum(start * end) / norm(start) / norm(end),
+        "ntk_trace_ratio": end.trace() / start.trace(),
+        "ntk_inflation": end.trace() / start.trace() - 1,
+        "ntk_alignment": np.sum(a * b) / norm(a) / norm(b),
+        "feature_change": network["feature_change"][1, -1, 2],
+        "nngp_change": norm(sigma[2] - sigma[0]) / norm(sigma[0]),
+        "ntk_rest_change": norm(rest[2] - rest[0]) / norm(rest[0]),
+        "ntk_min": values[0],
+        "ntk_max": values[-1],
+        "ntk_condition": values[-1] / values[0],
+        "learning_rate_relative": 0.3 / (2 / values[-1]),
+        "ntk_pseudo_error": norm(end - np.kron(summed, np.eye(2))) / norm(end),
+        "neuron_move": network["neuron_move"][1, -1],
+        "gradient_norm": network["gradient_norm"][1, -1],
+        "hessian_norm": network["hessian_norm"][1, -1],
+        "kappa": network["hessian_norm"][1, -1] / network["gradient_norm"][1, -1] ** 2,
+        "ntk_limit_error": norm(trace - limit["ntk_train_train"])
+        / norm(limit["ntk_train_train"]),
+    }
+    for layer in range(3):
+        for name in ("flips", "feature_change"):
+            expected[f"{name}/{layer + 1}"] = network[name][1, -1, layer]
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name][0][-1] == 20
+        assert found[name][1][1, -1] == pytest.approx(value, rel=1e-9), name
+    # whole where the last layer is learned only
+    frozen = kernel_.kernels(network, data, limit, 0.3, learned_output=False)
+    assert set(found) - set(frozen) == {"nngp_change", "ntk_rest_change"}
+
+
+def test_faults_are_of_a_singular_kernel_of_dead_layers_and_of_rounding():
+    network = recorded(seeds=4)
+    assert not any(v.any() for _, v in faults.faults(network).values())
+    network["ntk"][0, -1] = 0  # no inverse at the end
+    network["nngp"][1, 0] = 3.0  # the same for all points at the start
+    network["nngp"][2, -1] = 0.0
+    network["ntk"][3, -1] = network["ntk"][3, 0] * (1 + 1e-16)
+    found = faults.faults(network)
+    assert found["singular"][1].tolist() == [[0, 1], [0, 0], [0, 0], [0, 0]]
+    assert found["dead"][1].tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
+    assert found["unresolved"][1].tolist() == [[0], [0], [0], [1]]
+    assert found["unresolved"][0].tolist() == [20]
+
+
+def test_losses_and_weights_are_followed_while_a_network_runs():
+    network = {
+        "step": np.array([0, 1, 2, 4]),
+        "snapshot": np.array([0, 2, 4]),
+        "layer": ["W1", "b1"],
+        "loss": np.array([[4.0, 6, 2, 1], [2, 1, 0.5, 0.5]]),
+        "weight_change": np.array([[[0, 0], [1, 1], [2, 1], [3, 4.0]]] * 2),
+        "weight_norm": np.array([[3.0, 0], [6, 0]]),
+        "weight_gap": np.array([[0, 1, 2, 5.0], [0, 1, 2, 5]]),
+        "converged": np.array([False, True]),
+        "stop_step": np.array([4, 2]),
+    }
+    found = weights.trajectories(network)
+    assert "weight_change/b1" not in found  # begins at 0
+    for name, steps, values in (
+        ("loss", [0, 2, 4], [[4, 2, 1], [2, 0.5, 0.5]]),
+        ("loss_ratio", [4], [[1 / 4], [1 / 4]]),
+        ("loss_growth", [4], [[6 / 4], [1]]),
+        ("weight_distance", [0, 2, 4], [[0, 5**0.5, 5]] * 2),
+        ("weight_change", [0, 2, 4], [[0, 5**0.5 / 3, 5 / 3], [0, 5**0.5 / 6, 5 / 6]]),
+        ("weight_change/W1", [0, 2, 4], [[0, 2 / 3, 1], [0, 1 / 3, 1 / 2]]),
+        ("linear_weight_gap", [4], [[5], [2]]),
+        ("converged", [4], [[0], [1]]),
+        ("stop_step", [4], [[np.nan], [2]]),
+    ):
+        assert found[name][0].tolist() == steps, name
+        np.testing.assert_allclose(found[name][1], values, err_msg=name)
+
+
+def test_the_limit_moves_each_network_from_where_it_begins():
+    """Gradient flow of one eigenvector of the kernel, from the network's outputs."""
+    theta, test = kernel(4), np.random.default_rng(5).normal(size=(3, 4))
+    rng, step = np.random.default_rng(6), np.array([0, 3, 50])
+    data = {"y_train": rng.normal(size=(4, 1))}
+    values, vectors = np.linalg.eigh(theta / 4)
+    network = {
+        "step": step,
+        "f_train": data["y_train"] + rng.normal(size=(2, 3, 1, 1)) * vectors[:, [2]],
+        "f_test": rng.normal(size=(2, 3, 3, 1)),
+    }
+    limit = {"ntk_train_train": theta, "ntk_test_train": test}
+    found = limit_.limit_dynamics(network, data, limit, 0.1, True)
+    left = np.exp(-0.1 * step * values[2])[:, None, None]
+    for seed in range(2):
+        u0 = network["f_train"][seed, 0] - data["y_train"]
+        expected = data["y_train"] + left * u0
+        np.testing.assert_allclose(found["f_train"][seed], expected, rtol=1e-9)
+        gained = (left - 1) * (test @ np.linalg.solve(theta, u0))
+        expected = network["f_test"][seed, 0] + gained
+        np.testing.assert_allclose(found["f_test"][seed], expected, rtol=1e-9)
+
+
+def test_five_eigenvalues_of_the_limit_are_metrics_and_its_rank():
+    values = np.array([9.0, 7, 5, 4, 2, 1, 0, 0])
+    q = np.linalg.qr(np.random.default_rng(7).normal(size=(8, 8)))[0]
+    theta = (q * values) @ q.T
+    found = limit_.infinite({"ntk_train_train": theta}, False)
+    for i in range(1, 6):
+        assert found[f"limit_eigenvalue/{i}"] == pytest.approx(values[i - 1] / 8)
+        assert found[f"limit_eigenvalue_ratio/{i}"] == pytest.approx(values[i - 1] / 9)
+    assert "limit_eigenvalue/6" not in found
+    assert found["limit_rank"] == 6
+    assert found["limit_max"] == pytest.approx(9 / 8)
+    assert found["limit_min"] == pytest.approx(0, abs=1e-12)
+
+
+def experiment(**settings):
+    return study.parse(
+        yaml.safe_dump(
+            {
+                "title": "A",
+                "question": "B?",
+                "dataset": {
+                    "kind": "circle",
+                    "points": 8,
+                    "target": {"kind": "product"},
+                },
+                "model": {"depth": 2},
+                "training": {"learning_rate": 1, "steps": 5},
+                "widths": [4],
+            }
+            | settings
+        ),
+        "x.yaml",
+    ).variants["base"]
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("ntk_chnge", "ntk_change"),
+        ("mode_rates/1", "mode_rate/i"),
+        ("flips", "flips/l"),
+        ("fit_tim/*", "fit_time/k"),
+    ],
+)
+def test_a_misspelt_metric_is_told_with_the_closest(name, close):
+    assert measurements.find(name) is None
+    assert close in measurements.unknown(name)
+
+
+@pytest.mark.parametrize("name", ["loss", "weight_change/b12", "fit_time/*", "ntk_*"])
+def test_metrics_and_patterns_are_found(name):
+    assert measurements.find(name) is not None
+    assert measurements.unknown(name) is None
+
+
+def test_an_experiment_lacks_metrics_whose_needs_it_does_not_meet():
+    e = experiment(measure={"modes": 2})
+    for name in ("mode_rate/2", "mode_rate/*", "flips", "weight_change/W3", "*_change"):
+        assert measurements.unmet(name, e) is None
+    for name in (
+        "mode_rate/3",
+        "flips/1",
+        "limit_gap",
+        "weight_change/W4",
+        "stop_step",
+    ):
+        assert measurements.unmet(name, e) is not None
+    assert "training.units" in measurements.unmet("flips/1", e)
+
+
+def test_an_axis_says_what_a_metric_is_and_its_index():
+    assert measurements.label("loss") == "training loss"
+    assert "W2" in measurements.label("weight_change/W2")
+    assert measurements.label("mode_rate/3").endswith(", 3")

@@ -67,8 +67,8 @@ def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
 
 
 COMPILE = """
-from ntkpipe.__main__ import _configure_jax
-_configure_jax()
+from ntkpipe.runtime import configure_jax
+configure_jax()
 import jax
 jax.jit(lambda x: x + 1)(1.0)
 assert jax.config.jax_default_matmul_precision == "highest"

@@ -21,10 +21,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from fuzz import kills, studies
+from helpers import run_stage, run_study
 from test_workflow import ROOT, environment, snakemake
 
-from ntkpipe import __main__ as command_line
-from ntkpipe import claims, experiment, io, provenance, stages, study
+from ntkpipe import experiment, io, provenance, runtime, study
+from ntkpipe.claims import reading
+from ntkpipe.stages import report as build
+from ntkpipe.stages.verify import verify
 
 MICRO = {
     "title": "Micro",
@@ -71,43 +74,6 @@ def micro(**change):
     return study.parse(json.dumps(raw), "micro.yaml")
 
 
-def stage(name, one, folder, output, inputs, variant="", width=0, figure=""):
-    job = stages.Job(one, variant, width, tuple(inputs), (output,), figure)
-    getattr(stages, name)(job)
-    return output
-
-
-def run(one, folder):
-    """All stages of a study; the paths of its products by (product, variant, width)."""
-    made = {}
-
-    def do(name, product, variant="", width=0, *inputs):
-        ending = "csv" if product in io.TABLES else "npz"
-        path = folder / variant / f"width{width}" / f"{product}.{ending}"
-        made[product, variant, width] = stage(
-            name, one, folder, str(path), inputs, variant, width
-        )
-        return str(path)
-
-    tables, limits = [], []
-    for variant, e in one.variants.items():
-        owner = one.data_of(variant)  # what the rules do, too
-        if ("dataset", owner, 0) not in made:
-            do("dataset", "dataset", owner)
-        data = made["dataset", owner, 0]
-        limit = [do("limit", "limit", variant, 0, data)] if e.limit != "none" else []
-        limits += limit
-        inputs = [data, *limit]
-        for width in e.widths:
-            network = do("train", "network", variant, width, data)
-            linear = do("linearize", "linearized", variant, width, data, network)
-            inputs += network, linear
-        tables.append(do("constancy", "constancy", variant, 0, *inputs))
-    table = do("measure", "measurements", "", 0, *tables, *limits)
-    do("claims", "claims", "", 0, table)
-    return made
-
-
 def page(one, made, folder):
     """The text of the page of a study, its figures drawn."""
     table = made["measurements", "", 0]
@@ -117,11 +83,12 @@ def page(one, made, folder):
             str(folder / one.name / "figures" / f"{figure.name}.{ending}")
             for ending in ("csv", "svg")
         ]
-        job = stages.Job(one, "", 0, (table,), tuple(outputs), figure.name)
-        stages.figure(job)
+        run_stage("figure", one, inputs=[table], output=outputs, figure=figure.name)
         drawn += outputs
     output = folder / "index.html"
-    stages.report([one], [table, made["claims", "", 0], *drawn], str(output), None)
+    run_stage(
+        "report", one, inputs=[table, made["claims", "", 0], *drawn], output=output
+    )
     return output.read_text(encoding="utf-8")
 
 
@@ -141,12 +108,12 @@ def test_names_may_look_like_numbers_or_nothing(tmp_path, name, capsys):
     variants = "{2: {}, '1e3': {seed: 1}, 'null': {seed: 2}, inf: {seed: 3}}"
     text = f"{own[:-1]}, variants: {variants}}}"
     one = study.parse(text, f"{name}.yaml")
-    made = run(one, tmp_path)
+    made = run_study(one, tmp_path)
     rows = io.load(made["measurements", "", 0]).data
     assert set(rows["variant"]) == {"2", "1e3", "null", "inf"}
     shown = page(one, made, tmp_path)
     assert "The kernel stands still" in shown and ">NA<" in shown
-    assert stages.verify([one], [made["claims", "", 0]]) == 1  # of one seed
+    assert verify([one], [made["claims", "", 0]]) == 1  # of one seed
     assert f"{name}: NA is inconclusive" in capsys.readouterr().out
 
 
@@ -168,7 +135,7 @@ NEEDED = {"train": (), "constancy": ("network", "linearized", "limit")}
 def whole(tmp_path_factory):
     """The micro study, run."""
     one = micro()
-    return one, run(one, tmp_path_factory.mktemp("micro"))
+    return one, run_study(one, tmp_path_factory.mktemp("micro"))
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +143,13 @@ def other(tmp_path_factory):
     """A study with the same products, other numbers, and another name."""
     raw = copy.deepcopy(MICRO) | {"seed": 5}
     one = study.parse(json.dumps(raw), "other.yaml")
-    return run(one, tmp_path_factory.mktemp("other"))
+    return run_study(one, tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="module")
 def reseeded(tmp_path_factory):
     """The micro study as it was with another seed: a backup, another branch."""
-    return run(micro(seed=5), tmp_path_factory.mktemp("reseeded"))
+    return run_study(micro(seed=5), tmp_path_factory.mktemp("reseeded"))
 
 
 def read(one, made, product):
@@ -204,7 +171,7 @@ def read(one, made, product):
         ]
     ending = "npz" if name == "train" else "csv"
     output = Path(made["measurements", "", 0]).parent / f"again.{ending}"
-    stage(name, one, None, str(output), inputs, variant, width)
+    run_stage(name, one, variant, width, inputs, output)
     return output.read_bytes()
 
 
@@ -217,6 +184,8 @@ def damages(path, *others):
     yield "cut by a byte", body[:-1]
     yield "zeros", bytes(len(body))
     for strange in others:
+        if strange == body:
+            continue  # a table may have the same numbers and another record
         yield "of another study or seed", strange
     yield "a pickle", b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x08"
     yield "text", b"<html>404</html>"
@@ -227,6 +196,22 @@ def damages(path, *others):
         yield f"bit {bit} flipped", bytes(flipped)
 
 
+def files(path):
+    """The files of a product: a table has its record beside it."""
+    path = Path(path)
+    return [path, io.record_of(path)] if path.suffix == ".csv" else [path]
+
+
+def spoilt(path, *others):
+    """Ways to spoil a product: one of its files, or all in exchange for others'."""
+    whole = [file.read_bytes() for file in files(path)]
+    strange = [[file.read_bytes() for file in files(other)] for other in others]
+    for which, file in enumerate(files(path)):
+        for kind, body in damages(file, *(bodies[which] for bodies in strange)):
+            yield kind, [*whole[:which], body, *whole[which + 1 :]]
+    yield from (("all of another study or seed", bodies) for bodies in strange)
+
+
 @pytest.mark.parametrize("product", READER)
 def test_a_damaged_product_is_named_or_reads_as_before(
     whole, other, reseeded, product, tmp_path
@@ -235,10 +220,10 @@ def test_a_damaged_product_is_named_or_reads_as_before(
     key = next(k for k in made if k[0] == product)
     wanted = read(one, made, product)
     found = {}
-    strange = [Path(paths[key]).read_bytes() for paths in (other, reseeded)]
-    for kind, body in damages(made[key], *strange):
-        path = tmp_path / Path(made[key]).name
-        path.write_bytes(body)
+    path = tmp_path / Path(made[key]).name
+    for kind, bodies in spoilt(made[key], other[key], reseeded[key]):
+        for file, body in zip(files(path), bodies, strict=True):
+            file.write_bytes(body)
         try:
             result = read(one, made | {key: str(path)}, product)
         except io.ProductError as error:
@@ -267,7 +252,7 @@ def test_a_product_of_another_width_is_refused(whole, tmp_path):
     )
     data, output = made["dataset", "base", 0], str(tmp_path / "linearized.npz")
     with pytest.raises(io.ProductError, match=says):
-        stage("linearize", one, None, output, [data, there], "base", 4)
+        run_stage("linearize", one, "base", 4, [data, there], output)
     lacking = {k: v for k, v in made.items() if k != ("network", "base", 4)}
     with pytest.raises(io.ProductError, match="no network of micro, base"):
         read(one, lacking, "network")
@@ -284,7 +269,7 @@ def test_products_of_a_users_other_file_are_refused(tmp_path):
 
     def made(name, of, inputs=(), width=0):
         output = str(tmp_path / of / f"{name}.npz")
-        return stage(name, one, None, output, inputs, "base", width)
+        return run_stage(name, one, "base", width, inputs, output)
 
     raw = MICRO | {"dataset": {"kind": "npz", "path": str(own)}}
     one = study.parse(json.dumps(raw), "micro.yaml")
@@ -308,7 +293,8 @@ def test_products_of_a_users_other_file_are_refused(tmp_path):
 def test_a_command_without_the_measurements_says_so(whole, tmp_path, name):
     one, _ = whole
     with pytest.raises(io.ProductError, match=r"no measurements of micro among .*none"):
-        stage(name, one, None, str(tmp_path / "made.csv"), (), figure="loss")
+        figure = "loss" if name == "figure" else ""
+        run_stage(name, one, output=tmp_path / "made.csv", figure=figure)
 
 
 def test_verify_refuses_what_is_not_the_claims_of_its_studies(
@@ -319,7 +305,7 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
     ours, theirs, before = (
         str(paths["claims", "", 0]) for paths in (made, other, reseeded)
     )
-    assert stages.verify([one, second], [ours, theirs]) == 0
+    assert verify([one, second], [ours, theirs]) == 0
     assert "2 of 2 verdicts are as expected" in capsys.readouterr().out
     for studies_, inputs, says in (
         (
@@ -333,7 +319,7 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
         ([micro(claims=[])], [ours], f"{ours} was made with another spec"),
     ):
         with pytest.raises(io.ProductError, match=re.escape(says)):
-            stages.verify(studies_, inputs)
+            verify(studies_, inputs)
 
 
 def test_a_damaged_figure_is_named(whole, other, tmp_path):
@@ -346,10 +332,10 @@ def test_a_damaged_figure_is_named(whole, other, tmp_path):
     output = tmp_path / "index.html"
 
     def draw(study_, table, outputs):
-        stages.figure(stages.Job(study_, "", 0, (table,), tuple(outputs), name))
+        run_stage("figure", study_, inputs=[table], output=outputs, figure=name)
 
     def report():
-        stages.report([one], [*tables, *paths], str(output), None)
+        run_stage("report", one, inputs=[*tables, *paths], output=output)
 
     folder.mkdir(parents=True)
     draw(one, tables[0], paths)
@@ -359,20 +345,22 @@ def test_a_damaged_figure_is_named(whole, other, tmp_path):
     theirs, reseeded_, strict = (str(tmp_path / f"{n}.csv") for n in "abc")
     again = study.parse(json.dumps(MICRO | {"seed": 5}), "other.yaml")
     draw(again, other["measurements", "", 0], [theirs])
-    before = run(micro(seed=5), tmp_path / "before")
+    before = run_study(micro(seed=5), tmp_path / "before")
     draw(micro(seed=5), before["measurements", "", 0], [reseeded_])
     captioned = micro(figures=[MICRO["figures"][0] | {"caption": "Another."}])
     draw(captioned, tables[0], [strict])
-    strange = [Path(path).read_bytes() for path in (theirs, reseeded_, strict)]
-    for path in map(Path, paths):
-        body = path.read_bytes()
-        for damage, spoilt in damages(path, *strange):
-            path.write_bytes(spoilt)
+    for path in paths:
+        body = [file.read_bytes() for file in files(path)]
+        others = (theirs, reseeded_, strict) if path.endswith("csv") else ()
+        for damage, bodies in spoilt(path, *others):
+            for file, changed in zip(files(path), bodies, strict=True):
+                file.write_bytes(changed)
             with pytest.raises(io.ProductError, match="delete it and run again") as bad:
                 report()
             assert str(path) in str(bad.value), damage
             assert not output.exists()
-        path.write_bytes(body)
+        for file, whole_ in zip(files(path), body, strict=True):
+            file.write_bytes(whole_)
     report()
     del paths[0]
     with pytest.raises(io.ProductError, match=f"no table of the figure {name}"):
@@ -556,7 +544,7 @@ def test_diverged_networks_are_told_and_stop_nobody(tmp_path):
         ],
         figures=[MICRO["figures"][0] | {"variants": ["wild", "tame"]}],
     )
-    made = run(one, tmp_path)
+    made = run_study(one, tmp_path)
     diverged = values(made, "diverged").groupby("variant")["value"].mean()
     assert diverged["wild"] > 0 and diverged["tame"] == 0
     table = io.load(made["measurements", "", 0]).data
@@ -580,7 +568,7 @@ def test_dead_networks_are_told(tmp_path):
         seeds=10,
         limit="none",
     )
-    made = run(one, tmp_path)
+    made = run_study(one, tmp_path)
     table = values(made, "dead")
     dead = table[table["step"] == 0].set_index("seed")["value"]
     network = io.load(made["network", "base", 1]).data
@@ -599,7 +587,7 @@ def test_dead_networks_are_told(tmp_path):
     assert f"{ever.sum():.0f} of 10 networks are dead" in text
     assert dead.sum() < ever.sum() < 10
     everything = io.load(made["measurements", "", 0]).data
-    cosine = claims.read(everything, "ntk_cosine", "final", None, 1, None).values
+    cosine = reading.read(everything, "ntk_cosine", "final", None, 1, None).values
     assert set(cosine.index.unique("seed")) == set(ever.index[ever == 0])
     assert "without a value (0/0) are" in text
 
@@ -614,7 +602,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
         "limit": "none",
     }
     one = micro(seed=1, **dead)
-    made = run(one, tmp_path / "one")
+    made = run_study(one, tmp_path / "one")
     assert (values(made, "dead")["value"] == 1).all()
     assert "2 of 2 networks are dead" in page(one, made, tmp_path / "one")
     drawn = io.load(tmp_path / "one" / "micro" / "figures" / "loss.csv").data
@@ -623,7 +611,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
     both = [MICRO["figures"][0] | {"variants": ["dead", "tame"]}]
     variants = {"dead": dead, "tame": {}}
     beside = micro(seed=1, variants=variants, claims=[], figures=both)
-    made = run(beside, tmp_path / "two")
+    made = run_study(beside, tmp_path / "two")
     assert "2 of 2 networks are dead" in page(beside, made, tmp_path / "two")
     drawn = io.load(tmp_path / "two" / "micro" / "figures" / "loss.csv").data
     assert set(drawn["variant"]) == {"tame"}
@@ -632,7 +620,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
 def test_duplicate_points_make_a_singular_kernel_that_is_told(tmp_path, caplog):
     points = [[1.0, 0.5], [1.0, 0.5], [0.2, -1.0]]
     one = micro(dataset={"x": points}, widths=[4])
-    made = run(one, tmp_path)
+    made = run_study(one, tmp_path)
     assert "training points 0 and 1 are equal: H is singular" in caplog.text
     assert (values(made, "singular")["value"] == 1).all()
     assert values(made, "ntk_condition").empty
@@ -649,7 +637,7 @@ def test_a_change_below_rounding_is_told(tmp_path, dtype):
         widths=[512],
         limit="none",
     )
-    made = run(one, tmp_path)
+    made = run_study(one, tmp_path)
     change = values(made, "ntk_change")["value"]
     lost = dtype == "float32"
     assert (values(made, "unresolved")["value"] == lost).all()
@@ -686,7 +674,7 @@ def test_the_page_says_what_made_it(whole, tmp_path):
     few = micro(
         seed=7, variants={"one": {"seeds": 1}, "two": {}}, claims=[], figures=[]
     )
-    assert stages._seeds(few) == "1 to 3 networks a width, seed 7"
+    assert build.seeds(few) == "1 to 3 networks a width, seed 7"
 
 
 def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
@@ -699,8 +687,8 @@ def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
     io.save_table(before, table, meta | {"device": "gpu: H100"})
     inputs = [before, made["limit", "base", 0]]
     measured = str(tmp_path / "measurements.csv")
-    stage("measure", one, None, measured, inputs)
-    judged = stage("claims", one, None, str(tmp_path / "claims.csv"), [measured])
+    run_stage("measure", one, inputs=inputs, output=measured)
+    judged = run_stage("claims", one, inputs=[measured], output=tmp_path / "claims.csv")
     made = {("measurements", "", 0): measured, ("claims", "", 0): judged}
     text = page(one, made, tmp_path)
     assert f"with jax {', '.join(sorted(('0.9.1', newer)))}." in text
@@ -709,7 +697,7 @@ def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
 
 def test_the_same_commands_give_the_same_bytes(whole, tmp_path):
     one, made = whole
-    again = run(one, tmp_path)
+    again = run_study(one, tmp_path)
     for key, path in made.items():
         assert Path(path).read_bytes() == Path(again[key]).read_bytes(), key
 
@@ -718,8 +706,8 @@ def test_the_same_commands_give_the_same_bytes(whole, tmp_path):
 
 BUSY = """\
 import sys, time
-from ntkpipe import __main__ as command_line
-command_line._limit_threads(int(sys.argv[1]))
+from ntkpipe import runtime
+runtime.limit_threads(sys.argv[1])
 import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
 a = jax.random.normal(jax.random.key(0), (700, 700))
@@ -810,8 +798,8 @@ def test_one_core_or_two_make_no_difference_that_counts(tmp_path):
 
 SLOT = """\
 import os, time
-from ntkpipe import __main__ as command_line
-lock = command_line._choose_device(1)
+from ntkpipe import runtime
+lock = runtime.choose_device(1)
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 time.sleep(60)
 """
@@ -877,8 +865,8 @@ def test_devices_are_chosen_by_the_environment(
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(command_line.glob, "glob", lambda pattern: [])
-    lock = command_line._choose_device(gpus)
+    monkeypatch.setattr(runtime.glob, "glob", lambda pattern: [])
+    lock = runtime.choose_device(gpus)
     assert {name: os.environ.get(name) for name in wanted} == wanted
     if lock:
         lock.close()
@@ -890,11 +878,11 @@ def test_all_gpus_of_a_machine_are_slots(monkeypatch, tmp_path, caplog):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     devices = ["/dev/nvidia3", "/dev/nvidia4"]
-    monkeypatch.setattr(command_line.glob, "glob", lambda pattern: devices)
-    monkeypatch.setattr(command_line, "entry_points", lambda group: ())
+    monkeypatch.setattr(runtime.glob, "glob", lambda pattern: devices)
+    monkeypatch.setattr(runtime, "entry_points", lambda group: ())
     locks = []
     for wanted in ("0", "1"):
-        locks.append(command_line._choose_device(1))
+        locks.append(runtime.choose_device(1))
         assert os.environ.pop("CUDA_VISIBLE_DEVICES") == wanted
     for lock in locks:
         lock.close()

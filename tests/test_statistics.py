@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ntkpipe import statistics
+from ntkpipe.claims import statistics
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 
@@ -314,3 +314,33 @@ def test_the_interval_of_a_collapse_covers():
         result = statistics.collapse(x, sample, 1, str(trial))
         covered.append(result.low <= truth <= result.high)
     assert 0.9 < np.mean(covered) <= 1
+
+
+def test_two_widths_have_a_slope():
+    """It is the one between them, and its interval that of a difference."""
+    rng = np.random.default_rng(11)
+    samples = [np.exp(0.1 * rng.standard_normal(20)) * n**-0.5 for n in (8, 32)]
+    fit = statistics.fit_power_law([8, 32], samples, "two")
+    means = [np.log(values).mean() for values in samples]
+    expected = (means[1] - means[0]) / np.log(4)
+    assert fit.slope == pytest.approx(expected, rel=1e-12)
+    assert fit.local_slopes == pytest.approx([expected], rel=1e-12)
+    assert fit.slope_low < expected < fit.slope_high
+    assert fit.line[[0, -1]] == pytest.approx(np.exp(means), rel=1e-12)
+    assert fit.note == ""
+
+
+def test_the_interval_of_a_collapse_is_that_of_the_logarithm_of_what_is_left():
+    """T ± t·s of T = log(1 − R²), by the error and the degrees of freedom it names."""
+    x, random = np.array([1.0, 2.0, 4.0, 8.0]), np.random.default_rng(12)
+    blocks = [
+        np.exp(np.log(a) + 0.1 * random.normal(size=n))[:, None, None]
+        for a, n in zip(x, (9, 7, 12, 8), strict=True)
+    ]
+    sample = statistics.bootstrap(blocks, "geometric_mean", "k")
+    result = statistics.collapse(x, sample, 1, "k", confidence=0.9)
+    assert result.freedom == 6  # of the fewest networks
+    half = stats.t.ppf(0.95, 6) * result.error
+    left = math.log(1 - result.estimate)
+    assert math.log(1 - result.low) == pytest.approx(left + half, rel=1e-9)
+    assert math.log(1 - result.high) == pytest.approx(left - half, rel=1e-9)

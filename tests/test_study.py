@@ -413,25 +413,6 @@ def test_files_that_are_not_there_or_no_text(tmp_path):
         study.load(tmp_path / "big.yaml")
 
 
-def test_unknown_names_of_studies_are_told_with_the_nearest():
-    with pytest.raises(study.StudyError, match="did you mean width"):
-        study.load_all(ROOT / "config" / "studies", ["widht"])
-    with pytest.raises(study.StudyError, match="no study"):
-        study.load_all(ROOT / "config" / "studies", ["../../etc/passwd", 3])
-
-
-def test_a_stage_depends_on_its_own_settings_only():
-    before = study.parse(GOOD, "x.yaml")
-    wider = study.parse(GOOD.replace("[8, 16]", "[8, 16, 32]"), "x.yaml")
-    assert before.spec("constancy", "base") != wider.spec("constancy", "base")
-    for stage in ("dataset", "train", "linearize"):
-        assert before.spec(stage, "base", 8) == wider.spec(stage, "base", 8)
-    more = study.parse(GOOD.replace("seeds: 3", "seeds: 4"), "x.yaml")
-    assert before.spec("dataset", "base") == more.spec("dataset", "base")
-    assert before.spec("train", "base", 8) != more.spec("train", "base", 8)
-    json.dumps([before.spec(s, "base", 8) for s in ("dataset", "train", "limit")])
-
-
 def test_schema_in_the_repository_is_that_of_the_sections():
     path = ROOT / "config" / "study.schema.json"
     expected = json.dumps(study.schema(), indent=2, ensure_ascii=False) + "\n"

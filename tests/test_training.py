@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import run_stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -402,7 +403,7 @@ def test_units_are_not_counted_unless_asked_for():
 
 
 def test_networks_that_begin_at_zero_have_one_limit_for_every_scale(tmp_path):
-    from ntkpipe import io, stages, study
+    from ntkpipe import io, study
 
     text = """
 title: A
@@ -419,11 +420,11 @@ variants:
 """
     one = study.parse(text, "x.yaml")
     data, found = str(tmp_path / "dataset.npz"), {}
-    stages.dataset(stages.Job(one, "one", 0, (), (data,)))
+    run_stage("dataset", one, "one", output=data)
     for variant in one.variants:
         (tmp_path / variant).mkdir()
         path = str(tmp_path / variant / "limit.npz")
-        stages.limit(stages.Job(one, variant, 0, (data,), (path,)))
+        run_stage("limit", one, variant, 0, [data], path)
         found[variant] = io.load(path).data
     y = io.load(data).data["y_train"]
     theta = found["one"]["ntk_train_train"]

@@ -16,7 +16,7 @@ import pydantic
 from ntkpipe.claims import Claim
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures import Figure
-from ntkpipe.section import COLLECT, Fault, did_you_mean, faults_within
+from ntkpipe.section import COLLECT, Fault, faults_within
 from ntkpipe.study.faults import (
     BASE,
     StudyError,
@@ -29,16 +29,14 @@ from ntkpipe.study.faults import (
 )
 from ntkpipe.study.loader import document, read_text, read_yaml
 from ntkpipe.study.schema import schema
-from ntkpipe.study.study import STUDY, Study, between, plain
+from ntkpipe.study.study import STUDY, Study, between
 
 __all__ = [
     "Study",
     "StudyError",
     "load",
-    "load_all",
     "load_files",
     "parse",
-    "plain",
     "read_yaml",
     "schema",
 ]
@@ -66,26 +64,6 @@ def load_files(paths: Iterable[str | Path]) -> list[Study]:
     if faults:
         raise StudyError(faults)
     return studies
-
-
-def load_all(folder: str | Path, chosen: Iterable[str]) -> dict[str, Study]:
-    """The named studies of a folder, or all faults of all of them at once."""
-    paths, faults = [], []
-    known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
-    for name in chosen:
-        if name in known:
-            paths.append(Path(folder) / f"{name}.yaml")
-            continue
-        near = did_you_mean(str(name), known)
-        text = f"no study {name!r} in {folder}: there are {', '.join(known)}{near}"
-        faults.append(Fault(("run",), text))
-    try:
-        studies = load_files(dict.fromkeys(paths))
-    except StudyError as error:
-        faults += error.faults
-    if faults:
-        raise StudyError(faults)
-    return {study.name: study for study in studies}
 
 
 def parse(text: str, path: str | Path) -> Study:

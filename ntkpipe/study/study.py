@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import pydantic
 from pydantic import Field
-from pydantic_core import to_jsonable_python as plain
 
 from ntkpipe.claims import Claim
 from ntkpipe.experiment import MOST_JOBS, Experiment
@@ -30,6 +29,10 @@ class Study:
     """What the study asks, in two sentences."""
     source: str = ""
     """Where the experiment comes from."""
+    group: Name = "core"
+    """The studies that it is run with: `./run GROUP`."""
+    order: int | None = None
+    """Its place on the page: the lowest first; those without one come last, by name."""
     notes: tuple[str, ...] = ()
     """Remarks shown on the page: differences from the source, errata, results."""
     variants: dict[Name, Experiment]
@@ -76,39 +79,6 @@ class Study:
         near = did_you_mean(name, names)
         text = f"no figure {name!r}: there are {there}{near}"
         raise StudyError([Fault(("figures",), text, self.name)])
-
-    def spec(self, stage: str, variant: str = "", width: int = 0) -> dict[str, Any]:
-        """The settings that a stage reads itself, not counting its inputs' own.
-
-        These are its rule's parameters and stand in its product: a change of
-        anything else does not run it again.
-        """
-        if stage in ("measure", "report"):
-            return {}
-        if stage == "claims":
-            return {"claims": plain(self.claims)}
-        e = self.variants.get(variant)
-        if stage == "dataset":
-            return plain({"seed": e.seed, "dataset": e.dataset})
-        if stage == "train":
-            return plain(
-                {
-                    "seed": e.seed,
-                    "dtype": e.dtype,
-                    "model": e.model,
-                    "training": e.training,
-                    "seeds": e.seeds_at(width),
-                }
-            )
-        closed_form = {"model": e.model, "training": e.training}
-        if stage == "linearize":
-            return plain(closed_form | {"linearize": e.linearize})
-        if stage == "limit":
-            return plain(closed_form | {"limit": e.limit})
-        if stage == "constancy":
-            shown = {"widths": e.widths, "limit": e.limit, "measure": e.measure}
-            return plain(closed_form | shown)
-        raise ValueError(f"no stage {stage}")
 
 
 def between(

@@ -10,6 +10,7 @@ hang, or end otherwise.
 import contextlib
 import copy
 import functools
+import json
 import math
 import os
 import random
@@ -25,6 +26,7 @@ import numpy as np
 import yaml
 
 from ntkpipe import cost, io, study
+from ntkpipe.stages import plan as planning
 from ntkpipe.study.loader import document
 
 ROOT = Path(__file__).parent.parent.parent
@@ -264,8 +266,6 @@ def plan(found):
     for variant, width in found.jobs():
         e = found.variants[variant]
         assert e.seeds_at(width) >= 1
-        for stage in ("dataset", "train", "linearize", "limit", "constancy"):
-            found.spec(stage, variant, width)
     for e in found.variants.values():
         assert len(e.training.recorded()) <= e.training.record + 2
         e.training.snapshot_indices()
@@ -274,11 +274,12 @@ def plan(found):
         assert re.fullmatch("[A-Za-z0-9_-]+", figure.name)
     for variant in found.variants:
         assert re.fullmatch("[a-z0-9_-]+", variant)
-    found.spec("claims")
-    files = [*(f"figures/{f.name}" for f in found.figures)]
-    files += [f"{variant}/constancy" for variant in found.variants]
+    for stage, at in planning.products(found):
+        json.dumps([stage.spec(at), stage.code(at)])
+        assert all(place.study is found for _, place in stage.inputs(at))
+    files = [*planning.files(found)]
     assert len(set(files)) == len(files), "two rules make one file"
-    assert all(math.isfinite(number) for number in cost.of_study(found))
+    assert all(math.isfinite(number) for number in planning.of_study(found))
     for e in found.variants.values():
         for estimate in (cost.data_mb, cost.data_flop, cost.limit_mb):
             assert estimate(e) >= 0
@@ -338,7 +339,7 @@ def outcome(text):
 
 def exit_codes(count, seed, files=FILES):
     """What `ntkpipe validate` ends with, for each mutant; for a process of its own."""
-    from ntkpipe.__main__ import main
+    from ntkpipe.cli import main
 
     path, codes = Path("fuzz.yaml"), []
     for text in mutants(count, seed, files):

@@ -1,6 +1,6 @@
 rule claims:
     input:
-        "<results>/{study}/measurements.csv",
+        inputs("claims"),
     output:
         report(
             "<results>/{study}/claims.csv",
@@ -8,6 +8,7 @@ rule claims:
             category="{study}",
             labels={"what": "claims", "file": "csv"},
         ),
+        "<results>/{study}/claims.csv.json",
     log:
         "<logs>/{study}/claims.log",
     benchmark:
@@ -16,8 +17,8 @@ rule claims:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=memory("claims", at_least=2000),
+        runtime=minutes("claims"),
     params:
         study=study_file,
         spec=settings("claims"),
@@ -32,14 +33,14 @@ rule claims:
 # Prints the verdicts that did not come out as expected; fails if there is one.
 rule verify:
     input:
-        collect("<results>/{study}/claims.csv", study=STUDIES),
+        collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
     log:
         "<logs>/verify.log",
     conda:
         "../../environment.yml"
     params:
         studies=study_files,
-        code=code("verify"),
+        code=code_of("verify"),
     message:
         "verdicts against what was expected"
     shell:

@@ -1,11 +1,8 @@
 rule constancy:
     input:
-        dataset,
-        all_networks,
-        all_linearized,
-        limit,
+        inputs("constancy"),
     output:
-        "<results>/{study}/{variant}/constancy.csv",
+        with_record("<results>/{study}/{variant}/constancy.csv"),
     log:
         "<logs>/{study}/{variant}/constancy.log",
     benchmark:
@@ -14,8 +11,8 @@ rule constancy:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(constancy_mem_mb),
-        runtime=growing(constancy_minutes),
+        mem_mb=memory("constancy", at_least=1000),
+        runtime=minutes("constancy"),
     params:
         study=study_file,
         spec=settings("constancy"),

@@ -11,8 +11,8 @@ rule dataset:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(data_mem_mb),
-        runtime=growing(data_minutes),
+        mem_mb=memory("dataset", at_least=1000),
+        runtime=minutes("dataset"),
     params:
         study=study_file,
         spec=settings("dataset"),

@@ -1,9 +1,9 @@
 rule figure:
     input:
-        "<results>/{study}/measurements.csv",
-        products_shown,
+        inputs("figure"),
     output:
         csv="<results>/{study}/figures/{figure}.csv",
+        record="<results>/{study}/figures/{figure}.csv.json",
         png=report(
             "<results>/{study}/figures/{figure}.png",
             caption="../report/figure.rst",
@@ -22,8 +22,8 @@ rule figure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(figure_mem_mb),
-        runtime=growing(figure_minutes),
+        mem_mb=memory("figure", at_least=2000),
+        runtime=minutes("figure"),
     params:
         study=study_file,
         spec=settings("figure"),
@@ -38,6 +38,7 @@ rule figure:
 use rule figure as animation with:
     output:
         csv="<results>/{study}/figures/{figure}.csv",
+        record="<results>/{study}/figures/{figure}.csv.json",
         png="<results>/{study}/figures/{figure}.png",
         gif=report(
             "<results>/{study}/figures/{figure}.gif",

@@ -1,6 +1,6 @@
 rule limit:
     input:
-        dataset,
+        inputs("limit"),
     output:
         "<results>/{study}/{variant}/limit.npz",
     log:
@@ -11,8 +11,8 @@ rule limit:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(limit_mem_mb),
-        runtime=growing(limit_minutes),
+        mem_mb=memory("limit", at_least=2000),
+        runtime=minutes("limit", at_least=30),
     params:
         study=study_file,
         spec=settings("limit"),

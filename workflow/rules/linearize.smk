@@ -1,7 +1,6 @@
 rule linearize:
     input:
-        dataset,
-        "<results>/{study}/{variant}/width{width}/network.npz",
+        inputs("linearize"),
     output:
         "<results>/{study}/{variant}/width{width}/linearized.npz",
     log:
@@ -12,8 +11,8 @@ rule linearize:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(kernel_mem_mb),
-        runtime=growing(kernel_minutes),
+        mem_mb=memory("linearize", at_least=1000),
+        runtime=minutes("linearize"),
         gpu=kernel_gpu,
     params:
         study=study_file,

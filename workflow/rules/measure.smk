@@ -1,9 +1,8 @@
 rule measure:
     input:
-        all_constancy,
-        all_limits,
+        inputs("measure"),
     output:
-        "<results>/{study}/measurements.csv",
+        with_record("<results>/{study}/measurements.csv"),
     log:
         "<logs>/{study}/measure.log",
     benchmark:
@@ -12,8 +11,8 @@ rule measure:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=memory("measure", at_least=2000),
+        runtime=minutes("measure"),
     params:
         study=study_file,
         spec=settings("measure"),

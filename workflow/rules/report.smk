@@ -1,7 +1,7 @@
 rule report:
     input:
-        collect("<results>/{study}/claims.csv", study=STUDIES),
-        collect("<results>/{study}/measurements.csv", study=STUDIES),
+        collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
+        collect(with_record("<results>/{study}/measurements.csv"), study=STUDIES),
         all_figures,
     output:
         report(
@@ -16,14 +16,14 @@ rule report:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=2000,
+        runtime=10,
     params:
         studies=study_files,
         benchmarks=BENCHMARKS,
         gallery=config["gallery"],
-        spec=settings("report"),
-        code=code("report"),
+        spec=shown,
+        code=code_of("report"),
     message:
         "the page of all studies"
     shell:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkpipe import compiler
+from ntkpipe import xla
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -18,17 +18,17 @@ def test_xla_knows_the_options(large):
         return jnp.log1p(jnp.exp(x))
 
     x = jnp.linspace(-3, 3, 7)
-    quick = jax.jit(softplus, compiler_options=compiler.options(0, large=large))
+    quick = jax.jit(softplus, compiler_options=xla.options(0, large=large))
     np.testing.assert_allclose(quick(x), softplus(x), rtol=1e-14)
 
 
 def test_a_job_compiles_with_the_flags_and_the_users_flag_wins():
     own = "--xla_force_host_platform_device_count=3"
-    users = f"{own} --{compiler.PARTS}=7" if compiler.TWO_EMITTERS else own
+    users = f"{own} --{xla.PARTS}=7" if xla.TWO_EMITTERS else own
     code = """
 import os
-from ntkpipe import compiler
-compiler.set_flags()
+from ntkpipe import xla
+xla.set_flags()
 import jax, jax.numpy as jnp
 print(jax.device_count(), float(jnp.ones(3).sum()), os.environ["XLA_FLAGS"])
 """
@@ -41,14 +41,14 @@ print(jax.device_count(), float(jnp.ones(3).sum()), os.environ["XLA_FLAGS"])
     ).stdout.split()
     assert said[:2] == ["3", "3.0"]
     assert " ".join(said[2:]).endswith(users)
-    quick = f"--{compiler.EMITTERS}=false"
-    assert (quick in said) == compiler.TWO_EMITTERS
+    quick = f"--{xla.EMITTERS}=false"
+    assert (quick in said) == xla.TWO_EMITTERS
 
 
 def test_the_command_line_sets_the_flags():
     code = """
 import os
-from ntkpipe.__main__ import main
+from ntkpipe.cli import main
 main(["validate", "config/studies/width.yaml"])
 print(os.environ.get("XLA_FLAGS", ""))
 """
@@ -60,4 +60,4 @@ print(os.environ.get("XLA_FLAGS", ""))
         text=True,
         check=True,
     ).stdout
-    assert (compiler.EMITTERS in said) == compiler.TWO_EMITTERS
+    assert (xla.EMITTERS in said) == xla.TWO_EMITTERS

@@ -1,11 +1,11 @@
-"""How XLA compiles for a CPU: quickly, as compilation is most of a short job.
+"""XLA's flags for short jobs on a CPU, until jaxlib 0.12: most of a job is compiling.
 
 jaxlib 0.10 has two emitters of fused loops. The older one compiles in 0.35 to 0.5 times
 the time of the one that is its default. Where arrays are large its loops are slower:
 training 150 networks of width 16,384 takes 1.35 times as long, one hundred of width 100
 0.8 times. One module instead of 32 parts takes less processor time too; the parts are
 for compilation by many threads, which a job of one thread has not. Jaxlib 0.12 has one
-emitter, and these names no longer.
+emitter, and no longer these names.
 """
 
 import os

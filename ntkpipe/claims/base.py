@@ -1,0 +1,296 @@
+"""What all kinds of claim share: keys, accepted band, verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, get_type_hints
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ntkpipe.claims.reading import Missing, Reading, Step, read
+from ntkpipe.claims.statistics import Interval, Sample, equivalence, interval, natural
+from ntkpipe.claims.words import NOTE, Detail, as_json, listed
+from ntkpipe.lazy import Lazy
+from ntkpipe.section import section
+
+pd = Lazy("pandas")
+
+Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
+Confidence = Annotated[float, Field(gt=0.5, lt=1)]
+UNKNOWN = Interval(*[math.nan] * 5)
+
+
+class Verdict(NamedTuple):
+    """A row of claims.csv: [low, high] is the accepted band."""
+
+    claim: str
+    says: str
+    source: str
+    estimate: float
+    ci_low: float
+    ci_high: float
+    expected: Literal["supported", "contradicted"]
+    n: int
+    verdict: Judgement
+    as_expected: bool
+    study: str = ""
+    variant: str = ""
+    metric: str = ""
+    statistic: str = ""
+    predicted: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    widths: str = ""
+    detail: Detail = ()
+    reason: str = ""
+
+
+class Finding(NamedTuple):
+    """What a kind of claim measured; a `Verdict` less what all claims have alike."""
+
+    verdict: Judgement
+    variant: str = ""
+    metric: str = ""
+    statistic: str = ""
+    estimate: float = math.nan
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    predicted: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    widths: str = ""
+    detail: Detail = ()
+
+
+@section
+class Statement:
+    """What all claims have in common."""
+
+    id: str
+    """Of the list of claims, with what tells rows apart: `J-7/tanh/own`."""
+    says: str
+    """The claim in one sentence."""
+    source: str
+    """Who claims it."""
+    variant: str | None = None
+    """The variant it reads; not needed where the study has one only."""
+    min_width: Annotated[int, Field(ge=0)] = 1
+    """The narrowest width it reads. Width 0 is the infinite-width limit."""
+    max_width: Annotated[int, Field(ge=0)] | None = None
+    """The widest width it reads."""
+    confidence: Confidence = 0.95
+    """Level of the interval, two-sided unless the kind says otherwise."""
+    exact: bool = False
+    """One value carries no sampling error: a closed form, not one random network.
+    Always so for the limit, width 0."""
+    control: bool = False
+    """The claim is a control: expected to come out contradicted."""
+    reason: str | None = None
+    """Why the accepted band is not the source's."""
+
+    @model_validator(mode="after")
+    def _widths_in_order(self):
+        if self.max_width is not None and self.max_width < self.min_width:
+            raise ValueError(
+                f"max_width {self.max_width} is below min_width {self.min_width}"
+            )
+        return self
+
+    def variants(self) -> tuple[str, ...]:
+        """The names of the variants this claim reads."""
+        return () if self.variant is None else (self.variant,)
+
+    def evaluate(self, measurements: pd.DataFrame) -> Verdict:
+        """Judge the claim on the tidy table of measurements; never raises."""
+        try:
+            found = self.judge(measurements)
+        except Missing as missing:
+            found = Finding(
+                "missing",
+                variant=", ".join(self.variants()),
+                detail=((NOTE, str(missing)),),
+            )
+        expected = "contradicted" if self.control else "supported"
+        return Verdict(
+            claim=self.id,
+            says=self.says,
+            source=self.source,
+            expected=expected,
+            as_expected=found.verdict == expected,
+            reason=self.reason or "",
+            **found._asdict(),
+        )
+
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """What a kind of claim does: read the table, or raise `Missing`, and judge."""
+        raise NotImplementedError
+
+    def found(
+        self,
+        verdict: Judgement,
+        reading: Reading,
+        result: Interval = UNKNOWN,
+        band: tuple[float, float] = (math.nan, math.nan),
+        **more,
+    ) -> Finding:
+        """A verdict with the interval it was judged by and the networks it read."""
+        fields = {
+            "variant": self.variant or "",
+            "n": len(reading.values),
+            "widths": listed(reading.widths),
+        }
+        return Finding(
+            verdict,
+            estimate=result.estimate,
+            ci_low=result.low,
+            ci_high=result.high,
+            low=band[0],
+            high=band[1],
+            **(fields | more),
+        )
+
+    def read(
+        self,
+        measurements: pd.DataFrame,
+        metric: str,
+        step: Step,
+        variant: str | None = None,
+    ) -> Reading:
+        """Select the claim's rows of one variant; see `read`."""
+        return read(
+            measurements,
+            metric,
+            step,
+            variant or self.variant,
+            self.min_width,
+            self.max_width,
+        )
+
+    def is_exact(self, width: int) -> bool:
+        """Whether one value at this width carries no sampling error."""
+        return self.exact or width == 0
+
+
+@section
+class Equivalence(Statement):
+    """A claim that a number lies in a band: supported iff its interval does.
+
+    The band is predicted ± tolerance, predicted·(1 ± relative), or [low, high], of
+    which one end may be left out.
+    """
+
+    predicted: float | None = None
+    """The predicted number."""
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    """Half-width of the accepted band."""
+    relative: Annotated[float, Field(gt=0)] | None = None
+    """Half-width of the accepted band in units of |predicted|."""
+    low: float | None = None
+    """Lower end of the accepted band."""
+    high: float | None = None
+    """Upper end of the accepted band."""
+
+    @model_validator(mode="after")
+    def _one_band(self):
+        ends = self.low is not None or self.high is not None
+        given = [self.tolerance is not None, self.relative is not None, ends]
+        if sum(given) != 1:
+            raise ValueError(
+                "give the accepted band in one way: tolerance, relative, or low/high"
+            )
+        if not ends and self.predicted is None:
+            raise ValueError("tolerance and relative need predicted")
+        if self.relative is not None and self.predicted == 0:
+            raise ValueError("relative to a predicted 0 is no band: give tolerance")
+        low, high = self.band()
+        if low > high:
+            raise ValueError(f"low {low:g} is above high {high:g}")
+        if self.predicted is not None and not low <= self.predicted <= high:
+            raise ValueError(
+                f"predicted {self.predicted:g} lies outside [{low:g}, {high:g}]"
+            )
+        return self
+
+    def band(self) -> tuple[float, float]:
+        """The accepted band."""
+        if self.tolerance is None and self.relative is None:
+            low = -math.inf if self.low is None else self.low
+            high = math.inf if self.high is None else self.high
+            return low, high
+        p = self.predicted
+        half = self.relative * abs(p) if self.tolerance is None else self.tolerance
+        return p - half, p + half
+
+    def found_in_band(
+        self,
+        result: Interval,
+        reading: Reading,
+        verdict: Judgement | None = None,
+        **more,
+    ) -> Finding:
+        """The verdict of an interval on the natural scale, unless one is given."""
+        band = self.band()
+        return self.found(
+            verdict or equivalence(result.low, result.high, *band),
+            reading,
+            result,
+            band,
+            predicted=math.nan if self.predicted is None else self.predicted,
+            **more,
+        )
+
+
+def judge_all(
+    samples: Sequence[Sample],
+    coefficients: Sequence[float],
+    confidence: float,
+    band: tuple[float, float],
+    *,
+    log: bool,
+) -> tuple[Judgement, list[Interval]]:
+    """Verdict on "in the band at every width", and the interval of each.
+
+    Supported if every interval lies in the band (an intersection–union test, which
+    needs no correction); contradicted if one is disjoint from it at a level corrected
+    for their number (Bonferroni), since any would do.
+    """
+    corrected = 1 - (1 - confidence) / len(samples)
+
+    def intervals(level: float) -> list[Interval]:
+        results = [interval(s, coefficients, level) for s in samples]
+        return [natural(r) for r in results] if log else results
+
+    results = intervals(confidence)
+    verdicts = [equivalence(r.low, r.high, *band) for r in results]
+    wide = [equivalence(r.low, r.high, *band) for r in intervals(corrected)]
+    if "contradicted" in wide:
+        return "contradicted", results
+    if set(verdicts) == {"supported"}:
+        return "supported", results
+    return "inconclusive", results
+
+
+def worst_of(results: Sequence[Interval], low: float, high: float) -> int:
+    """The result that lies least inside, or furthest outside, the band."""
+    room = [min(r.estimate - low, high - r.estimate) for r in results]
+    return int(np.argmin(np.nan_to_num(room, nan=-math.inf)))
+
+
+def by_width(widths: Sequence[int], results: Sequence[Interval], worst: int) -> Detail:
+    """The estimate at each width, where there are several, and which of them counts."""
+    if len(widths) == 1:
+        return ()
+    each = tuple((f"{w}", r.estimate) for w, r in zip(widths, results, strict=True))
+    return ("by width", each), ("the estimate is that of width", widths[worst])
+
+
+def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Verdicts as the rows of claims.csv, in the order given."""
+    rows = [verdict._replace(detail=as_json(verdict.detail)) for verdict in verdicts]
+    types = {float: "float64", int: "int64", bool: "bool"}
+    hints = get_type_hints(Verdict).items()
+    columns = {name: types.get(hint, "str") for name, hint in hints}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -1,0 +1,141 @@
+"""Q ~ n^p."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ntkpipe.claims.base import Equivalence, Finding
+from ntkpipe.claims.reading import (
+    Missing,
+    Reading,
+    Step,
+    block,
+    index_of,
+    one_metric,
+    one_width,
+    paired,
+    together,
+)
+from ntkpipe.claims.statistics import (
+    Interval,
+    Sample,
+    ScalingFit,
+    Statistic,
+    bootstrap,
+    scaling_fit,
+)
+from ntkpipe.claims.words import listed, notes, statistic
+from ntkpipe.lazy import Lazy
+from ntkpipe.section import section
+
+pd = Lazy("pandas")
+
+
+@section
+class PowerLaw(Equivalence):
+    """Q ~ n^p: the slope of log Q on log n lies in the accepted band.
+
+    Q is the geometric mean over seeds (or another `statistic`: `std` for the
+    fluctuations of Q) at each width.
+    """
+
+    kind: Literal["power_law"] = "power_law"
+    metric: str
+    """The measured quantity; a pattern `x/*` where `along` is `index`."""
+    step: Step = "final"
+    """Which logged step."""
+    statistic: Statistic = "geometric_mean"
+    """What is taken over the seeds."""
+    along: Literal["width", "index"] | dict[str, Annotated[float, Field(gt=0)]] = (
+        "width"
+    )
+    """What n is: the width, the number after the metric's slash, or a number that
+    differs between variants: {alpha10: 10, alpha30: 30}."""
+    min_index: Annotated[int, Field(ge=1)] = 1
+    """The smallest index that is fitted, where `along` is `index`."""
+
+    def variants(self) -> tuple[str, ...]:
+        """The names of the variants this claim reads."""
+        if isinstance(self.along, dict):
+            return tuple(self.along)
+        return () if self.variant is None else (self.variant,)
+
+    def fit(self, measurements: pd.DataFrame) -> ScalingFit:
+        """The fitted line with its band; raises `Missing` without data."""
+        return self._fit(measurements)[0]
+
+    def _fit(self, measurements: pd.DataFrame) -> tuple[ScalingFit, Reading, str]:
+        if self.along == "width":
+            n, sample, reading, variant = self._along_widths(measurements)
+        elif self.along == "index":
+            n, sample, reading, variant = self._along_index(measurements)
+        else:
+            n, sample, reading, variant = self._along_variants(measurements)
+        fit = scaling_fit(n, sample, confidence=self.confidence)
+        return fit, reading, variant
+
+    def _along_widths(self, measurements: pd.DataFrame):
+        reading = self.read(measurements, self.metric, self.step)
+        one_metric(reading, self.metric)
+        # The limit has no place on a logarithmic axis.
+        widths = [width for width in reading.widths if width > 0]
+        if not widths:
+            raise Missing(f"{self.metric} exists at width 0 (the limit) only")
+        blocks = [block(reading.at(width)) for width in widths]
+        sample = self._bootstrap(blocks)
+        return widths, sample, reading, self.variant or ""
+
+    def _along_index(self, measurements: pd.DataFrame):
+        reading = self.read(measurements, self.metric, self.step)
+        width = one_width(reading)
+        index = {name: index_of(name) for name in reading.values}
+        index = {
+            name: n for name, n in index.items() if n >= self.min_index or not n > 0
+        }
+        if not index:
+            raise Missing(f"no index of {self.metric} is {self.min_index} or more")
+        if not all(0 < n < math.inf for n in index.values()):
+            raise Missing(f"along index needs metrics x/1, x/2, …: {listed(index)}")
+        names = sorted(index, key=index.__getitem__)
+        # All indices of one network are drawn together: (seeds, indices, 1).
+        networks = reading.at(width)[names].to_numpy()[:, :, None]
+        sample = self._bootstrap([networks], exact=self.is_exact(width))
+        return [index[name] for name in names], sample, reading, self.variant or ""
+
+    def _along_variants(self, measurements: pd.DataFrame):
+        names = sorted(self.along, key=self.along.__getitem__)
+        readings = [
+            self.read(measurements, self.metric, self.step, name) for name in names
+        ]
+        width = one_width(*readings)
+        for reading in readings:
+            one_metric(reading, self.metric)
+        blocks = paired([reading.at(width) for reading in readings])
+        sample = self._bootstrap(blocks, exact=self.is_exact(width))
+        n = [self.along[name] for name in names]
+        return n, sample, together(readings), ", ".join(names)
+
+    def _bootstrap(self, blocks: Sequence[np.ndarray], exact: bool = False) -> Sample:
+        return bootstrap(
+            blocks, self.statistic, self.id, log=True, exact=exact or self.exact
+        )
+
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The slope, its interval and the slopes between neighbouring n."""
+        fit, reading, variant = self._fit(measurements)
+        steps = zip(fit.widths, fit.widths[1:], fit.local_slopes, strict=False)
+        local = tuple((f"{a:g}→{b:g}", float(p)) for a, b, p in steps)
+        return self.found_in_band(
+            Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan),
+            reading,
+            variant=variant,
+            metric=self.metric,
+            statistic=f"slope of the {statistic(self.statistic)}",
+            detail=(("local slopes", local),) * bool(local)
+            + notes(fit.note, reading.note),
+        )

@@ -1,0 +1,97 @@
+"""The ratio of two numbers lies in a band."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from ntkpipe.claims.base import Equivalence, Finding, by_width, judge_all, worst_of
+from ntkpipe.claims.reading import Missing, Step, one_metric, paired, together
+from ntkpipe.claims.statistics import Statistic, bootstrap
+from ntkpipe.claims.words import listed, notes, statistic
+from ntkpipe.lazy import Lazy
+from ntkpipe.section import section
+
+pd = Lazy("pandas")
+
+
+@section
+class Ratio(Equivalence):
+    """The ratio of two numbers lies in the band (`high: 1` for "smaller than").
+
+    Of two variants, or of two metrics, or both; paired where the seeds are the same.
+    At each selected width: supported if at all, contradicted if at one, there at a
+    level corrected for the number of widths.
+    """
+
+    kind: Literal["ratio"] = "ratio"
+    metric: str
+    """The numerator's quantity."""
+    over_metric: str | None = None
+    """The denominator's; default: the numerator's."""
+    over_variant: str | None = None
+    """The denominator's variant; default: the numerator's."""
+    step: Step = "final"
+    """Which logged step, of the numerator."""
+    over_step: Step | None = None
+    """Which logged step of the denominator; default: the numerator's."""
+    statistic: Statistic = "geometric_mean"
+    """What is taken over the seeds before dividing."""
+
+    @model_validator(mode="after")
+    def _two_things(self):
+        if self.over_metric is None and self.over_variant is None:
+            if self.over_step is None:
+                raise ValueError(
+                    "give over_variant, over_metric or over_step: a ratio needs two"
+                )
+        return self
+
+    def variants(self) -> tuple[str, ...]:
+        """The names of the variants this claim reads."""
+        return tuple(v for v in (self.variant, self.over_variant) if v is not None)
+
+    def judge(self, measurements: pd.DataFrame) -> Finding:
+        """The ratio at each width; the worst of them is shown."""
+        top = self.read(measurements, self.metric, self.step)
+        bottom = self.read(
+            measurements,
+            self.over_metric or self.metric,
+            self.step if self.over_step is None else self.over_step,
+            self.over_variant,
+        )
+        one_metric(top, self.metric)
+        one_metric(bottom, self.over_metric or self.metric)
+        widths = sorted(set(top.widths) & set(bottom.widths))
+        if not widths:
+            raise Missing(
+                f"no common width: {listed(top.widths)} over {listed(bottom.widths)}"
+            )
+        samples = [
+            bootstrap(
+                paired([top.at(width), bottom.at(width)]),
+                self.statistic,
+                f"{self.id}/{width}",
+                log=True,
+                exact=self.is_exact(width),
+            )
+            for width in widths
+        ]
+        band = self.band()
+        verdict, results = judge_all(
+            samples, [1.0, -1.0], self.confidence, band, log=True
+        )
+        worst = worst_of(results, *band)
+        both = together([top, bottom])
+        return self.found_in_band(
+            results[worst],
+            both,
+            verdict,
+            variant=" / ".join(self.variants()),
+            metric=f"{self.metric} / {self.over_metric or self.metric}",
+            statistic=f"ratio of {statistic(self.statistic)}s",
+            widths=listed(widths),
+            detail=by_width(widths, results, worst)
+            + notes(*(r.note for r in results), both.note),
+        )

@@ -1,0 +1,105 @@
+"""What a claim measured, in words: for the page, the terminal and the manual.
+
+The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ntkpipe.text import number, numbers
+
+NOTE = "note"
+"""The name of a remark in a detail; the remark is shown without this name."""
+
+Value = float | str | tuple[tuple[str, float], ...]
+"""A number, a text, or a series of numbers, each with a label."""
+Detail = tuple[tuple[str, Value], ...]
+"""What else a claim measured: each value with its name."""
+
+
+def predicted(row: Mapping[str, Any]) -> str:
+    """The predicted value of a row of claims.csv; empty where the row has none."""
+    return number(row.get("predicted"), 4, zeros=False)
+
+
+def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What a claim measured, and its interval; either is empty where it is not there.
+
+    Both have the digits that tell the ends of the interval apart.
+    """
+    low, high, value = numbers([row["ci_low"], row["ci_high"]], row["estimate"])
+    return value, f"[{low}, {high}]" if value and low and high else ""
+
+
+def measured(row: Mapping[str, Any]) -> str:
+    """Estimate and interval of a row of claims.csv: −0.99 [−1.02, −0.96]."""
+    return " ".join(filter(None, estimate(row)))
+
+
+def accepted(row: Mapping[str, Any]) -> str:
+    """The accepted band of a row of claims.csv; empty where the row has none.
+
+    `[0.9, 1.1]`, or `≤ 2` and `≥ 2` where one end is infinite.
+    """
+    low, high = numbers([row.get("low"), row.get("high")], zeros=False)
+    if low and high:
+        return low if row["low"] == row["high"] else f"[{low}, {high}]"
+    return f"≥ {low}" if low else f"≤ {high}" if high else ""
+
+
+def detail(row: Mapping[str, Any]) -> str:
+    """What else the claim of a row of claims.csv measured."""
+    cell = row.get("detail")
+    pairs = json.loads(cell) if isinstance(cell, str) and cell else {}
+    return "; ".join(_shown(name, value) for name, value in pairs.items())
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == NOTE:
+        return value
+    if isinstance(value, dict):
+        series = (f"{label}: {_value(one)}" for label, one in value.items())
+        return f"{name} {', '.join(series)}"
+    return f"{name} {_value(value)}"
+
+
+def _value(value: float | str | None) -> str:
+    # a whole number is a width or a count
+    whole = isinstance(value, (str, int))
+    return str(value) if whole else number(value, zeros=False) or "–"
+
+
+def as_json(pairs: Detail) -> str:
+    """A detail as a cell of a csv: a JSON object, null for what is not finite."""
+
+    def plain(value):
+        if isinstance(value, tuple):
+            return {label: plain(one) for label, one in value}
+        known = isinstance(value, (str, int)) or math.isfinite(value)
+        return value if known else None
+
+    names = {name: plain(value) for name, value in pairs}
+    return json.dumps(names, ensure_ascii=False, allow_nan=False)
+
+
+def notes(*texts: str) -> Detail:
+    """The remarks that are not empty, as the last entry of a detail."""
+    text = joined(*texts)
+    return ((NOTE, text),) if text else ()
+
+
+def joined(*texts: str) -> str:
+    """The texts that are not empty, each once."""
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def statistic(name: str) -> str:
+    """A statistic as it is called in a sentence."""
+    return {"std": "standard deviation"}.get(name, name.replace("_", " "))
+
+
+def listed(values: Sequence) -> str:
+    """Values one after the other."""
+    return ", ".join(map(str, values))

@@ -1,0 +1,184 @@
+"""The command line: `python -m ntkpipe STAGE STUDY …` runs one stage by hand.
+
+The rules of the workflow print and run just these commands. Threads and devices are
+chosen here, before NumPy and JAX are imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from ntkpipe import runtime
+
+if TYPE_CHECKING:
+    from ntkpipe.stages import Place, Stage
+    from ntkpipe.study import Study
+
+# commands that are no stages: they make no product
+COMMANDS = {
+    "verify": "fail, and list them, if verdicts did not come out as expected",
+    "validate": "check study files, all faults at once",
+    "schema": "print the JSON schema of study files",
+}
+EXAMPLE = """\
+example, the first stages of a study by hand:
+  S=config/studies/constancy.yaml R=results/constancy/tanh
+  python -m ntkpipe dataset $S --variant tanh --output $R/dataset.npz
+  python -m ntkpipe train $S --variant tanh --width 256 \\
+      --input $R/dataset.npz --output $R/width256/network.npz
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments: a sub-command for each stage, and for the other commands."""
+    from ntkpipe.stages import STAGES
+
+    top = argparse.ArgumentParser(
+        prog="ntkpipe",
+        description=__doc__.splitlines()[0],
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for stage in STAGES.values():
+        command = commands.add_parser(
+            stage.name, help=stage.help, description=stage.help
+        )
+        _add_stage(command, stage)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name != "schema":
+            command.add_argument("study", nargs="+", help="study file (YAML)")
+        if name == "verify":
+            command.add_argument("--input", nargs="*", default=[], help="claims.csv")
+    return top
+
+
+def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
+    nargs = "+" if stage.per == "run" else 1
+    command.add_argument("study", nargs=nargs, help="study file (YAML)")
+    if stage.per in ("variant", "width"):
+        command.add_argument("--variant", default="base", help="default: base")
+    if stage.per == "width":
+        command.add_argument("--width", type=int, required=True, help="hidden width")
+    if stage.per == "figure":
+        command.add_argument("--name", required=True, help="name of the figure")
+    for name, text in stage.options.items():
+        command.add_argument(f"--{name}", help=text)
+    command.add_argument("--input", nargs="*", default=[], help=stage.input_help)
+    if stage.gpu:
+        command.add_argument(
+            "--gpu",
+            type=int,
+            choices=(0, 1),
+            default=1,
+            help="0: on the CPU; 1: on a GPU, if there is one (default)",
+        )
+    command.add_argument("--output", nargs="+", required=True)
+    command.add_argument(
+        "--threads", type=_positive, help="use this many cores (default: all)"
+    )
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; 0, or 1 for verdicts or failures, 2 for bad input."""
+    early = argparse.ArgumentParser(add_help=False)
+    early.add_argument("--threads")  # before the stages, which import NumPy
+    runtime.limit_threads(early.parse_known_args(arguments)[0].threads)
+    runtime.collect_less()
+    options = parser().parse_args(arguments)
+    logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("ntkpipe").setLevel(logging.INFO)
+    # held until this process ends, however it ends
+    gpu_lock = runtime.choose_device(getattr(options, "gpu", 0))
+    runtime.configure_jax()
+
+    from ntkpipe import io, study, xla
+
+    xla.set_flags()
+
+    try:
+        return _run(options)
+    except study.StudyError as error:
+        for fault in error.faults:
+            print(f"ntkpipe: {fault}", file=sys.stderr)
+    except (io.ProductError, ValueError) as error:
+        print(f"ntkpipe: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"ntkpipe: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError
+        if "RESOURCE_EXHAUSTED" not in str(error) and type(error) is not MemoryError:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        print(f"ntkpipe: not enough memory: {reason}", file=sys.stderr)
+        return 1
+    finally:
+        del gpu_lock
+    return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ntkpipe import study
+    from ntkpipe.stages import STAGES
+    from ntkpipe.stages.job import Job
+
+    if options.stage == "schema":
+        print(json.dumps(study.schema(), indent=2, ensure_ascii=False))
+        return 0
+    studies = study.load_files(options.study)
+    if options.stage == "verify":
+        from ntkpipe.stages.verify import verify
+
+        return verify(studies, list(_products(options.input)))
+    if options.stage == "validate":
+        for one in studies:
+            jobs = len(list(one.jobs()))
+            print(f"{one.name}: {jobs} trainings, {len(one.claims)} claims, ok")
+        return 0
+    stage = STAGES[options.stage]
+    job = Job(
+        stage,
+        _place(options, studies[0]),
+        _products(options.input),
+        _products(options.output),
+        tuple(studies),
+        {name: getattr(options, name) for name in stage.options},
+    )
+    stage.run(job)
+    return 0
+
+
+def _products(paths: list[str]) -> tuple[str, ...]:
+    """Paths without the records of tables, which are read and written with them."""
+    from ntkpipe import io
+
+    return tuple(path for path in paths if not io.is_record(path))
+
+
+def _place(options: argparse.Namespace, one: Study) -> Place:
+    """The place in a study that the options name, or a `StudyError`."""
+    from ntkpipe.stages import Place
+    from ntkpipe.study import StudyError
+
+    variant = getattr(options, "variant", None)
+    width, figure = getattr(options, "width", 0), getattr(options, "name", "")
+    if variant is not None and variant not in one.variants:
+        raise StudyError(
+            [f"--variant {variant!r}: there are {', '.join(one.variants)}"]
+        )
+    if width and width not in (there := one.variants[variant].widths):
+        raise StudyError([f"--width {width}: there are {', '.join(map(str, there))}"])
+    if figure:
+        one.figure(figure)  # which says so if there is none
+    return Place(one, variant or "", width, figure)

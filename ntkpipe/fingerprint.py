@@ -1,0 +1,161 @@
+"""A fingerprint of the code that a job runs.
+
+Snakemake does not look into the packages that a command imports. A rule therefore has
+the fingerprint of its stage's modules among its parameters: an edit of the package runs
+again what it concerns. The fingerprint is a hash of syntax trees, without docstrings,
+comments and annotations, of a module and of all modules of its package that it imports.
+"""
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Not followed, with all they contain. A study's values and the stages' settings reach a
+# job as parameters, and its inputs are made by rules of their own. What a product says
+# of itself, and what a job is thought to cost, is no result. Following them would make
+# every job depend on every module.
+NOT_FOLLOWED = (
+    "ntkpipe.study",
+    "ntkpipe.experiment",
+    "ntkpipe.section",
+    "ntkpipe.provenance",
+    "ntkpipe.fingerprint",
+    "ntkpipe.stages",
+    "ntkpipe.cost",
+)
+
+
+def fingerprint(*roots: Any) -> str:
+    """A short hash of the code of modules and of all that they import.
+
+    A root is the name of a module, or a value: then it stands for the modules of the
+    sections in it.
+    """
+    return _fingerprint(frozenset(_names(roots)))
+
+
+def modules(*roots: Any) -> set[str]:
+    """The modules that roots are, and all modules of their package that they import."""
+    todo, seen = list(_names(roots)), set()
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            todo += filter(_is_followed, _read(module)[1])
+    return seen
+
+
+@functools.cache
+def _fingerprint(names: frozenset[str]) -> str:
+    return _hash(sorted((module, _read(module)[0]) for module in modules(*names)))
+
+
+def _names(roots: Iterable[Any]) -> Iterator[str]:
+    for root in roots:
+        if isinstance(root, str):
+            yield root
+        else:
+            yield from (kind.__module__ for kind in sections(root))
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def sections(value: Any) -> Iterator[type]:
+    """The classes of all sections within a value: itself, its fields, and so on."""
+    if dataclasses.is_dataclass(value):
+        yield type(value)
+        for field in dataclasses.fields(value):
+            yield from sections(getattr(value, field.name))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from sections(item)
+
+
+def _is_followed(module: str) -> bool:
+    return not f"{module}.".startswith(tuple(f"{name}." for name in NOT_FOLLOWED))
+
+
+@functools.cache
+def _read(module: str) -> tuple[str, frozenset[str]]:
+    """A hash of a module's code, and the modules of its own package that it imports."""
+    if (file := _file(module)) is None:
+        return "", frozenset()
+    tree = ast.parse(file.read_bytes())
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    top = module.partition(".")[0]
+    imported = {
+        name
+        for node in ast.walk(tree)
+        for name in _imports(node, package)
+        if name.partition(".")[0] == top
+    }
+    return _hash(ast.dump(_WithoutText().visit(tree))), frozenset(imported)
+
+
+def _imports(node: ast.AST, package: str) -> Iterator[str]:
+    """The modules that a statement imports; `Lazy("module")` imports one, too.
+
+    A package is not imported for the sake of a module in it: it has no code of its own
+    but the list of its modules.
+    """
+    match node:
+        case ast.Import(names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module, names, level):
+            source = importlib.util.resolve_name("." * level + (module or ""), package)
+            for alias in names:
+                name = f"{source}.{alias.name}"
+                yield name if _file(name) else source
+        case ast.Call(ast.Name("Lazy"), [ast.Constant(str(name))]):
+            yield name
+
+
+@functools.cache
+def _file(module: str) -> Path | None:
+    """The file of a module, found without importing its package."""
+    top, *names = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        return None
+    place = Path(spec.origin).parent.joinpath(*names)
+    files = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    return next((file for file in files if file.is_file()), None)
+
+
+class _WithoutText(ast.NodeTransformer):
+    """Takes away docstrings and annotations; a value that is annotated stays."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [n for n in body if not _is_text(n)] or [ast.Pass()]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.annotation = ast.Constant(None)
+        return self.generic_visit(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

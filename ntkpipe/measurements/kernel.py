@@ -1,0 +1,297 @@
+"""How far the kernel and the hidden layers move."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe import constancy
+from ntkpipe.constancy import matrix
+from ntkpipe.measurements import needs
+from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
+from ntkpipe.measurements.metric import Metric
+
+METRICS = (
+    Metric(
+        name="ntk_change",
+        meaning="relative change of the kernel since initialisation, Frobenius norm",
+        formula="‖Θ(t) − Θ(0)‖/‖Θ(0)‖",
+        label="relative kernel change ‖Θ − Θ₀‖ / ‖Θ₀‖",
+        at="snapshots",
+        measures_change=True,
+    ),
+    Metric(
+        name="nngp_change",
+        meaning="the same of the Σ part of Θ, the last layer's kernel",
+        label="relative change of the Σ part of Θ",
+        at="snapshots",
+        when=(needs.HIDDEN_LAYERS, needs.LEARNED_OUTPUT),
+        measures_change=True,
+    ),
+    Metric(
+        name="ntk_rest_change",
+        meaning="the same of the rest, the Σ̇ part of Θ",
+        label="relative change of the Σ̇ part of Θ",
+        at="snapshots",
+        when=(needs.HIDDEN_LAYERS, needs.LEARNED_OUTPUT),
+        measures_change=True,
+    ),
+    Metric(
+        name="ntk_cosine",
+        meaning="cosine distance of the kernel from that at initialisation",
+        formula="1 − ⟨Θ(t), Θ(0)⟩/(‖Θ(t)‖‖Θ(0)‖)",
+        label="cosine distance of Θ from Θ₀",
+        at="snapshots",
+        measures_change=True,
+    ),
+    Metric(
+        name="ntk_alignment",
+        meaning="centred alignment of the kernel with the targets, in [−1, 1]",
+        label="alignment of Θ with the labels",
+        at="snapshots",
+        needs=("network", "dataset"),
+        recorded_with="ntk_min",
+        missing_is_expected=True,  # of targets that are all alike
+    ),
+    Metric(
+        name="ntk_trace_ratio",
+        meaning="trace of the kernel over that at initialisation",
+        formula="tr Θ(t)/tr Θ(0)",
+        label="tr Θ / tr Θ₀",
+        at="snapshots",
+    ),
+    Metric(
+        name="ntk_inflation",
+        meaning="relative growth of the kernel's trace",
+        formula="tr Θ(t)/tr Θ(0) − 1",
+        label="kernel inflation tr Θ / tr Θ₀ − 1",
+        at="snapshots",
+        measures_change=True,
+    ),
+    Metric(
+        name="ntk_limit_error",
+        meaning="relative distance of the kernel from that of infinite width",
+        formula="‖Θ − Θ∞‖/‖Θ∞‖",
+        label="distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
+        at="snapshots",
+        when=(needs.LIMIT,),
+        needs=("network", "limit"),
+    ),
+    Metric(
+        name="ntk_pseudo_error",
+        meaning="relative distance of the kernel from Θ_p ⊗ 1, Θ_p the kernel of "
+        "Σ_i f_i/√k",
+        formula="‖Θ − Θ_p ⊗ 1‖/‖Θ‖",
+        at="snapshots",
+        when=(needs.OUTPUTS,),
+    ),
+    Metric(
+        name="feature_change",
+        meaning="relative change of the last hidden layer",
+        formula="‖h(t) − h(0)‖/‖h(0)‖",
+        label="relative change of the last hidden layer",
+        at="snapshots",
+        when=(needs.HIDDEN_LAYERS,),
+    ),
+    Metric(
+        name="feature_change",
+        index=needs.HIDDEN_OF_BOTH,
+        meaning="the same of hidden layer l",
+        label="relative change of hidden layer {}",
+        at="snapshots",
+        when=(needs.HIDDEN_LAYERS,),
+    ),
+    Metric(
+        name="flips",
+        index=needs.HIDDEN,
+        meaning="share of units × points of hidden layer l whose activation changed "
+        "sign",
+        label="share of units × points that changed sign",
+        at="snapshots",
+        when=(needs.UNITS, needs.HIDDEN_LAYERS),
+    ),
+    Metric(
+        name="neuron_move",
+        meaning="largest movement of a unit of the first layer",
+        formula="max_r ‖w_r − w_r(0)‖",
+        label="largest movement of a unit of the first layer",
+        at="snapshots",
+        when=(needs.UNITS,),
+    ),
+    Metric(
+        name="gradient_norm",
+        meaning="norm of the gradient of the first output at the first training point",
+        formula="‖∇h(x₀)‖",
+        at="snapshots",
+        when=(needs.CURVATURE,),
+    ),
+    Metric(
+        name="hessian_norm",
+        meaning="largest |eigenvalue| of its Hessian",
+        formula="‖∇²h(x₀)‖",
+        at="snapshots",
+        when=(needs.CURVATURE,),
+    ),
+    Metric(
+        name="kappa",
+        meaning="curvature over slope: at 0 the network is linear in its weights",
+        formula="‖∇²h‖/‖∇h‖²",
+        at="snapshots",
+        when=(needs.CURVATURE,),
+    ),
+    Metric(
+        name="ntk_min",
+        meaning="smallest eigenvalue of H = Θ/N",
+        formula="λ_min(H)",
+        label="smallest eigenvalue of Θ/N",
+        at="ends",
+    ),
+    Metric(
+        name="ntk_max",
+        meaning="largest eigenvalue of H",
+        formula="λ_max(H)",
+        label="largest eigenvalue of Θ/N",
+        at="ends",
+    ),
+    Metric(
+        name="ntk_condition",
+        meaning="condition number of the kernel; none where `singular` is 1",
+        formula="λ_max/λ_min",
+        label="condition number of Θ",
+        at="ends",
+        recorded_with="ntk_min",
+        missing_is_expected=True,
+    ),
+    Metric(
+        name="learning_rate_relative",
+        meaning="learning rate over the largest stable one: gradient descent is stable "
+        "below 1",
+        formula="η·λ_max(H)/2",
+        at="ends",
+    ),
+)
+SLICE_METRICS = (
+    Metric(
+        name="kernel_at",
+        index=needs.TEST_POINT,
+        meaning="kernel of two test points, x₀ the first of `measure.kernel_at`",
+        formula="Θ(x₀, x_i)",
+        at="ends",
+        when=(needs.KERNEL_AT,),
+    ),
+)
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def kernels(
+    network: Arrays,
+    data: Arrays,
+    limit: Arrays | None,
+    learning_rate: float,
+    learned_output: bool = True,
+) -> Values:
+    """How the kernel moves: metric → (steps, values (s steps)).
+
+    Args:
+        network: what training recorded.
+        data: training points and targets.
+        limit: infinite-width kernels, where there are any.
+        learning_rate: η, held against the largest stable one.
+        learned_output: whether the last layer is learned, and its Σ a part of Θ.
+    """
+    ntk, snapshot = network["ntk"], network["snapshot"]
+    theta = matrix(ntk)
+    start = theta[:, :1]
+    k = ntk.shape[-1]
+    trace = np.trace(theta, axis1=-2, axis2=-1)
+    points = len(data["x_train"])
+    ends = [0] if len(snapshot) == 1 else [0, -1]
+    low, high = constancy.extreme_eigenvalues(finite(theta[:, ends]) / points)
+    # no number where only rounding keeps Θ from being singular
+    rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps
+    known = low > rounding * high
+    metrics = {
+        "ntk_change": constancy.relative_change(start, theta),
+        "ntk_cosine": constancy.cosine_distance(start, theta),
+        "ntk_trace_ratio": trace / trace[:, :1],
+        "ntk_inflation": trace / trace[:, :1] - 1,
+        "ntk_alignment": constancy.alignment(constancy.traced(ntk), data["y_train"]),
+    }
+    if network["nngp"].size:
+        metrics["feature_change"] = network["feature_change"][..., -1]
+    if network["nngp"].size and learned_output:
+        # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
+        sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
+        sigma = sigma.reshape(theta.shape)
+        metrics["nngp_change"] = constancy.relative_change(sigma[:, :1], sigma)
+        metrics["ntk_rest_change"] = constancy.relative_change(
+            (theta - sigma)[:, :1], theta - sigma
+        )
+    at_ends = {
+        "ntk_min": low,
+        "ntk_max": high,
+        "ntk_condition": np.where(known, high / low, np.nan),
+        "learning_rate_relative": learning_rate * high / 2,
+    }
+    if k > 1:
+        metrics["ntk_pseudo_error"] = pseudo_error(ntk)
+    for layer in range(network["flips"].shape[-1]):
+        metrics[f"flips/{layer + 1}"] = network["flips"][..., layer]
+    if network["neuron_move"].size:
+        metrics["neuron_move"] = network["neuron_move"]
+    for layer in range(network["feature_change"].shape[-1]):
+        metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
+    if network["gradient_norm"].size:
+        metrics["gradient_norm"] = network["gradient_norm"]
+        metrics["hessian_norm"] = network["hessian_norm"]
+        metrics["kappa"] = network["hessian_norm"] / network["gradient_norm"] ** 2
+    if limit is not None:
+        infinite = limit["ntk_train_train"]
+        metrics["ntk_limit_error"] = constancy.relative_change(
+            infinite, constancy.traced(ntk)
+        )
+    result = {name: (snapshot, values) for name, values in metrics.items()}
+    return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
+
+
+def pseudo_error(ntk: np.ndarray) -> np.ndarray:
+    """‖Θ − Θ_p ⊗ 1‖/‖Θ‖, Θ_p = Σ_ij Θ_ij/k the kernel of Σ_i f_i/√k, (… n k n k) → (…).
+
+    Source: Mohamadi, Bae & Sutherland 2023, the pseudo-NTK.
+    """
+    k = ntk.shape[-1]
+    pseudo = np.einsum("...nimj->...nm", ntk) / k
+    approximation = np.einsum("...nm,ij->...nimj", pseudo, np.eye(k))
+    return constancy.relative_change(matrix(ntk), matrix(approximation))
+
+
+def finite(a: np.ndarray) -> np.ndarray:
+    """Zero for what is not finite: diverged networks, whose rows are left out."""
+    return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
+
+
+def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
+    """Θ(x₀, x_i) among test points before and after training; x₀ is the first.
+
+    Raises:
+        ValueError: there is no such test point.
+    """
+    if max(points) >= (count := network["ntk_test"].shape[2]):
+        raise ValueError(
+            f"measure.kernel_at: no test point {max(points)}: there are {count}, the "
+            "first is 0"
+        )
+    theta = network["ntk_test"][:, :, points[0], 0, :, 0]
+    ends = network["step"][[0, -1]]
+    return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
+
+
+def _kernels(of: Inputs) -> Values:
+    e = of.e
+    learned = e.model.output_weights == "learned"
+    return kernels(of.network, of.data, of.limit, e.training.learning_rate, learned)
+
+
+GROUP = Group(METRICS, _kernels)
+SLICE = Group(
+    SLICE_METRICS, lambda of: kernel_slice(of.network, of.e.measure.kernel_at)
+)

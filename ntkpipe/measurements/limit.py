@@ -1,0 +1,266 @@
+"""The networks against the infinitely wide one, and that one by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe.measurements import needs
+from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
+from ntkpipe.measurements.metric import Metric
+from ntkpipe.measurements.predictions import gaps, loss_error, loss_of
+from ntkpipe.measurements.rates import decay_rate, limit_rate
+
+METRICS = (
+    Metric(
+        name="limit_gap",
+        meaning="largest distance from the infinite-width dynamics with the same "
+        "outputs at t = 0, root mean square over training points",
+        formula="sup_t ‖f − f∞‖/√(Nk)",
+        label="gap to the infinite-width dynamics, sup over t",
+        at="last",
+        when=(needs.LIMIT,),
+        needs=("network", "dataset", "limit"),
+    ),
+    Metric(
+        name="limit_gap_test",
+        meaning="the same over test points",
+        at="last",
+        when=(needs.LIMIT,),
+        needs=("network", "dataset", "limit"),
+    ),
+    Metric(
+        name="limit_loss_error",
+        meaning="largest relative error of the infinite width's ‖u‖, u = f − y, "
+        "while the loss is above 1e-3 of its start",
+        formula="sup_t |‖u‖/‖u∞‖ − 1|",
+        at="last",
+        when=(needs.LIMIT, needs.LOSS_ERROR),
+        needs=("network", "dataset", "limit"),
+    ),
+)
+STRAIGHT_METRICS = (
+    Metric(
+        name="straight_gap",
+        meaning="largest part of the residual across y, root mean square over points",
+        formula="sup_t ‖h‖/√N, f − y = g ŷ + h",
+        at="last",
+        when=(needs.STRAIGHT, needs.LIMIT),
+        needs=("network", "dataset", "limit"),
+    ),
+    Metric(
+        name="straight_rate",
+        meaning="decay rate of the residual's part along y over that of the limit, of "
+        "eigenvalue ŷᵀΘ∞ŷ/N",
+        at="last",
+        when=(needs.STRAIGHT, needs.LIMIT),
+        needs=("network", "dataset", "limit"),
+    ),
+)
+SCORE_METRICS = (
+    Metric(
+        name="limit_z",
+        index=needs.LIMIT_POINT,
+        meaning="standardised output at test point i, μ and σ of the limit",
+        formula="(f(x_i) − μ_i)/σ_i",
+        at="last",
+        when=(needs.LIMIT_POINTS, needs.LIMIT),
+        needs=("network", "limit"),
+    ),
+)
+LIMIT_METRICS = (
+    Metric(
+        name="limit_min",
+        meaning="smallest eigenvalue of Θ∞/N",
+        at="limit",
+        when=(needs.LIMIT,),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_max",
+        meaning="largest eigenvalue of Θ∞/N",
+        at="limit",
+        when=(needs.LIMIT,),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_min_ratio",
+        meaning="smallest over largest",
+        at="limit",
+        when=(needs.LIMIT,),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_rank",
+        meaning="number of eigenvalues above 1e-10 of the largest",
+        at="limit",
+        when=(needs.LIMIT,),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_eigenvalue",
+        index=needs.EIGENVALUE,
+        meaning=f"i-th eigenvalue of Θ∞/N, i up to {needs.FIRST}",
+        at="limit",
+        when=(needs.LIMIT,),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_eigenvalue_ratio",
+        index=needs.EIGENVALUE,
+        meaning="the same over the first",
+        at="limit",
+        when=(needs.LIMIT,),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_ntk_mode",
+        index=needs.LIMIT_FREQUENCY,
+        meaning="eigenvalue of cos kγ of the limit's NTK over N, k of "
+        "`measure.frequencies` or 16 ≤ k ≤ N/16",
+        at="limit",
+        when=(needs.LIMIT, needs.EQUAL_ANGLES),
+        needs=("limit",),
+    ),
+    Metric(
+        name="limit_nngp_mode",
+        index=needs.LIMIT_FREQUENCY,
+        meaning="the same of its NNGP kernel",
+        at="limit",
+        when=(needs.LIMIT, needs.EQUAL_ANGLES),
+        needs=("limit",),
+    ),
+)
+
+
+def limit_dynamics(
+    network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
+) -> dict[str, np.ndarray]:
+    """Each network's outputs as the infinite-width kernel moves them from f(w₀)."""
+    from ntkpipe import linear
+
+    kernel = limit["ntk_train_train"][:, None, :, None]
+    test = limit["ntk_test_train"][:, None, :, None]
+    rows = [
+        linear.predict(
+            kernel,
+            f_train,
+            data["y_train"],
+            network["step"],
+            learning_rate,
+            flow=flow,
+            ntk_test=test,
+            f0_test=f_test,
+        )
+        for f_train, f_test in zip(
+            network["f_train"][:, 0], network["f_test"][:, 0], strict=True
+        )
+    ]
+    return {
+        "f_train": np.stack([r.f_train for r in rows]),
+        "f_test": np.stack([r.f_test for r in rows]),
+    }
+
+
+def along_target(f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """|g| and ‖h‖ of the residual f − y = g ŷ + h, h ⊥ ŷ = y/‖y‖: (… n k) → (…).
+
+    Root mean squares over points: |ŷ·(f − y)|/√N and ‖h‖/√N.
+    """
+    residual = (f - y).reshape(*f.shape[:-2], -1)
+    unit = y.ravel() / np.linalg.norm(y)
+    along = residual @ unit
+    across = residual - along[..., None] * unit
+    root = np.sqrt(len(y))
+    return np.abs(along) / root, np.linalg.norm(across, axis=-1) / root
+
+
+def straight(
+    network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
+) -> Values:
+    """Whether a network that begins at 0 goes straight to y, as along an eigenvector.
+
+    `straight_gap` is sup_t ‖h_t‖, `straight_rate` the decay rate of |g_t| over that of
+    the limit, of eigenvalue ŷᵀΘ_∞ŷ/N. Source: Jacot et al. 2018, figure 3.
+    """
+    step, y = network["step"], data["y_train"]
+    along, across = along_target(network["f_train"], y)
+    ran = step <= network["stop_step"][:, None]
+    value = np.sum(y * (limit["ntk_train_train"] @ y)) / np.sum(y**2) / len(y)
+    ratio = decay_rate(learning_rate * step, along) / limit_rate(
+        value, learning_rate, flow
+    )
+    last = step[-1:]
+    return {
+        "straight_gap": (last, np.where(ran, across, 0).max(1, keepdims=True)),
+        "straight_rate": (last, ratio[:, None]),
+    }
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
+    """z = (f(x_i) − μ_i)/σ_i of trained networks at `count` test points.
+
+    μ and σ are the infinitely wide ensemble's at the last step.
+    """
+    chosen = needs.spread(network["f_test"].shape[2], count)
+    mean, sd = limit["mean_test"][-1, :, 0], limit["sd_test"][-1]
+    z = (network["f_test"][:, -1, :, 0] - mean) / sd
+    last = network["step"][-1:]
+    return {f"limit_z/{i}": (last, z[:, i : i + 1]) for i in chosen}
+
+
+# a kernel of zeros has no ratio of eigenvalues; `of_limit` counts it
+@np.errstate(divide="ignore", invalid="ignore")
+def infinite(
+    limit: Arrays, on_circle: bool, chosen: tuple[int, ...] = ()
+) -> dict[str, float]:
+    """What is known of the infinite-width kernels alone: metric → value.
+
+    Equal angles make them circulant, so that their eigenvalues are the discrete
+    Fourier transform of a row: that of cos kγ is `limit_ntk_mode/k`, for the
+    frequencies that are chosen or, where none is, the asymptotic ones.
+    """
+    theta = limit["ntk_train_train"]
+    values = np.linalg.eigvalsh(theta)
+    found = {
+        "limit_min": values[0] / len(theta),
+        "limit_max": values[-1] / len(theta),
+        "limit_min_ratio": values[0] / values[-1],
+        "limit_rank": float((values > 1e-10 * values[-1]).sum()),
+    }
+    largest = values[::-1][: needs.FIRST]
+    for i, value in enumerate(largest, 1):
+        found[f"limit_eigenvalue/{i}"] = value / len(theta)
+        found[f"limit_eigenvalue_ratio/{i}"] = value / largest[0]
+    if on_circle:
+        frequencies = needs.limit_frequencies(chosen, len(theta))
+        for name in ("ntk", "nngp"):
+            row = limit[f"{name}_train_train"][0]
+            modes_ = np.fft.rfft(row).real / len(row)
+            found |= {f"limit_{name}_mode/{k}": modes_[k] for k in frequencies}
+    return found
+
+
+def _against_limit(of: Inputs) -> Values:
+    e, y = of.e, of.data["y_train"]
+    rate, flow = e.training.learning_rate, e.limit == "flow"
+    found = limit_dynamics(of.network, of.data, of.limit, rate, flow)
+    values = gaps(of.network, found, "limit")
+    if e.measure.loss_error:
+        predicted = loss_of(found["f_train"], y)
+        values |= loss_error(of.network, predicted, "limit")
+    return values
+
+
+def _straight(of: Inputs) -> Values:
+    rate, flow = of.e.training.learning_rate, of.e.limit == "flow"
+    return straight(of.network, of.data, of.limit, rate, flow)
+
+
+def _scores(of: Inputs) -> Values:
+    return against_limit(of.network, of.limit, of.e.measure.limit_points)
+
+
+GAPS = Group(METRICS, _against_limit)
+STRAIGHT = Group(STRAIGHT_METRICS, _straight)
+SCORES = Group(SCORE_METRICS, _scores)

@@ -1,0 +1,55 @@
+"""Decay rates of the residual along eigenvectors of the first kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe.constancy import matrix
+from ntkpipe.measurements import needs
+from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
+from ntkpipe.measurements.metric import Metric
+from ntkpipe.measurements.rates import decay_rate
+
+METRICS = (
+    Metric(
+        name="mode_rate",
+        index=needs.MODE,
+        meaning="decay rate along the i-th eigenvector of H(w₀) over its eigenvalue",
+        at="last",
+        when=(needs.MODES,),
+        needs=("network", "dataset"),
+    ),
+)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Values:
+    """Decay rate of the residual along eigenvectors of H(w₀), over its eigenvalue.
+
+    1 is what gradient flow of the linearised model gives; see `decay_rate`. Of a traced
+    kernel's eigenvectors, the residuals of all outputs count together.
+    """
+    points = len(data["x_train"])
+    time = learning_rate * network["step"]
+    theta = matrix(network["ntk"])[:, 0] / points
+    residual = (network["f_train"] - data["y_train"]).reshape(
+        *network["f_train"].shape[:2], theta.shape[-1], -1
+    )
+    values, vectors = np.linalg.eigh(theta)
+    # np.linalg.eigh ascends; mode 1 is the fastest
+    values, vectors = values[:, ::-1], vectors[..., ::-1]
+    size = np.linalg.norm(np.einsum("sni,stnk->sitk", vectors, residual), axis=-1)
+    ratio = decay_rate(time, size) / values
+    last = network["step"][-1:]
+    return {
+        f"mode_rate/{i + 1}": (last, ratio[:, i : i + 1])
+        for i in range(min(count, ratio.shape[1]))
+    }
+
+
+def _modes(of: Inputs) -> Values:
+    rate, count = of.e.training.learning_rate, of.e.measure.modes
+    return modes(of.network, of.data, rate, count)
+
+
+GROUP = Group(METRICS, _modes)

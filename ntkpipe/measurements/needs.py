@@ -1,0 +1,118 @@
+"""What metrics need of an experiment, and the indices that they have in one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ntkpipe.measurements.metric import Index, Need
+
+if TYPE_CHECKING:
+    from ntkpipe.datasets import Sizes
+    from ntkpipe.experiment import Experiment
+
+# So many eigenvalues of the limit kernel are metrics.
+FIRST = 5
+
+
+def sizes(e: Experiment) -> Sizes | None:
+    """How many points and outputs there are, or None before a user's file is read."""
+    return e.dataset.stated_sizes
+
+
+def has_limit(e: Experiment) -> bool:
+    """Whether the infinitely wide network is computed."""
+    return e.has_limit
+
+
+def has_linearized(e: Experiment) -> bool:
+    """Whether the linearised model is computed."""
+    return e.has_linearized
+
+
+def equal_angles(e: Experiment) -> bool:
+    """Whether the training points lie at equal angles of the circle."""
+    return e.dataset.equal_angles
+
+
+def _outputs(e: Experiment) -> bool:
+    known = sizes(e)
+    return e.training.kernel == "full" and (known is None or known.outputs > 1)
+
+
+LIMIT = Need(has_limit, "`limit`")
+LINEARIZE = Need(has_linearized, "`linearize`")
+HIDDEN_LAYERS = Need(lambda e: e.model.has_last_layer, "a model with hidden layers")
+LEARNED_OUTPUT = Need(
+    lambda e: e.model.learned_output, "`model.output_weights: learned`"
+)
+OUTPUTS = Need(_outputs, "two outputs or more and `training.kernel: full`")
+STOP = Need(lambda e: e.training.stop_at_loss is not None, "`training.stop_at_loss`")
+TWO_SNAPSHOTS = Need(
+    lambda e: len(e.training.snapshot_indices()) > 1, "`training.snapshots: 2` or more"
+)
+UNITS = Need(lambda e: e.training.units, "`training.units`")
+CURVATURE = Need(lambda e: e.training.curvature, "`training.curvature`")
+LINEAR_WEIGHTS = Need(lambda e: e.training.linear_weights, "`training.linear_weights`")
+ENSEMBLE = Need(lambda e: e.training.ensemble is not None, "`training.ensemble`")
+LIMIT_POINTS = Need(lambda e: e.measure.limit_points > 0, "`measure.limit_points`")
+KERNEL_AT = Need(lambda e: bool(e.measure.kernel_at), "`measure.kernel_at`")
+FREQUENCIES = Need(lambda e: bool(e.measure.frequencies), "`measure.frequencies`")
+TWO_FREQUENCIES = Need(
+    lambda e: len(e.measure.frequencies) > 1, "two `measure.frequencies` or more"
+)
+EQUAL_ANGLES = Need(equal_angles, "training points at equal angles of the circle")
+MODES = Need(lambda e: e.measure.modes > 0, "`measure.modes`")
+LOSS_ERROR = Need(lambda e: e.measure.loss_error, "`measure.loss_error`")
+STRAIGHT = Need(lambda e: e.measure.straight, "`measure.straight`")
+
+
+def _layers(e: Experiment) -> list[str]:
+    """W1, b1, W2, …: biases only where they have a size at the start."""
+    kinds = "W"
+    if getattr(e.model, "b_std", 0) and getattr(e.model, "biases", "") == "random":
+        kinds = "Wb"
+    return [f"{kind}{i + 1}" for i in range(e.model.depth + 1) for kind in kinds]
+
+
+def _points(e: Experiment) -> range | None:
+    """All training points but the first."""
+    known = sizes(e)
+    return known and range(1, known.train)
+
+
+def _limit_points(e: Experiment) -> np.ndarray | None:
+    known = sizes(e)
+    return known and spread(known.test, e.measure.limit_points)
+
+
+def spread(points: int, count: int) -> np.ndarray:
+    """`count` indices of points, as far apart as can be, both ends included."""
+    return np.unique(np.round(np.linspace(0, points - 1, count)).astype(int))
+
+
+def limit_frequencies(chosen: tuple[int, ...], points: int) -> tuple[int, ...]:
+    """Frequencies at which the limit's kernels are shown: by default 16 ≤ k ≤ N/16."""
+    return tuple(chosen) or tuple(range(16, points // 16 + 1))
+
+
+NUMBER = r"0|[1-9]\d*"
+LAYER = Index("W1", r"[Wb][1-9]\d*", _layers)
+HIDDEN = Index("l", NUMBER, lambda e: range(1, e.model.depth + 1))
+# a paired network has the layers of its twin after its own
+HIDDEN_OF_BOTH = Index(
+    "l",
+    NUMBER,
+    lambda e: range(1, e.model.depth * (1 + (e.model.zero_output == "double")) + 1),
+)
+TEST_POINT = Index("i", NUMBER, lambda e: e.measure.kernel_at)
+OTHER_POINT = Index("i", NUMBER, _points)
+LIMIT_POINT = Index("i", NUMBER, _limit_points)
+FREQUENCY = Index("k", NUMBER, lambda e: e.measure.frequencies)
+LIMIT_FREQUENCY = Index(
+    "k", NUMBER, lambda e: limit_frequencies(e.measure.frequencies, sizes(e).train)
+)
+MODE = Index("i", NUMBER, lambda e: range(1, e.measure.modes + 1))
+EIGENVALUE = Index("i", NUMBER, lambda e: range(1, FIRST + 1))
+ANY_METRIC = Index("METRIC", ".+")

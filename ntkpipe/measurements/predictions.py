@@ -1,0 +1,50 @@
+"""A network against a prediction of its outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe.measurements.group import Arrays, Values
+
+# A loss is held against its prediction down to this share of where it began.
+LOSS_FOLLOWED = 1e-3
+
+
+def gaps(network: Arrays, other: Arrays, name: str) -> Values:
+    """sup_t of the root mean square of f_network − f_other, over training and test.
+
+    `other` has f_train, f_test of the same steps. Networks that stopped before the
+    last step are compared while they ran.
+    """
+    last = network["step"][-1:]
+    ran = network["step"] <= network["stop_step"][:, None]
+    result = {}
+    for points, suffix in (("f_train", ""), ("f_test", "_test")):
+        with np.errstate(over="ignore", invalid="ignore"):  # where one diverges
+            square = np.mean((network[points] - other[points]) ** 2, axis=(-2, -1))
+        gap = np.sqrt(square)
+        sup = np.where(ran, gap, 0).max(1, keepdims=True)
+        result[f"{name}_gap{suffix}"] = (last, sup)
+    return result
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def loss_error(network: Arrays, predicted: np.ndarray, name: str) -> Values:
+    """sup_t |‖u‖/‖u_predicted‖ − 1|, u = f − y, while the loss is above 1e-3 of L(0).
+
+    Args:
+        network: what training recorded.
+        predicted: loss (s t) at the same steps.
+        name: of the prediction, `linear` or `limit`.
+    """
+    loss = network["loss"]
+    high = (network["step"] <= network["stop_step"][:, None]) & (
+        loss >= LOSS_FOLLOWED * loss[:, :1]
+    )
+    error = np.where(high, np.abs(np.sqrt(loss / predicted) - 1), 0)
+    return {f"{name}_loss_error": (network["step"][-1:], error.max(1, keepdims=True))}
+
+
+def loss_of(f: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """L = Σ‖f − y‖²/(2N) of outputs (… n k)."""
+    return np.sum((f - y) ** 2, axis=(-2, -1)) / (2 * len(y))

@@ -1,0 +1,107 @@
+"""Measured values as the rows of one tidy table.
+
+Values of networks that diverged are left out, `diverged` says how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+import numpy as np
+
+from ntkpipe.lazy import Lazy
+from ntkpipe.measurements import needs
+from ntkpipe.measurements.metric import Metric
+
+pd = Lazy("pandas")
+
+METRICS = (
+    Metric(
+        name="diverged",
+        meaning="1 where loss or outputs left the finite numbers, 0 elsewhere",
+        at="last",
+    ),
+    Metric(
+        name="undefined",
+        index=needs.ANY_METRIC,
+        meaning="how many values of a metric are not there, where any are not",
+        at="last",
+    ),
+)
+COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
+
+
+def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
+    """Metrics of infinite width as rows: width 0, seed 0, step 0.
+
+    What is 0/0 is left out, and counted as `tidy` does.
+    """
+    rows: dict[str, float] = {}
+    for name, value in metrics.items():
+        known = np.isfinite(value)
+        rows |= {name: float(value)} if known else {f"undefined/{name}": 1.0}
+    return pd.DataFrame(
+        {
+            "variant": variant,
+            "width": 0,
+            "seed": 0,
+            "step": 0,
+            "metric": list(rows),
+            "value": list(rows.values()),
+        }
+    )[list(COLUMNS)]
+
+
+def tidy(
+    metrics: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    seeds: np.ndarray,
+    diverged: np.ndarray,
+    variant: str,
+    width: int,
+    expected: Container[str] = (),
+) -> pd.DataFrame:
+    """Metrics as rows, less those of diverged networks and undefined ones.
+
+    `diverged` says of each network whether it did, `undefined/…` how many values of a
+    metric are not there, but for those of `expected`.
+    """
+    frames = []
+    for metric, (steps, values) in metrics.items():
+        steps, values = np.broadcast_arrays(np.asarray(steps), values)
+        frame = pd.DataFrame(
+            {
+                "variant": variant,
+                "width": width,
+                "seed": np.repeat(seeds, steps.shape[1]),
+                "step": steps.ravel(),
+                "metric": metric,
+                "value": np.asarray(values, float).ravel(),
+            }
+        )
+        kept = np.isfinite(frame["value"]) & ~np.repeat(diverged, steps.shape[1])
+        frames.append(frame[kept])
+        lost = ~np.isfinite(values) & ~diverged[:, None]
+        if lost.any() and metric.partition("/")[0] not in expected:
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "variant": variant,
+                        "width": width,
+                        "seed": seeds,
+                        "step": steps.max(),
+                        "metric": f"undefined/{metric}",
+                        "value": lost.sum(1).astype(float),
+                    }
+                )
+            )
+    fate = pd.DataFrame(
+        {
+            "variant": variant,
+            "width": width,
+            "seed": seeds,
+            "step": 0,
+            "metric": "diverged",
+            "value": diverged.astype(float),
+        }
+    )
+    return pd.concat([*frames, fate], ignore_index=True)[list(COLUMNS)]

@@ -1,0 +1,111 @@
+"""How far the weights and the loss went."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe.measurements import needs
+from ntkpipe.measurements.group import Arrays, Group, Values
+from ntkpipe.measurements.metric import Metric
+
+METRICS = (
+    Metric(
+        name="loss",
+        meaning="training loss, half the mean over points of the squared residual",
+        label="training loss",
+        at="snapshots",
+    ),
+    Metric(
+        name="weight_distance",
+        meaning="distance of all weights from those at initialisation",
+        formula="‖w − w₀‖",
+        label="weight change ‖w − w₀‖",
+        at="snapshots",
+    ),
+    Metric(
+        name="weight_change",
+        meaning="the same over their norm at initialisation",
+        formula="‖w − w₀‖/‖w₀‖",
+        label="relative weight change ‖w − w₀‖ / ‖w₀‖",
+        at="snapshots",
+    ),
+    Metric(
+        name="weight_change",
+        index=needs.LAYER,
+        meaning="the same of each layer's weights (`W1`, `W2`, …) and of its biases "
+        "(`b1`, …), unless they begin at 0",
+        label="relative weight change of {}",
+        at="snapshots",
+    ),
+    Metric(
+        name="loss_ratio",
+        meaning="last loss over first",
+        formula="L(T)/L(0)",
+        at="last",
+    ),
+    Metric(
+        name="loss_growth",
+        meaning="largest loss over first",
+        formula="sup_t L(t)/L(0)",
+        at="last",
+    ),
+    Metric(
+        name="converged",
+        meaning="1 where the loss reached `stop_at_loss`, 0 elsewhere",
+        at="last",
+    ),
+    Metric(
+        name="stop_step",
+        meaning="steps done until the loss was below `stop_at_loss`; only of networks "
+        "that reached it",
+        unit="steps",
+        label="steps until stopped",
+        at="last",
+        when=(needs.STOP,),
+        missing_is_expected=True,  # `converged` says so
+    ),
+    Metric(
+        name="linear_weight_gap",
+        meaning="largest distance of the weights from those of the linearised model",
+        formula="sup_t ‖w − w_lin‖",
+        label="weights' distance from the linearised model's, sup over t",
+        at="last",
+        when=(needs.LINEAR_WEIGHTS,),
+    ),
+)
+
+
+# what is 0/0 has no row; `tidy` counts it
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def trajectories(network: Arrays) -> Values:
+    """How far the weights and the loss went: metric → (steps, values (s steps))."""
+    step, last = network["step"], network["step"][-1:]
+    at = np.searchsorted(step, network["snapshot"])
+    moved, norm = network["weight_change"], network["weight_norm"][:, None]
+    distance = np.linalg.norm(moved, axis=-1)
+    size = np.linalg.norm(norm, axis=-1)
+    result = {
+        "loss": (step[at], network["loss"][:, at]),
+        "loss_ratio": (last, network["loss"][:, -1:] / network["loss"][:, :1]),
+        "loss_growth": (
+            last,
+            network["loss"].max(1, keepdims=True) / network["loss"][:, :1],
+        ),
+        "weight_distance": (step[at], distance[:, at]),
+        "weight_change": (step[at], (distance / size)[:, at]),
+        "converged": (last, network["converged"][:, None].astype(float)),
+    }
+    if network["weight_gap"].size:
+        ran = step <= network["stop_step"][:, None]
+        gap = np.where(ran, network["weight_gap"], 0)
+        result["linear_weight_gap"] = (last, gap.max(1, keepdims=True))
+    for index, name in enumerate(network["layer"]):
+        if not norm[..., index].any():
+            continue  # biases that begin at zero have no relative change
+        relative = moved[..., index] / norm[..., index]
+        result[f"weight_change/{name}"] = (step[at], relative[:, at])
+    reached = np.where(network["converged"], network["stop_step"], np.nan)
+    return result | {"stop_step": (last, reached[:, None])}
+
+
+GROUP = Group(METRICS, lambda of: trajectories(of.network))

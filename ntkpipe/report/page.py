@@ -1,0 +1,252 @@
+"""What the page of all results shows; `page.html.jinja` lays it out.
+
+The page is one file that loads nothing: pictures are data URIs, the style is inline,
+there is no script. The template escapes every value (autoescape is on).
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ntkpipe import text
+from ntkpipe.claims import words
+from ntkpipe.lazy import Lazy
+from ntkpipe.report.thumbnail import thumbnail
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ntkpipe.report.gallery import Source
+
+jinja2 = Lazy("jinja2")
+
+TEMPLATE, STYLE = "page.html.jinja", "style.css"
+FEW = 20  # claims; the table of more is folded
+LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
+LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
+VERDICTS = {
+    "supported": ("✓", "supported"),
+    "contradicted": ("✗", "contradicted"),
+    "inconclusive": ("?", "inconclusive"),
+    "missing": ("–", "not measured"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigurePage:
+    """A figure: its texts, its picture, and the files that lie beside the page."""
+
+    name: str
+    title: str
+    caption: str
+    after: str = ""
+    svg: bytes = b""
+    png: bytes = b""
+    gif: bytes = b""  # an animation; the png is then its still
+    files: Mapping[str, str] = field(default_factory=dict)  # ending → relative address
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPage:
+    """A study: its texts, its figures, and how it was run."""
+
+    name: str
+    title: str
+    question: str
+    source: str = ""
+    notes: Sequence[str] = ()
+    yaml: str = ""
+    figures: Sequence[FigurePage] = ()
+    runtime_s: float | None = None
+    device: str = ""
+    seeds: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()  # networks or numbers that are not there
+    remarks: Sequence[str] = ()  # what may be intended
+    files: Mapping[str, str] = field(default_factory=dict)  # name → relative address
+
+
+def page(
+    studies: Sequence[StudyPage],
+    claims: pd.DataFrame,
+    versions: Mapping[str, str],
+    gallery: Sequence[Source] = (),
+) -> str:
+    """The whole page.
+
+    Args:
+        studies: in the order of the page.
+        claims: rows of claims.csv of all studies, with the fields of `claims.Verdict`.
+        versions: of what made the page; those of a study are shown where they differ.
+        gallery: the sources' figures, in their order.
+    """
+    shown = [_claim(row) for row in claims.to_dict("records")]
+    return _template().render(
+        studies=studies,
+        claims=shown,
+        # the surprising ones first, else in the order of the studies
+        sorted_claims=sorted(shown, key=lambda claim: claim.met),
+        few=FEW,
+        titles={study.name: study.title for study in studies},
+        drawn={f"{s.name}/{f.name}": (s, f) for s in studies for f in s.figures},
+        versions=versions,
+        gallery=gallery,
+        style=_resource(STYLE),
+    )
+
+
+def layout() -> str:
+    """The template and the style: an edit of either makes the page anew."""
+    return _resource(TEMPLATE) + _resource(STYLE)
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "links": text.links,
+        "powers": text.powers,
+        "base64": lambda data: base64.b64encode(data).decode("ascii"),
+        "thumbnail": thumbnail,
+        "pictures": _pictures,
+        "too_large": _too_large,
+    }
+    environment.globals |= {"many": text.many, "slug": _slug, "run_of": _run_of}
+    return environment.get_template(TEMPLATE)
+
+
+# ------------------------------------------------------------------ claims
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Claim:
+    """A row of claims.csv as the page shows it."""
+
+    study: str
+    name: str
+    id: str
+    says: str
+    source: str
+    verdict: str
+    icon: str
+    word: str
+    met: bool
+    control: bool
+    predicted: str
+    band: str
+    measured: str
+    interval: str
+    networks: str
+    how: str
+    detail: str
+    reason: str
+
+
+def _claim(row: Mapping[str, Any]) -> _Claim:
+    icon, word = VERDICTS.get(row["verdict"], ("–", row["verdict"]))
+    study, name = text.cell(row, "study"), str(row["claim"])
+    # a kernel of infinite width is no network
+    exact = text.cell(row, "widths") in ("0", "0.0")
+    measured, interval = words.estimate(row)
+    reason = text.cell(row, "reason")
+    return _Claim(
+        study=study,
+        name=name,
+        id=_slug("claim", study, name),
+        says=row["says"],
+        source=text.cell(row, "source"),
+        verdict=row["verdict"],
+        icon=icon,
+        word=word,
+        met=bool(row["as_expected"]),
+        control=row["expected"] == "contradicted",
+        predicted=words.predicted(row),
+        band=words.accepted(row),
+        measured=measured,
+        interval=interval,
+        networks=text.NONE if exact else text.count(row["n"]),
+        how=_how(row, "∞" if exact else text.cell(row, "widths")),
+        detail=words.detail(row),
+        reason=reason and f"The band: {reason}",
+    )
+
+
+def _how(row: Mapping[str, Any], widths: str) -> str:
+    """What was measured, of which variant and at which widths."""
+    measured = [text.cell(row, column) for column in ("statistic", "metric")]
+    measured = " of ".join(filter(None, measured))
+    where = [text.cell(row, "variant"), widths and f"n = {widths}"]
+    where = ", ".join(filter(None, where))
+    return f"{measured} ({where})" if measured and where else measured or where
+
+
+# ------------------------------------------------------------------ studies
+
+
+def _run_of(study: StudyPage, versions: Mapping[str, str]) -> str:
+    """How the study was run: time, device, networks, and versions that differ."""
+    facts = []
+    if study.runtime_s is not None:
+        facts.append(f"Run time {text.duration(study.runtime_s)}")
+    if study.device:
+        facts.append(f"on {study.device}" if facts else f"Run on {study.device}")
+    if study.seeds:
+        facts.append(f"({study.seeds})")
+    other = {k: v for k, v in study.versions.items() if versions.get(k) != v}
+    if other:
+        facts.append("with " + ", ".join(f"{k} {v}" for k, v in other.items()))
+    return " ".join(facts)
+
+
+class _Picture(NamedTuple):
+    """A picture within the page."""
+
+    mime: str
+    data: bytes
+    role: str = ""  # an animation moves; its still is printed
+
+
+def _pictures(figure: FigurePage) -> list[_Picture]:
+    """The svg, or the png where that is smaller to send; or an animation and its still.
+
+    The still is what is printed, and shown to those who want no motion.
+    """
+    if figure.svg and (len(figure.svg) < LARGEST_SVG or not figure.png):
+        return [_Picture("svg+xml", figure.svg)]
+    if not figure.png:
+        return []
+    if not figure.gif or len(figure.gif) > LARGEST_GIF:
+        return [_Picture("png", figure.png)]
+    return [_Picture("gif", figure.gif, "moving"), _Picture("png", figure.png, "still")]
+
+
+def _too_large(figure: FigurePage) -> str:
+    """The size of an animation that is linked, as it is too large for the page."""
+    still = [picture.mime for picture in _pictures(figure)] == ["png"]
+    if still and len(figure.gif) > LARGEST_GIF:
+        return f"animation, {len(figure.gif) / 1e6:.1f} MB"
+    return ""
+
+
+def _slug(*parts: str) -> str:
+    """An anchor of letters, digits and hyphens; other letters are their numbers."""
+
+    def plain(c: str) -> str:
+        if not c.isascii():
+            return f"{ord(c):x}"
+        return c if c.isalnum() else "-"
+
+    return "-".join("".join(map(plain, part)) for part in parts).lower()

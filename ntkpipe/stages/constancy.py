@@ -1,0 +1,51 @@
+"""How far kernel, weights and outputs went: the metrics of all networks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ntkpipe import cost, measurements
+from ntkpipe.lazy import Lazy
+from ntkpipe.stages.dataset import DATASET
+from ntkpipe.stages.job import Job
+from ntkpipe.stages.limit import LIMIT
+from ntkpipe.stages.linearize import LINEARIZE
+from ntkpipe.stages.stage import Place, Stage
+from ntkpipe.stages.train import TRAIN
+
+pd = Lazy("pandas")
+
+
+def run(job: Job) -> None:
+    """How far kernel, weights and outputs went, at all widths: constancy.csv."""
+    e, variant = job.experiment, job.at.variant
+    tables = [
+        measurements.of_width(e, variant, width, partial(job.read, width=width))
+        for width in e.widths
+    ]
+    job.write_table(pd.concat(tables, ignore_index=True))
+
+
+def settings(at: Place) -> dict:
+    """What the metrics of the networks of a variant depend on."""
+    e = at.experiment
+    return {
+        "model": e.model,
+        "training": e.training,
+        "widths": e.widths,
+        "limit": e.limit,
+        "measure": e.measure,
+    }
+
+
+CONSTANCY = Stage(
+    name="constancy",
+    help="how far kernel, weights and outputs went, at all widths",
+    per="variant",
+    makes="constancy.csv",
+    run=run,
+    reads=(DATASET, TRAIN, LINEARIZE, LIMIT),
+    settings=settings,
+    memory_mb=lambda at: cost.constancy_mb(at.experiment),
+    flop=lambda at: cost.all_widths(cost.eigh_flop)(at.experiment),
+)

@@ -1,0 +1,53 @@
+"""The data of an experiment: drawn at random, or those of a user."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ntkpipe import constancy as metrics
+from ntkpipe import cost, io
+from ntkpipe.io import ProductError
+from ntkpipe.stages.job import USER_FILE, Job, log
+from ntkpipe.stages.stage import Stage
+
+
+def run(job: Job) -> None:
+    """Draw the data, or read those of a user: dataset.npz."""
+    import jax
+
+    source = job.experiment.dataset
+    if job.inputs:  # a user's file, which may have come here from somewhere else
+        if source.kind != "npz":
+            raise ProductError(f"--input: {job.at.variant} has no dataset.kind: npz")
+        source = replace(source, path=job.inputs[0])
+        job = replace(job, inputs=())
+    key = jax.random.key(job.experiment.seed)
+    # the networks' keys are folded in by width, the data's by a number no width has
+    data = source.sample(jax.random.fold_in(key, 2**31 - 1))
+    for first, second in metrics.duplicates(data.x_train)[:5]:
+        log.warning("training points %d and %d are equal: H is singular", first, second)
+    about = {}
+    if source.kind == "npz":
+        digest = io.users_digest(source.path)
+        about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]
+    job.write(data._asdict(), **about)
+    log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)
+
+
+DATASET = Stage(
+    name="dataset",
+    help="draw the data of a variant (dataset.npz)",
+    per="variant",
+    makes="dataset.npz",
+    run=run,
+    settings=lambda at: {
+        "seed": at.experiment.seed,
+        "dataset": at.experiment.dataset,
+    },
+    sections=lambda at: at.experiment.dataset,
+    # drawn once for all variants that have the same
+    variant_of=lambda at: at.study.data_of(at.variant),
+    memory_mb=lambda at: cost.data_mb(at.experiment),
+    flop=lambda at: cost.data_flop(at.experiment),
+    input_help="a user's own data, in place of the study's dataset.path",
+)

@@ -1,0 +1,124 @@
+"""One figure of a study: its table and its pictures."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cached_property
+
+from ntkpipe import cost
+from ntkpipe.lazy import Lazy
+from ntkpipe.stages.dataset import DATASET
+from ntkpipe.stages.job import Job, log
+from ntkpipe.stages.limit import LIMIT
+from ntkpipe.stages.linearize import LINEARIZE
+from ntkpipe.stages.measure import MEASURE
+from ntkpipe.stages.stage import Place, Stage
+from ntkpipe.stages.train import TRAIN
+
+pd = Lazy("pandas")
+
+STILL = ("csv", "csv.json", "png", "svg", "pdf")
+MOVING = ("csv", "csv.json", "png", "gif")
+ARRAYS = (DATASET, TRAIN, LINEARIZE, LIMIT)
+
+
+class Arrays:
+    """The products of a study as figures ask for them: arrays(product, variant, n)."""
+
+    def __init__(self, job: Job):
+        self._job = job
+
+    @cached_property
+    def variants(self) -> tuple[str, ...]:
+        """All variants of the study."""
+        return tuple(self._job.study.variants)
+
+    def widths(self, variant: str) -> tuple[int, ...]:
+        """Widths of a variant."""
+        return self._job.study.variants[variant].widths
+
+    def __call__(self, product: str, variant: str, width: int | None = None) -> dict:
+        """The arrays of a product."""
+        return self._job.read(product, variant, width or 0)
+
+
+def run(job: Job) -> None:
+    """Draw one figure: its table as .csv, the picture as .png, .svg, .pdf or .gif."""
+    from ntkpipe import plotting
+
+    name = job.at.figure
+    rows, drawn = job.read("measurements"), job.study.figure(name)
+    pictures = [o for o in job.outputs if not o.endswith(".csv")]
+    try:
+        table = drawn.table(rows, Arrays(job))
+        picture = drawn.draw(table)
+        frames = drawn.frames(table) if is_animated(drawn) else None
+        drawn_as = plotting.save(picture, pictures, frames)
+    except (ValueError, LookupError) as error:
+        # a list or table has no such place, a formula can't be read
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        reason = kind + " ".join(str(error).split())
+        if not _has_faults(rows):
+            own = f"figure {name}: "
+            raise ValueError(own + reason.removeprefix(own)) from error
+        # the page is made all the same, and the picture says what is wrong
+        log.warning("figure %s: %s", name, reason)
+        table = pd.DataFrame({"note": [reason]})
+        picture = plotting.nothing(reason)
+        drawn_as = plotting.save(picture, pictures, [picture])
+    for output in set(job.outputs) - set(pictures):
+        job.write_table(table, output, pictures=drawn_as)
+
+
+def _has_faults(rows: pd.DataFrame) -> bool:
+    """Whether networks diverged, died or have no value: a figure may lack its own."""
+    fault = rows["metric"].isin(["diverged", "dead", "singular"]) & (rows["value"] == 1)
+    return bool((fault | rows["metric"].str.startswith("undefined/")).any())
+
+
+def is_animated(figure) -> bool:
+    """Whether a figure has frames, and is a .gif."""
+    return getattr(figure, "animated", False)
+
+
+def endings(figure) -> tuple[str, ...]:
+    """The endings of its files."""
+    return MOVING if is_animated(figure) else STILL
+
+
+def chooses(at: Place) -> list[tuple[Stage, Place]]:
+    """The table of all measurements, and just the products that a figure reads."""
+    figure, study = at.study.figure(at.figure), at.study
+    found = {("measurements", "", 0): (MEASURE, Place(study))}
+    read = [source for source in ARRAYS if source.product in figure.reads]
+    for source, name in itertools.product(
+        read, figure.variants_read() or study.variants
+    ):
+        for place in source.places(study, source.variant_of(Place(study, name))):
+            if not place.width or not figure.widths or place.width in figure.widths:
+                found[source.product, place.variant, place.width] = source, place
+    return list(found.values())
+
+
+def _arrays(at: Place) -> list[tuple]:
+    """The arrays that a figure reads, as `ntkpipe.cost` counts them."""
+    return [
+        (source.product, place.experiment, place.width)
+        for source, place in chooses(at)
+        if source in ARRAYS
+    ]
+
+
+FIGURE = Stage(
+    name="figure",
+    help="draw one figure of a study",
+    per="figure",
+    makes="figure.csv",
+    run=run,
+    reads=(MEASURE, *ARRAYS),
+    chooses=chooses,
+    settings=lambda at: at.study.figure(at.figure),
+    sections=lambda at: at.study.figure(at.figure),
+    memory_mb=lambda at: cost.shown_mb(_arrays(at)),
+    flop=lambda at: cost.shown_flop(_arrays(at)),
+)

@@ -1,0 +1,234 @@
+"""A job: one stage at one place. It reads and checks products, and says what made one.
+
+Inputs are found by what they say of themselves, so that their order on the command line
+is free.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ntkpipe import io, provenance
+from ntkpipe.experiment import Experiment
+from ntkpipe.io import Product, ProductError
+from ntkpipe.stages.stage import Place, Stage
+from ntkpipe.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("ntkpipe")
+USER_FILE = "file"  # a user's own, that a dataset is made from
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one command does: a stage, at a place, from files to files."""
+
+    stage: Stage
+    at: Place
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    studies: tuple[Study, ...] = ()
+    """All of them, for a stage that is run once for all."""
+    options: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def study(self) -> Study:
+        """The study of the job's place."""
+        return self.at.study
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of the job's variant."""
+        return self.at.experiment
+
+    @cached_property
+    def products(self) -> dict[tuple, Product]:
+        """All inputs by (product, variant, width), checked."""
+        return read_products(self.study, self.inputs, *self.stage.reads)
+
+    def read(self, product: str, variant: str = "", width: int = 0) -> Any:
+        """The arrays of an input, or its table, by default that of the job's place."""
+        at = self.at._replace(
+            variant=variant or self.at.variant, width=width or self.at.width
+        )
+        maker = self.stage.earlier()[product]
+        if at.variant:
+            at = at._replace(variant=maker.variant_of(at))
+        found = self.products.get((product, at.variant or None, at.width or None)) or (
+            self.products.get((product, at.variant or None, None))
+        )
+        if found is None:
+            others = [
+                f"{path} is that of {_place(self.study, *key[1:])}, which may lie in "
+                "the place of another: then delete it and run again"
+                for path, key in zip(self.inputs, self.products, strict=True)
+                if key[0] == product
+            ]
+            raise ProductError(
+                f"no {product} of {at} among the inputs "
+                f"({'; '.join(others or self.inputs) or 'none'})"
+            )
+        return found.data
+
+    def write(self, arrays: Mapping[str, Any], device: str = "", **about: Any) -> None:
+        """Write the product's arrays, and what made them."""
+        io.save(self.outputs[0], arrays, self.about(device) | about)
+
+    def write_table(self, table: pd.DataFrame, output: str = "", **about: Any) -> None:
+        """Write the product's table, and what made it."""
+        io.save_table(output or self.outputs[0], table, self.about() | about)
+
+    def about(self, device: str = "") -> dict[str, Any]:
+        """What the product says of itself, with versions and devices of its inputs."""
+        inputs = [read.meta for read in self.products.values()]
+        place = {"variant": self.at.variant, "width": self.at.width}
+        place["figure"] = self.at.figure
+        about = {
+            "product": self.stage.product,
+            "study": self.study.name,
+            **{name: value for name, value in place.items() if value},
+            "spec": self.stage.spec(self.at),
+            "inputs": self._lineage(),
+        }
+        about["versions"] = {
+            name: provenance.together(
+                own, *(i["versions"].get(name, own) for i in inputs)
+            )
+            for name, own in provenance.versions().items()
+        }
+        device = provenance.together(device, *(i.get("device", "") for i in inputs))
+        return about | ({"device": device} if device else {})
+
+    def _lineage(self) -> list[list]:
+        """All that the product is made from, each with a digest of its settings."""
+        found: dict[tuple, str] = {}
+        for read in self.products.values():
+            earlier = read.meta.get("inputs", [])
+            found |= {tuple(key): made_with for *key, made_with in earlier}
+            found[read.key] = provenance.digest(read.meta["spec"])
+        return sorted(([*key, made_with] for key, made_with in found.items()), key=str)
+
+
+def read_products(
+    study: Study, paths: Iterable[str], *sources: Stage
+) -> dict[tuple, Product]:
+    """Products by (product, variant, width), each made with the study's settings.
+
+    `sources` are the stages that make them. The settings of all that the products were
+    made from are checked, too, back to the data: settings of another seed, say, show in
+    a network's but not in a table's own.
+    """
+    makers = _makers(sources)
+    found, origin, files = {}, {}, {}
+    for path in paths:
+        product = io.load(path)
+        kind, variant, width = product.key
+        if kind not in makers:
+            raise ProductError(
+                f"{path} is the {kind} of {product.meta.get('study')}, which this "
+                "command does not read"
+            )
+        spec = _settings(makers, study, *product.key)
+        if spec is None or product.meta.get("study") != study.name:
+            raise ProductError(
+                f"{path} is the {kind} of {product.meta.get('study')}, {variant}, "
+                f"which {study.name} does not have: delete it and run again"
+            )
+        check_settings(study, path, product, *sources)
+        if product.key in found:
+            # either may be the one that lies in the other's place
+            raise ProductError(
+                f"{origin[product.key]} and {path} are both the {kind} of "
+                f"{_place(study, variant, width)}: delete both and run again"
+            )
+        found[product.key], origin[product.key] = product, path
+        for source, variant, _, made_with in product.meta.get("inputs", []):
+            if source != USER_FILE:
+                continue
+            first = files.setdefault(variant, (made_with, path))
+            if first[0] != made_with:
+                raise ProductError(
+                    f"{first[1]} and {path} were made from different files of data of "
+                    f"{_place(study, variant, None)}: delete both and run again"
+                )
+    return found
+
+
+def read_studies(
+    studies: Iterable[Study], paths: Iterable[str], *sources: Stage
+) -> dict[str, dict[tuple, Product]]:
+    """The products of each study by its name, which must be those of these stages."""
+    own: dict[str, list[str]] = {study.name: [] for study in studies}
+    for path in paths:
+        name = io.load(path).meta.get("study")
+        if name not in own:
+            raise ProductError(
+                f"{path} is of {name}, not of {' or '.join(own)}: delete it and run "
+                "again"
+            )
+        own[name].append(path)
+    found = {
+        study.name: read_products(study, own[study.name], *sources) for study in studies
+    }
+    for name, products in found.items():
+        for product in (source.product for source in sources):
+            if (product, None, None) not in products:
+                raise ProductError(f"no {product} of {name} among the inputs")
+    return found
+
+
+def check_settings(study: Study, path: str, product: Product, *sources: Stage) -> None:
+    """Refuse a product that was made with other settings or data, or from such.
+
+    A user's file that is gone is taken to be the one that was read.
+    """
+    makers = _makers(sources)
+    figure = product.meta.get("figure", "")
+    io.check(path, product, {"spec": _settings(makers, study, *product.key, figure)})
+    for *source, made_with in product.meta.get("inputs", []):
+        if source[0] == USER_FILE:
+            data = study.variants[source[1]].dataset
+            if (io.users_digest(data.path) or made_with) != made_with:
+                raise ProductError(
+                    f"{path} was made from another {data.path} than is there now: "
+                    "delete it and run again"
+                )
+        elif provenance.digest(_settings(makers, study, *source)) != made_with:
+            raise ProductError(
+                f"{path} was made from another {source[0]} of "
+                f"{_place(study, *source[1:])}, of other settings: delete it and "
+                "run again"
+            )
+
+
+def _makers(sources: Iterable[Stage]) -> dict[str, Stage]:
+    """The stages of these products and of all that they are made from, by product."""
+    found: dict[str, Stage] = {}
+    for source in sources:
+        found |= {source.product: source} | source.earlier()
+    return found
+
+
+def _settings(
+    makers: Mapping[str, Stage],
+    study: Study,
+    product: str,
+    variant: str | None,
+    width: int | None,
+    figure: str = "",
+) -> Any:
+    """The settings that a product must have been made with, None if there is none."""
+    at = Place(study, variant or "", width or 0, figure)
+    maker = makers.get(product)
+    return maker.spec(at) if maker and maker.is_at(at) else None
+
+
+def _place(study: Study, variant: str | None, width: int | None) -> str:
+    """Of which study, variant and width, in words."""
+    return str(Place(study, variant or "", width or 0))

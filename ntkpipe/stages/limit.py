@@ -1,0 +1,77 @@
+"""Infinite width: kernels, and the ensemble of trained networks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe import cost, provenance
+from ntkpipe.stages.dataset import DATASET
+from ntkpipe.stages.job import Job
+from ntkpipe.stages.stage import Stage
+
+
+def run(job: Job) -> None:
+    """Infinite width: kernels, mean and covariance of the ensemble: limit.npz."""
+    from ntkpipe import infinite
+
+    e, data = job.experiment, job.read("dataset")
+    # all points at once: each shape of a kernel is compiled by itself
+    whole = e.model.infinite(np.concatenate([data["x_train"], data["x_test"]]))
+    train_, test = slice(len(data["x_train"])), slice(len(data["x_train"]), None)
+    points = {
+        name: infinite.Kernels(*(np.asarray(kernel)[block] for kernel in whole))
+        for name, block in {
+            "train_train": (train_, train_),
+            "test_train": (test, train_),
+            "test_test": (test, test),
+        }.items()
+    }
+    # networks that begin at zero are one function in the limit, and have no covariance
+    prior = 1.0 if e.model.zero_output == "none" else 0.0
+    start = {name: k._replace(nngp=prior * k.nngp) for name, k in points.items()}
+    step = e.training.recorded()
+    rate = e.training.learning_rate
+    times = {"steps": step, "learning_rate": rate}
+    if e.limit == "flow":
+        times = {"t": rate * step}
+    arrays: dict[str, np.ndarray] = {"step": step}
+    for name, kernels in points.items():
+        arrays |= {
+            f"nngp_{name}": kernels.nngp,
+            f"ntk_{name}": kernels.ntk,
+        }
+    for name, across, own in (
+        ("train", start["train_train"], start["train_train"]),
+        ("test", start["test_train"], start["test_test"]),
+    ):
+        ensemble = infinite.ensemble(
+            start["train_train"],
+            across,
+            own,
+            data["y_train"],
+            **times,
+        )
+        variance = np.maximum(np.einsum("tmm->tm", np.asarray(ensemble.cov)), 0)
+        arrays |= {f"mean_{name}": ensemble.mean, f"sd_{name}": np.sqrt(variance)}
+        if name == "test":
+            arrays["cov_test"] = ensemble.cov[-1]
+    job.write(arrays, provenance.device())
+
+
+LIMIT = Stage(
+    name="limit",
+    help="infinite width: kernels, mean and covariance of the ensemble",
+    per="variant",
+    makes="limit.npz",
+    run=run,
+    reads=(DATASET,),
+    wanted=lambda e: e.limit != "none",
+    settings=lambda at: {
+        "model": at.experiment.model,
+        "training": at.experiment.training,
+        "limit": at.experiment.limit,
+    },
+    sections=lambda at: (at.experiment.model, at.experiment.training),
+    memory_mb=lambda at: cost.limit_mb(at.experiment),
+    flop=lambda at: cost.limit_flop(at.experiment),
+)

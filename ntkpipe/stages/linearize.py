@@ -1,0 +1,84 @@
+"""The linearised model of each network, in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntkpipe import cost, provenance
+from ntkpipe.experiment import Experiment
+from ntkpipe.stages.dataset import DATASET
+from ntkpipe.stages.job import Job, log
+from ntkpipe.stages.stage import Stage
+from ntkpipe.stages.train import TRAIN
+
+
+def run(job: Job) -> None:
+    """The linearised model of each network in closed form: linearized.npz."""
+    import jax
+
+    from ntkpipe import linear
+
+    e, network, data = job.experiment, job.read("network"), job.read("dataset")
+    rate = e.training.learning_rate
+
+    @jax.jit
+    def predict(ntk, f_train, ntk_test, f_test):
+        return linear.predict(
+            ntk,
+            f_train,
+            data["y_train"],
+            network["step"],
+            rate,
+            momentum=momentum(e),
+            flow=e.linearize == "flow",
+            ntk_test=ntk_test,
+            f0_test=f_test,
+            alpha=e.model.alpha,
+        )
+
+    start = zip(
+        network["ntk"][:, 0].astype(float),
+        network["f_train"][:, 0].astype(float),
+        network["ntk_test_train"][:, 0].astype(float),
+        network["f_test"][:, 0].astype(float),
+        strict=True,
+    )
+    models = [predict(*arrays) for arrays in start]
+    arrays = {
+        name: np.stack([np.asarray(getattr(model, name)) for model in models])
+        for name in ("loss", "f_train", "f_test", "weight_change")
+    }
+    arrays |= {"step": network["step"], "seed": network["seed"]}
+    job.write(arrays, provenance.device())
+    largest = linear.max_learning_rate(network["ntk"][0, 0], momentum(e))
+    if rate > largest and e.linearize == "steps":
+        log.warning(
+            "learning_rate %.3g is past the stability limit 2/λ_max = %.3g of the "
+            "linearised model (seed 0): it diverges",
+            rate,
+            largest,
+        )
+
+
+def momentum(e: Experiment) -> float:
+    """Momentum of the optimiser, 0 for gradient descent."""
+    return e.training.momentum if e.training.optimizer == "momentum" else 0.0
+
+
+LINEARIZE = Stage(
+    name="linearize",
+    help="the linearised model of each network, in closed form",
+    per="width",
+    makes="linearized.npz",
+    run=run,
+    reads=(DATASET, TRAIN),
+    wanted=lambda e: e.linearize != "none",
+    settings=lambda at: {
+        "model": at.experiment.model,
+        "training": at.experiment.training,
+        "linearize": at.experiment.linearize,
+    },
+    gpu=True,
+    memory_mb=lambda at: cost.kernel_mb(at.experiment, at.width),
+    flop=lambda at: cost.linearize_flop(at.experiment, at.width),
+)

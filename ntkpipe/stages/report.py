@@ -1,0 +1,177 @@
+"""From the products of studies on disk to the page of all results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ntkpipe import io, provenance
+from ntkpipe.io import Product, ProductError
+from ntkpipe.lazy import Lazy
+from ntkpipe.report import doubts
+from ntkpipe.report.gallery import load
+from ntkpipe.report.page import FigurePage, StudyPage, page
+from ntkpipe.stages.claims import CLAIMS
+from ntkpipe.stages.figure import FIGURE
+from ntkpipe.stages.job import Job, check_settings, read_studies
+from ntkpipe.stages.measure import MEASURE
+from ntkpipe.stages.stage import Stage
+from ntkpipe.stages.verify import verdicts
+from ntkpipe.study import Study
+
+pd = Lazy("pandas")
+
+
+def run(job: Job) -> None:
+    """The page of all studies: index.html."""
+    write(
+        list(job.studies),
+        list(job.inputs),
+        job.outputs[0],
+        job.options.get("benchmarks"),
+        job.options.get("gallery"),
+    )
+
+
+REPORT = Stage(
+    name="report",
+    help="the page of all studies (index.html)",
+    per="run",
+    makes="index.html",
+    run=run,
+    reads=(MEASURE, CLAIMS, FIGURE),
+    options={
+        "benchmarks": "folder of run times, if any",
+        "gallery": "the sources' figures (YAML)",
+    },
+)
+
+
+def write(
+    studies: Sequence[Study],
+    inputs: Sequence[str],
+    output: str,
+    benchmarks: str | None = None,
+    gallery: str | None = None,
+) -> None:
+    """Write the page of all studies.
+
+    Args:
+        studies: in the order of the page.
+        inputs: claims.csv and measurements.csv of each study, and all files of figures.
+        output: index.html.
+        benchmarks: the folder of the jobs' run times, if they were measured.
+        gallery: the file of the sources' figures, if they are to be shown.
+    """
+    products = [path for path in inputs if _is_product(path)]
+    files = [Path(path) for path in inputs if not _is_product(path)]
+    by_study = read_studies(studies, products, CLAIMS, MEASURE)
+    folder = Path(output).parent
+    pages = [
+        _study_page(study, by_study[study.name], files, folder, benchmarks)
+        for study in studies
+    ]
+    sources = load(gallery) if gallery else ()
+    text = page(pages, verdicts(by_study), provenance.versions(), sources)
+    io.write(output, lambda file: file.write(text.encode()))
+
+
+def _is_product(path: str) -> bool:
+    return Path(path).name in ("claims.csv", "measurements.csv")
+
+
+def _study_page(
+    study: Study,
+    products: dict[tuple, Product],
+    files: Sequence[Path],
+    folder: Path,
+    benchmarks: str | None,
+) -> StudyPage:
+    """What the page shows of one study; addresses are relative to a folder."""
+    claims, table = (products[name, None, None] for name in ("claims", "measurements"))
+    warnings, remarks = doubts.notes(study, table.data)
+    return StudyPage(
+        name=study.name,
+        title=study.title,
+        question=study.question,
+        source=study.source,
+        notes=study.notes,
+        yaml=study.text,
+        figures=[_figure_page(study, drawn, files, folder) for drawn in study.figures],
+        runtime_s=run_time(study, benchmarks),
+        device=table.meta.get("device", ""),
+        seeds=seeds(study),
+        versions=claims.meta["versions"],
+        warnings=warnings,
+        remarks=remarks,
+        files={
+            f"{name}.csv": f"{study.name}/{name}.csv"
+            for name in ("claims", "measurements")
+        },
+    )
+
+
+def _figure_page(
+    study: Study, figure, files: Sequence[Path], folder: Path
+) -> FigurePage:
+    """A figure with its pictures; all of its files are linked, and checked."""
+    place = (study.name, "figures")
+    found = {
+        path.suffix[1:]: path
+        for path in files
+        if path.stem == figure.name and path.parts[-3:-1] == place
+    }
+    pictures = _pictures(study, figure, found)
+    return FigurePage(
+        name=figure.name,
+        title=figure.title,
+        caption=figure.caption,
+        after=figure.after,
+        **{kind: pictures.get(kind, b"") for kind in ("svg", "png", "gif")},
+        files={kind: os.path.relpath(path, folder) for kind, path in found.items()},
+    )
+
+
+def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
+    """The pictures of a figure by their endings, as they were drawn with its table."""
+    pictures = {ending: path for ending, path in files.items() if ending != "csv"}
+    if not pictures:
+        return {}
+    if "csv" not in files:
+        raise ProductError(f"no table of the figure {figure.name} among the inputs")
+    path = str(files["csv"])
+    table = io.load(path)
+    about = {"product": "figure", "study": study.name, "figure": figure.name}
+    io.check(path, table, about)
+    check_settings(study, path, table, FIGURE)
+    digests = table.meta["pictures"]
+    return {e: io.read_picture(p, digests.get(e)) for e, p in pictures.items()}
+
+
+def seeds(study: Study) -> str:
+    """How many networks there are at a width, and the seed they are drawn from."""
+    numbers = sorted({study.variants[v].seeds_at(width) for v, width in study.jobs()})
+    roots = sorted({e.seed for e in study.variants.values()})
+    many = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+    networks = "network" if numbers == [1] else "networks"
+    return f"{many} {networks} a width, seed {', '.join(map(str, roots))}"
+
+
+def run_time(study: Study, benchmarks: str | None) -> float | None:
+    """Seconds that all jobs of a study took, where they were measured."""
+    if benchmarks is None:
+        return None
+    tables = set(Path(benchmarks, study.name).rglob("*.tsv"))
+    for variant, e in study.variants.items():
+        own = Path(benchmarks, study.name, variant)
+        widths = {f"width{width}" for width in e.widths}
+        tables -= {t for t in own.glob("width*/*.tsv") if t.parent.name not in widths}
+    if not tables:
+        return None
+    try:
+        return float(
+            sum(pd.read_csv(path, sep="\t")["s"].sum() for path in sorted(tables))
+        )
+    except (ValueError, KeyError, TypeError):
+        return None  # a run that was killed leaves half a table

@@ -1,0 +1,152 @@
+"""What a stage of the method is: all that command line and workflow ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic_core import to_jsonable_python
+
+from ntkpipe import cost, io
+from ntkpipe.experiment import Experiment
+from ntkpipe.fingerprint import fingerprint
+from ntkpipe.study import Study
+
+if TYPE_CHECKING:
+    from ntkpipe.stages.job import Job
+
+
+class Place(NamedTuple):
+    """Where in a study a stage works: the study, a variant, a width, or a figure."""
+
+    study: Study
+    variant: str = ""
+    width: int = 0
+    figure: str = ""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of the variant."""
+        return self.study.variants[self.variant]
+
+    def __str__(self) -> str:
+        """The place in words, for messages."""
+        parts = (self.study.name, self.variant, self.width and f"width {self.width}")
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the method, from files to a file.
+
+    Settings, code and cost are functions of the place; `run` gets a whole job.
+    """
+
+    name: str
+    """As rule, command and module are called."""
+    help: str
+    """What it does, in one line."""
+    per: Literal["width", "variant", "study", "figure", "run"]
+    """What it is done once for."""
+    makes: str
+    """Name of the file that it writes; the product is called so without the ending."""
+    run: Callable[[Job], None]
+    """Reads the inputs of a job and writes its outputs."""
+    reads: tuple[Stage, ...] = ()
+    """Whose products it reads."""
+    settings: Callable[[Place], Any] = lambda at: {}
+    """The settings that it reads itself, not counting its inputs' own."""
+    sections: Callable[[Place], Any] = lambda at: ()
+    """Sections of the study whose own code it runs."""
+    wanted: Callable[[Experiment], bool] = lambda e: True
+    """Whether an experiment has this stage."""
+    variant_of: Callable[[Place], str] = lambda at: at.variant
+    """The variant that this stage is run for, in place of those that share it."""
+    chooses: Callable[[Place], list[tuple[Stage, Place]]] | None = None
+    """Which products it reads, where these are not of all variants and widths."""
+    gpu: bool = False
+    """Whether it is worth a GPU."""
+    memory_mb: Callable[[Place], int] = lambda at: 0
+    """Memory of the arrays, in MB."""
+    flop: Callable[[Place], int] = lambda at: 0
+    """Operations."""
+    seconds: Callable[[Place], cost.Seconds] | None = None
+    """Seconds where operations are not all, see `cost.Seconds`."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Further options of its command, with their help."""
+    input_help: str = "products of earlier stages"
+    """What --input is."""
+
+    @property
+    def product(self) -> str:
+        """The name of its product."""
+        return self.makes.partition(".")[0]
+
+    def spec(self, at: Place) -> Any:
+        """Its settings as JSON says them.
+
+        They are parameters of its rule and stand in its product: a change of anything
+        else does not run it again.
+        """
+        return to_jsonable_python(self.settings(at))
+
+    def code(self, at: Place) -> str:
+        """A fingerprint of the code that it runs, and of how files are written."""
+        module = self.run.__module__
+        return fingerprint(module, io.__name__, self.sections(at))
+
+    def is_at(self, at: Place) -> bool:
+        """Whether a study has this stage at a place."""
+        if self.per in ("study", "run"):
+            return not (at.variant or at.width or at.figure)
+        if self.per == "figure":
+            return at.figure in (figure.name for figure in at.study.figures)
+        e = at.study.variants.get(at.variant)
+        if e is None or self.variant_of(at) != at.variant or not self.wanted(e):
+            return False
+        return at.width in e.widths if self.per == "width" else not at.width
+
+    def places(self, study: Study, variant: str = "", width: int = 0) -> list[Place]:
+        """Where in a study it is run; of one variant or width only, if one is given."""
+        if self.per == "study":
+            return [Place(study)]
+        if self.per == "figure":
+            return [Place(study, figure=figure.name) for figure in study.figures]
+        if self.per == "run":
+            return []
+        found = [
+            Place(study, name) for name in ([variant] if variant else study.variants)
+        ]
+        if self.per == "width":
+            found = [
+                at._replace(width=n)
+                for at in found
+                for n in ([width] if width else at.experiment.widths)
+            ]
+        return [at for at in found if self.is_at(at)]
+
+    def inputs(self, at: Place) -> list[tuple[Stage, Place]]:
+        """The products that it reads: of its own variant and width, or of all."""
+        if self.chooses is not None:
+            return self.chooses(at)
+        return [
+            (source, place)
+            for source in self.reads
+            for place in source.places(
+                at.study, at.variant and source.variant_of(at), at.width
+            )
+        ]
+
+    def earlier(self) -> dict[str, Stage]:
+        """The stages of all that it is made from, back to the data, by product."""
+        found: dict[str, Stage] = {}
+        for source in self.reads:
+            found |= {source.product: source} | source.earlier()
+        return found
+
+    def path(self, at: Place, name: str = "") -> str:
+        """Where its product, or a file of another name, lies in the results."""
+        folders = [at.study.name, at.variant, at.width and f"width{at.width}"]
+        folders += ["figures"] if at.figure else []
+        return "/".join(str(part) for part in [*folders, name or self.makes] if part)

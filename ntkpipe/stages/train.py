@@ -1,0 +1,83 @@
+"""The networks of one width, trained, with their kernels on the way."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ntkpipe import cost, provenance
+from ntkpipe.progress import Progress
+from ntkpipe.stages.dataset import DATASET
+from ntkpipe.stages.job import Job, log
+from ntkpipe.stages.stage import Place, Stage
+
+
+def run(job: Job) -> None:
+    """Train all networks of one width, kernels measured on the way: network.npz."""
+    import jax
+
+    from ntkpipe import training
+    from ntkpipe.datasets import Data
+
+    e, width, begin = job.experiment, job.at.width, time.monotonic()
+    trajectory = training.train(
+        e.model,
+        e.training,
+        Data(**job.read("dataset")),
+        width,
+        jax.random.key(e.seed),
+        e.seeds_at(width),
+        e.dtype,
+        Progress(),
+    )
+    device = provenance.device()
+    arrays = trajectory._asdict() | {
+        "learning_rate": np.array(e.training.learning_rate),
+        "alpha": np.array(e.model.alpha),
+    }
+    job.write(arrays, device)
+    if trajectory.diverged.any():
+        log.warning(
+            "%d of %d networks diverged: seeds %s",
+            trajectory.diverged.sum(),
+            len(trajectory.seed),
+            trajectory.seed[trajectory.diverged].tolist(),
+        )
+    log.info(
+        "train: %d seeds × width %d, at most %s steps, %s, %s, %.1f s",
+        len(trajectory.seed),
+        width,
+        f"{e.training.steps:,}",
+        e.dtype,
+        device,
+        time.monotonic() - begin,
+    )
+
+
+def settings(at: Place) -> dict:
+    """What networks are drawn from and how they are trained."""
+    e = at.experiment
+    return {
+        "seed": e.seed,
+        "dtype": e.dtype,
+        "model": e.model,
+        "training": e.training,
+        "seeds": e.seeds_at(at.width),
+    }
+
+
+TRAIN = Stage(
+    name="train",
+    help="train all networks of one width, kernels measured on the way",
+    per="width",
+    makes="network.npz",
+    run=run,
+    reads=(DATASET,),
+    settings=settings,
+    sections=lambda at: (at.experiment.model, at.experiment.training),
+    gpu=True,
+    memory_mb=lambda at: cost.train_mb(at.experiment, at.width),
+    flop=lambda at: cost.train_flop(at.experiment, at.width),
+    seconds=lambda at: cost.train_seconds(at.experiment, at.width),
+)

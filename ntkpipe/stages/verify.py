@@ -1,0 +1,35 @@
+"""Whether verdicts came out as expected."""
+
+from __future__ import annotations
+
+from ntkpipe.claims import words
+from ntkpipe.io import Product
+from ntkpipe.lazy import Lazy
+from ntkpipe.stages.claims import CLAIMS
+from ntkpipe.stages.job import read_studies
+from ntkpipe.study import Study
+
+pd = Lazy("pandas")
+
+
+def verify(studies: list[Study], inputs: list[str]) -> int:
+    """Print verdicts that did not come out as expected; 0 if there are none."""
+    table = verdicts(read_studies(studies, inputs, CLAIMS))
+    other = table[~table["as_expected"].astype(bool)]
+    for _, row in other.iterrows():
+        accepted = words.accepted(row)
+        values = words.measured(row) or "no number", accepted and f"accepted {accepted}"
+        print(
+            f"{row['study']}: {row['claim']} is {row['verdict']}, expected "
+            f"{row['expected']}: {', '.join(filter(None, values))}. {row['says']}."
+        )
+        if detail := words.detail(row):
+            print(f"    {detail}")
+    print(f"{len(table) - len(other)} of {len(table)} verdicts are as expected")
+    return 1 if len(other) else 0
+
+
+def verdicts(by_study: dict[str, dict[tuple, Product]]) -> pd.DataFrame:
+    """The claims of all studies in one table."""
+    tables = [own["claims", None, None].data for own in by_study.values()]
+    return pd.concat(tables, ignore_index=True)

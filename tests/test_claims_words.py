@@ -1,0 +1,65 @@
+"""What a claim measured, as page, terminal and manual show it."""
+
+import json
+import math
+
+import pytest
+
+from ntkpipe.claims import words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (-1.08, -0.92, "[−1.08, −0.92]"),
+        (0.00575055, 0.00958425, "[0.00575, 0.00958]"),
+        (1.89674, 1.90054, "[1.897, 1.901]"),
+        (3.7926e-05, 3.9474e-05, "[3.79·10⁻⁵, 3.95·10⁻⁵]"),
+        (-math.inf, 1e-06, "≤ 10⁻⁶"),
+        (0.95, math.inf, "≥ 0.95"),
+        (1.0, 1.0, "1"),
+        (math.nan, math.nan, ""),
+    ],
+)
+def test_a_band_has_the_digits_that_tell_its_ends_apart(low, high, shown):
+    assert words.accepted({"low": low, "high": high}) == shown
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "shown"),
+    [
+        (-0.933, -0.9561, -0.91, "−0.933 [−0.956, −0.910]"),
+        (1.0, math.nan, math.nan, "1.00"),
+        (math.nan, math.nan, math.nan, ""),
+    ],
+)
+def test_an_estimate_has_its_interval_where_there_is_one(estimate, low, high, shown):
+    row = {"estimate": estimate, "ci_low": low, "ci_high": high}
+    assert words.measured(row) == shown
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ((), ""),
+        (
+            (("local slopes", (("1024→4096", -0.000631), ("4096→16384", -1.0))),),
+            "local slopes 1024→4096: −6.31·10⁻⁴, 4096→16384: −1",
+        ),
+        (
+            (("the estimate is that of width", 16384), ("at", "limit_z/3")),
+            "the estimate is that of width 16384; at limit_z/3",
+        ),
+        ((("local slopes", (("8→16", math.nan),)),), "local slopes 8→16: –"),
+        (words.notes("R-12: -1 of 0.50", "", "R-12: -1 of 0.50"), "R-12: -1 of 0.50"),
+    ],
+)
+def test_a_detail_is_data_in_the_table_and_words_elsewhere(detail, shown):
+    cell = words.as_json(detail)
+    assert list(json.loads(cell)) == [name for name, _ in detail]
+    assert words.detail({"detail": cell}) == shown
+
+
+@pytest.mark.parametrize("cell", [math.nan, "", None])
+def test_a_row_without_detail_has_no_words(cell):
+    assert words.detail({"detail": cell}) == ""

@@ -1,0 +1,94 @@
+"""What is made of what, and what makes a job out of date."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from ntkpipe import io
+from ntkpipe.fingerprint import fingerprint
+from ntkpipe.report import layout
+from ntkpipe.stages import plan
+from ntkpipe.stages.figure import is_animated
+
+
+def inputs(stage):
+    """The products of earlier stages that a stage reads."""
+
+    def paths(wildcards):
+        found = STAGES[stage].inputs(place(wildcards))
+        made = [f"<results>/{source.path(at)}" for source, at in found]
+        return [path for product in made for path in with_record(product)]
+
+    return paths
+
+
+def with_record(path):
+    """A product, and of a table the record of what made it, which lies beside it."""
+    return [path, f"{path}.json"] if path.endswith(".csv") else [path]
+
+
+def users_data(wildcards):
+    """A user's own arrays, where the data are such."""
+    dataset = place(wildcards).experiment.dataset
+    return [dataset.path] if dataset.kind == "npz" else []
+
+
+def all_files(wildcards):
+    """Every file of every study."""
+    return [
+        f"<results>/{file}" for study in STUDIES.values() for file in plan.files(study)
+    ]
+
+
+def all_figures(wildcards):
+    """Every file of every figure of every study."""
+    return [file for file in all_files(wildcards) if "/figures/" in file]
+
+
+def named_figures(animated):
+    """A wildcard for the figures of a kind, each after the name of its study.
+
+    Two studies may use one name, for a still figure and for an animation.
+    """
+    return one_of(
+        f"(?<=/{study.name}/figures/){figure.name}"
+        for study in STUDIES.values()
+        for figure in study.figures
+        if is_animated(figure) == animated
+    )
+
+
+def settings(stage):
+    """The settings that a stage reads, as a parameter: a change runs it again."""
+
+    def spec(wildcards):
+        value = STAGES[stage].spec(place(wildcards))
+        if stage == "dataset" and (files := users_data(wildcards)):
+            # times tell nothing of a file that is replaced by an older one
+            value["files"] = [io.users_digest(path) for path in files]
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+    return spec
+
+
+def shown(wildcards):
+    """What the page shows besides its inputs, and the template that shows it."""
+    texts = {name: study.text for name, study in STUDIES.items()}
+    texts["layout"] = layout()
+    if config["gallery"]:
+        texts["gallery"] = Path(config["gallery"]).read_text("utf-8")
+    return json.dumps({name: digest(text) for name, text in texts.items()})
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code(stage):
+    """A fingerprint of the code that a stage runs, as a parameter."""
+    return lambda wildcards: STAGES[stage].code(place(wildcards))
+
+
+def code_of(module):
+    """The same of a command that is for all studies."""
+    return lambda wildcards: fingerprint(f"ntkpipe.stages.{module}", io.__name__)
