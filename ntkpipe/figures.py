@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from ntkpipe import measurements
+from ntkpipe.claims.base import MetricRead
 from ntkpipe.claims.reading import Missing, Reading, Step, read
 from ntkpipe.claims.statistics import (
     SPREADS,
@@ -83,6 +84,10 @@ class Arrays(Protocol):
         """The arrays of `dataset`, `network`, `linearized` or `limit`."""
 
 
+RECORDED = ("loss", "weight_change", "weight_distance", *LABELS)
+"""Quantities that trainings record at each step, and no metric of the measurements."""
+
+
 @section
 class Panel:
     """A quantity drawn against training time."""
@@ -142,6 +147,10 @@ class _Figure:
     """Widths shown, by default all."""
     labels: dict[str, Text] = Field(default_factory=dict)
     """How variants are called in the figure, by default by their names."""
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics that the figure reads, and of which variants."""
+        yield from ()  # what a kind adds
 
     def variants_read(self) -> tuple[str, ...]:
         """Variants it asks for by name."""
@@ -237,11 +246,28 @@ class Trajectories(_Figure):
             ("dataset",) if needed else ()
         )
 
+    def _measured(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """The keys of quantities that the measurements have, not the recordings."""
+        for i, panel in enumerate(self.panels):
+            base = panel.quantity.partition("/")[0]
+            if base not in RECORDED:
+                yield ("panels", str(i), "quantity"), panel.quantity
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics shown, which `_unmet` looks for in each experiment."""
+        for key, metric in self._measured():
+            yield key, metric, []
+
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        if "network" not in self.models:
+            return
         for panel in self.panels:
             name, _, layer = panel.quantity.partition("/")
-            if name == "weight_change" and layer and "network" in self.models:
+            if name == "weight_change" and layer:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
+        for key, metric in self._measured():
+            if reason := measurements.unmet(metric, e):
+                yield Fault(key, f"not recorded: {reason}")
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each quantity at each step."""
@@ -413,6 +439,11 @@ class Scaling(_Figure):
         return (
             tuple(self.along) if isinstance(self.along, dict) else self.variants or ()
         )
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics shown; one variant that records a metric is enough."""
+        for i, metric in enumerate(self.metrics):
+            yield ("metrics", str(i), "metric"), metric.metric, [self.variants_read()]
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if not set(self.widths or e.widths) & set(e.widths):

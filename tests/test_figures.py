@@ -524,7 +524,10 @@ def test_a_traced_kernel_and_a_model_without_layers_lack_a_figure():
             {"model": {"depth": 1, "b_std": 0.1}},
         ),
         (MOVED | {"widths": [8, 999]}, {}),
-        (MOVED | {"metrics": [{"metric": "kernel_at/22"}], "along": "index"}, {}),
+        (
+            MOVED | {"metrics": [{"metric": "kernel_at/22"}], "along": "index"},
+            {"measure": {"kernel_at": [0, 22]}},
+        ),
         (
             MOVED | {"along_label": r"$\alpha$ of 3\$", "value_label": "3$ of $ or $"},
             {},

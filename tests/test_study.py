@@ -257,6 +257,63 @@ def test_slips_are_told_with_the_nearest_name(change, near):
     assert f"did you mean {near}?" in fault
 
 
+CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}
+SCALING = {"name": "f", "kind": "scaling", "title": "T", "caption": "C"}
+CURVES = SCALING | {"kind": "trajectories"}
+
+
+@pytest.mark.parametrize(
+    "keys, key, named",
+    [
+        (
+            {"claims": [CLAIM | {"metric": "ntk_chnge"}]},
+            "claims.Z.metric",
+            "ntk_change",
+        ),
+        (
+            {"claims": [CLAIM | {"metric": "mode_rate/1"}]},
+            "claims.Z.metric",
+            "measure.modes",
+        ),
+        (
+            {"figures": [SCALING | {"metrics": [{"metric": "wieght_change"}]}]},
+            "figures.f.metrics.0.metric",
+            "weight_change",
+        ),
+        (
+            {"figures": [SCALING | {"metrics": [{"metric": "limit_gap"}]}]},
+            "figures.f.metrics.0.metric",
+            "limit",
+        ),
+        (
+            {"figures": [CURVES | {"panels": [{"quantity": "los"}]}]},
+            "figures.f.panels.0.quantity",
+            "loss",
+        ),
+        (
+            {"figures": [CURVES | {"panels": [{"quantity": "neuron_move"}]}]},
+            "figures.f.panels.0.quantity",
+            "training.units",
+        ),
+    ],
+)
+def test_metrics_that_are_not_there_are_refused_before_anything_runs(keys, key, named):
+    with pytest.raises(study.StudyError) as error:
+        study.parse(changed(**keys), "x.yaml")
+    (fault,) = error.value.faults
+    assert ".".join(fault.key) == key and named in fault.text
+
+
+def test_one_variant_that_records_a_metric_is_enough_where_none_is_named():
+    variants = {"a": {}, "b": {"limit": "steps"}}
+    figure = SCALING | {"metrics": [{"metric": "limit_gap"}]}
+    assert study.parse(changed(figures=[figure], variants=variants), "x.yaml")
+    claim = CLAIM | {"metric": "limit_gap", "variant": "b"}
+    assert study.parse(changed(claims=[claim], variants=variants), "x.yaml")
+    (fault,) = faults(changed(claims=[claim | {"variant": "a"}], variants=variants))
+    assert "variant a: not recorded: limit_gap" in fault
+
+
 @pytest.mark.parametrize(
     "figure, message",
     [

@@ -7,6 +7,7 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
+from ntkpipe import measurements
 from ntkpipe.claims import Claim
 from ntkpipe.experiment import MOST_JOBS, Experiment
 from ntkpipe.figures import Figure
@@ -104,6 +105,8 @@ def between(
             for missing in dict.fromkeys(_variants_of(item)):
                 if missing not in names:
                     yield Fault((what, str(i)), _no_variant(missing, names))
+            for fault in _metric_faults(item, names, sound):
+                yield fault.within(what, str(i))
     for i, figure in figures.items():
         yield from (f.within("figures", str(i)) for f in _name_faults(figure))
         for label in figure.labels:
@@ -118,6 +121,22 @@ def between(
             said = f"variant {', '.join(having)}: " if len(names) > 1 else ""
             fault = fault._replace(text=said + fault.text)
             yield fault.within("figures", str(i))
+
+
+def _metric_faults(
+    item: Claim | Figure, names: Collection[str], sound: Mapping[str, Experiment]
+) -> Iterator[Fault]:
+    """Metrics that there are not, or that the variants read do not record."""
+    for key, metric, groups in item.metrics_read():
+        if reason := measurements.unknown(metric):
+            yield Fault(key, reason)
+            continue
+        for group in groups:
+            read = [name for name in group or names if name in sound]
+            reasons = [measurements.unmet(metric, sound[name]) for name in read]
+            if read and None not in reasons:
+                said = f"variant {', '.join(read)}: " if len(names) > 1 else ""
+                yield Fault(key, f"{said}not recorded: {reasons[0]}")
 
 
 def _name_faults(figure: Figure) -> Iterator[Fault]:
