@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ntkpipe.datasets import Dataset, Eigenvector, Sizes, Teacher
+from ntkpipe.datasets import Dataset, Sizes
 from ntkpipe.experiment import Experiment
 
 NUMBER = 8  # bytes, float64
@@ -56,8 +56,7 @@ def test_rows(e: Experiment) -> int:
 
 def weights(e: Experiment, width: int) -> int:
     """Weights of one network, without biases."""
-    ends = sizes(e.dataset).dimension + outputs(e)
-    return max(e.model.depth - 1, 0) * width**2 + ends * width
+    return e.model.weights(width, sizes(e.dataset).dimension, outputs(e))
 
 
 def train_flop(e: Experiment, width: int) -> int:
@@ -80,8 +79,7 @@ def ensemble_flop(e: Experiment, width: int) -> int:
     """Operations of drawing and measuring the networks of a group, of few inputs."""
     if e.training.ensemble is None:
         return 0
-    size = max(e.model.depth - 1, 0) * width**2 + 3 * width
-    return DRAW * size * e.training.ensemble.networks
+    return DRAW * e.model.weights(width, 2, 1) * e.training.ensemble.networks
 
 
 def eigh_flop(e: Experiment, width: int) -> int:
@@ -104,26 +102,16 @@ def limit_flop(e: Experiment) -> int:
 
 def data_flop(e: Experiment) -> int:
     """Operations of an eigendecomposition, or of a teacher, where the data need one."""
-    n, m, d, _ = sizes(e.dataset)
-    match getattr(e.dataset, "target", None):
-        case Eigenvector():
-            return 20 * n**3
-        case Teacher(neurons=neurons):
-            return 2 * (n + m) * d * neurons
-    return 0
+    target = getattr(e.dataset, "target", None)
+    return target.flop(sizes(e.dataset)) if target else 0
 
 
 def data_mb(e: Experiment) -> int:
     """Three copies of the points; kernels and eigenvectors, or a teacher's neurons."""
     n, m, d, _ = sizes(e.dataset)
-    match getattr(e.dataset, "target", None):
-        case Eigenvector():
-            target = 8 * n * (n + m)
-        case Teacher(neurons=neurons):
-            target = 3 * (n + m + d) * neurons
-        case _:
-            target = 0
-    return (3 * (n + m) * d + target) * NUMBER // MB
+    target = getattr(e.dataset, "target", None)
+    labelling = target.numbers(sizes(e.dataset)) if target else 0
+    return (3 * (n + m) * d + labelling) * NUMBER // MB
 
 
 def train_mb(e: Experiment, width: int) -> int:
@@ -172,7 +160,7 @@ def kernel_mb(e: Experiment, width: int) -> int:
 
 def constancy_mb(e: Experiment) -> int:
     """Those of all widths, and the limit."""
-    limit = limit_numbers(e) if e.limit != "none" else 0
+    limit = limit_numbers(e) if e.has_limit else 0
     return all_widths(kernel_mb)(e) + 2 * limit * NUMBER // MB
 
 

@@ -266,11 +266,7 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
 @partial(jax.jit, static_argnames="model")
 def of_model(model: MLP | OneParameter, params, x: Array) -> Curvature:
     """`curvature` of the package's models by the cheapest way there is."""
-    if model.depth == 0:
-        return whole(model.apply, params, x)
-    if model.depth == 1:
-        return one_hidden_layer(model, params, x)
-    return curvature(model.apply, params, x)
+    return model.curvature(params, x)
 
 
 def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:

@@ -7,6 +7,7 @@ that all variants and widths of a study see the same data.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field
 from ntkpipe import io
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import MLP
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 jax, jr = Lazy("jax"), Lazy("jax.random")
 
@@ -56,13 +57,48 @@ class Sizes(NamedTuple):
 # ------------------------------------------------------------------ targets
 
 
+class _Target:
+    """What most targets have alike: one output, any points, no cost worth counting."""
+
+    outputs: ClassVar[int] = 1
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Why the target can't label such points."""
+        del sizes
+        yield from ()
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of labelling."""
+        del sizes
+        return 0
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Numbers in memory while labelling, besides the points."""
+        del sizes
+        return 0
+
+
+class _InThePlane(_Target):
+    """A target that reads two coordinates of a point."""
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Points of one coordinate are refused."""
+        if sizes.dimension < 2:
+            yield Fault(("kind",), f"{self.kind} needs points of two coordinates")
+
+
 @section
-class Values:
+class Values(_Target):
     """Targets written out, one for each training point; test targets are zero."""
 
     kind: Literal["values"] = "values"
     y: tuple[Number, ...]
     """One number for each training point."""
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Another number of values than of points is refused."""
+        if len(self.y) != sizes.train:
+            yield Fault(("y",), f"{len(self.y)} values for {sizes.train} points")
 
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
@@ -71,7 +107,7 @@ class Values:
 
 
 @section
-class Product:
+class Product(_InThePlane):
     """f*(x) = x₁x₂ (Jacot, Gabriel & Hongler 2018, figure 1)."""
 
     kind: Literal["product"] = "product"
@@ -83,7 +119,7 @@ class Product:
 
 
 @section
-class Harmonics:
+class Harmonics(_InThePlane):
     """f*(γ) = Σ_k a_k cos kγ of the angle γ of a point in the plane."""
 
     kind: Literal["harmonics"] = "harmonics"
@@ -92,11 +128,11 @@ class Harmonics:
     amplitudes: tuple[Number, ...] | None = None
     """Amplitudes a_k, default 1."""
 
-    def __post_init__(self):
-        """Refuse another number of amplitudes than of frequencies."""
+    def faults(self) -> Iterator[Fault]:
+        """Another number of amplitudes than of frequencies is refused."""
         a, k = self.amplitudes, self.frequencies
         if a is not None and len(a) != len(k):
-            raise ValueError(f"amplitudes: {len(a)} of them for {len(k)} frequencies")
+            yield Fault(("amplitudes",), f"{len(a)} of them for {len(k)} frequencies")
 
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
@@ -112,7 +148,7 @@ class Harmonics:
 
 
 @section
-class Noise:
+class Noise(_Target):
     """Targets y ~ N(0, 1), that know nothing of x; test targets are zero."""
 
     kind: Literal["noise"] = "noise"
@@ -124,7 +160,7 @@ class Noise:
 
 
 @section
-class RandomLabels:
+class RandomLabels(_Target):
     """Targets y = ±1 by a fair coin, that know nothing of x; test targets are zero."""
 
     kind: Literal["random_labels"] = "random_labels"
@@ -136,7 +172,7 @@ class RandomLabels:
 
 
 @section
-class Eigenvector:
+class Eigenvector(_Target):
     """A principal component of the training points under an infinitely wide network.
 
     With Θ(X, X) v = Nλ v and ‖v‖ = 1, f*(X) = a·√N·v, whose root mean square is a, and
@@ -152,14 +188,26 @@ class Eigenvector:
     network: MLP = MLP()
     """The network whose kernel of infinite width it is; keys as those of `model`."""
 
-    def __post_init__(self):
-        """Refuse a network without a kernel of infinite width."""
-        mlp = self.network
-        decays = mlp.input_decay or mlp.output_decay
-        if mlp.parameterization != "ntk" or mlp.init != "normal" or decays:
-            raise ValueError(
-                "network: needs parameterization: ntk, init: normal and no decay"
+    def faults(self) -> Iterator[Fault]:
+        """A network without a kernel of infinite width is refused."""
+        yield from (f.within("network") for f in self.network.without_limit())
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """A component that the points do not have is refused."""
+        n = sizes.train
+        if not 1 <= abs(self.component) <= n:
+            yield Fault(
+                ("component",),
+                f"{self.component} of {n} points: from 1 to {n}, or from −1 to −{n}",
             )
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of an eigendecomposition."""
+        return 20 * sizes.train**3
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Kernels, eigenvectors and their copies."""
+        return 8 * sizes.train * (sizes.train + sizes.test)
 
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
@@ -180,7 +228,7 @@ class Eigenvector:
 
 
 @section
-class Teacher:
+class Teacher(_Target):
     """A random network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
 
     kind: Literal["teacher"] = "teacher"
@@ -188,6 +236,15 @@ class Teacher:
     """Number m of the teacher's neurons."""
     outputs: Annotated[int, Field(ge=1, le=1000)] = 1
     """Number k of outputs."""
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of the neurons' products with all points."""
+        return 2 * (sizes.train + sizes.test) * sizes.dimension * self.neurons
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Weights and activations of the neurons, and their copies."""
+        n, m, d, _ = sizes
+        return 3 * (n + m + d) * self.neurons
 
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
@@ -207,29 +264,33 @@ Target = Annotated[
 ]
 
 
-def _fit(target: Target | None, sizes: Sizes) -> None:
-    """Refuse a target that can't label such points."""
-    n, d = sizes.train, sizes.dimension
-    if isinstance(target, Values) and len(target.y) != n:
-        raise ValueError(f"target.y: {len(target.y)} values for {n} points")
-    if isinstance(target, Eigenvector) and not 1 <= abs(target.component) <= n:
-        raise ValueError(
-            f"target.component: {target.component} of {n} points: from 1 to {n}, or "
-            f"from −1 to −{n}"
-        )
-    if isinstance(target, (Product, Harmonics)) and d < 2:
-        raise ValueError(f"target.kind: {target.kind} needs points of two coordinates")
-
-
-def _outputs(target: Target) -> int:
-    return target.outputs if isinstance(target, Teacher) else 1
-
-
 # ------------------------------------------------------------------ points
 
 
+class _Dataset:
+    """What the kinds of data have alike, unless they say otherwise."""
+
+    user_file: ClassVar[str | None] = None
+    """A user's own file that holds the points."""
+    equal_angles: ClassVar[bool] = False
+    """Whether training points are at equal angles of the circle."""
+    test_axis: ClassVar[str | None] = ""
+    """Along which axis test points are equally spaced: `angle`, `x`, `` for neither,
+    None if only the points tell."""
+
+    @property
+    def stated_sizes(self) -> Sizes | None:
+        """How many points there are, where the study file says it."""
+        return self.sizes
+
+    def faults(self) -> Iterator[Fault]:
+        """A target for other points is refused."""
+        if target := getattr(self, "target", None):
+            yield from (f.within("target") for f in target.unmet(self.sizes))
+
+
 @section
-class Points:
+class Points(_Dataset):
     """Points and targets written out; test points lie on a grid along the first axis.
 
     The two points of the blog: x: [[-3], [0.5]], y: [[2], [-1]].
@@ -245,13 +306,15 @@ class Points:
     test: Count = 101
     """Number of test points."""
 
-    def __post_init__(self):
-        """Refuse rows that are no two arrays."""
+    test_axis: ClassVar[str | None] = "x"
+
+    def faults(self) -> Iterator[Fault]:
+        """Rows that are no two arrays are refused."""
         for name, rows in (("x", self.x), ("y", self.y)):
             if len({len(row) for row in rows}) > 1:
-                raise ValueError(f"{name}: rows of different lengths")
+                yield Fault((name,), "rows of different lengths")
         if len(self.x) != len(self.y):
-            raise ValueError(f"y: {len(self.y)} targets of {len(self.x)} points x")
+            yield Fault(("y",), f"{len(self.y)} targets of {len(self.x)} points x")
 
     @property
     def sizes(self) -> Sizes:
@@ -268,7 +331,7 @@ class Points:
 
 
 @section
-class Circle:
+class Circle(_Dataset):
     """Points (cos γ, sin γ) on the unit circle, test points at equal angles."""
 
     kind: Literal["circle"] = "circle"
@@ -281,15 +344,18 @@ class Circle:
     test: Count = 65
     """Number of test points, γ from −π to π."""
 
-    def __post_init__(self):
-        """Refuse a target for other points."""
-        _fit(self.target, self.sizes)
+    test_axis: ClassVar[str | None] = "angle"
+
+    @property
+    def equal_angles(self) -> bool:
+        """Whether training points are at equal angles of the circle."""
+        return self.angles is None
 
     @property
     def sizes(self) -> Sizes:
         """How many points there are."""
         n = self.points if self.angles is None else len(self.angles)
-        return Sizes(n, self.test, 2, _outputs(self.target))
+        return Sizes(n, self.test, 2, self.target.outputs)
 
     def sample(self, key) -> Data:
         """Place the points and label them."""
@@ -302,7 +368,7 @@ class Circle:
 
 
 @section
-class Gaussian:
+class Gaussian(_Dataset):
     """Training points x ~ N(0, I_d); test points as them, or on the unit circle."""
 
     kind: Literal["gaussian"] = "gaussian"
@@ -317,16 +383,23 @@ class Gaussian:
     test_on: Literal["gaussian", "circle"] = "gaussian"
     """Where test points lie; `circle` only for d = 2."""
 
-    def __post_init__(self):
-        """Refuse a circle that is none, and a target for other points."""
+    @property
+    def test_axis(self) -> str:
+        """Test points are equally spaced on the circle, and nowhere else."""
+        return "angle" if self.test_on == "circle" else ""
+
+    def faults(self) -> Iterator[Fault]:
+        """A circle that is none is refused."""
         if self.test_on == "circle" and self.dimension != 2:
-            raise ValueError("test_on: circle needs dimension: 2")
-        _fit(self.target, self.sizes)
+            yield Fault(
+                ("test_on",), f"circle needs dimension: 2, not {self.dimension}"
+            )
+        yield from _Dataset.faults(self)
 
     @property
     def sizes(self) -> Sizes:
         """How many points there are."""
-        return Sizes(self.points, self.test, self.dimension, _outputs(self.target))
+        return Sizes(self.points, self.test, self.dimension, self.target.outputs)
 
     def sample(self, key) -> Data:
         """Draw the points and label them."""
@@ -340,7 +413,7 @@ class Gaussian:
 
 
 @section
-class Sphere:
+class Sphere(_Dataset):
     """Points uniform on the unit sphere S^(d−1)."""
 
     kind: Literal["sphere"] = "sphere"
@@ -355,14 +428,10 @@ class Sphere:
     radius: Size = 1.0
     """Radius of the sphere; √d makes x·x/d = 1."""
 
-    def __post_init__(self):
-        """Refuse a target for other points."""
-        _fit(self.target, self.sizes)
-
     @property
     def sizes(self) -> Sizes:
         """How many points there are."""
-        return Sizes(self.points, self.test, self.dimension, _outputs(self.target))
+        return Sizes(self.points, self.test, self.dimension, self.target.outputs)
 
     def sample(self, key) -> Data:
         """Draw the points and label them."""
@@ -376,26 +445,29 @@ class Sphere:
         return _labelled(x, x_test, self.target, label_key)
 
 
-class _Images:
+class _Images(_Dataset):
     """What the two sets of handwritten digits share: labels, scaling, the split."""
 
-    def __post_init__(self):
-        """Refuse classes and numbers of images that are not there."""
+    test_axis: ClassVar[str | None] = None
+
+    def faults(self) -> Iterator[Fault]:
+        """Classes and numbers of images that are not there are refused."""
         if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: one is given twice")
-        images = sum(self.images[digit] for digit in self.classes)
+            yield Fault(("classes",), "one is given twice")
+        images = sum(self.images[digit] for digit in set(self.classes))
         if self.train + self.test > images:
-            raise ValueError(
-                f"train: with test {self.train + self.test} images, and there are "
-                f"{images} of the classes {list(self.classes)}"
+            yield Fault(
+                ("train",),
+                f"with test {self.train + self.test} images, and there are {images} "
+                f"of the classes {list(self.classes)}",
             )
-        _fit(self.target, self.sizes)
+        yield from _Dataset.faults(self)
 
     @property
     def sizes(self) -> Sizes:
         """How many points there are."""
         k = 1 if len(self.classes) == 2 else len(self.classes)
-        outputs = k if self.target is None else _outputs(self.target)
+        outputs = k if self.target is None else self.target.outputs
         return Sizes(self.train, self.test, self.pixels, outputs)
 
     def sample(self, key) -> Data:
@@ -478,7 +550,7 @@ class Mnist5k(_Images):
 
 
 @section
-class Npz:
+class Npz(_Dataset):
     """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file.
 
     A file that was changed is another data set: all that was made from it is made anew.
@@ -491,6 +563,18 @@ class Npz:
         Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
     ]
     """Its path from the folder in which the workflow runs; 2 GiB in float64 at most."""
+
+    test_axis: ClassVar[str | None] = None
+
+    @property
+    def user_file(self) -> str:
+        """A user's own file that holds the points."""
+        return self.path
+
+    @property
+    def stated_sizes(self) -> None:
+        """None: points are counted when the file is read."""
+        return None
 
     @property
     def sizes(self) -> Sizes:

@@ -3,6 +3,7 @@
 It lies below the study files: figures and claims ask an experiment what it has.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from pydantic import Field
 from ntkpipe.datasets import Dataset
 from ntkpipe.models import Model
 from ntkpipe.protocol import Training
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 Width = Annotated[int, Field(ge=1, le=10**7)]
 Seeds = Annotated[int, Field(ge=1, le=10**6)]
@@ -35,6 +36,38 @@ class Measure:
     """Hold the loss against its predictions, while it is above 1e-3 of its start."""
     straight: bool = False
     """How far f leaves the straight line from 0 to y (with limit and zero_output)."""
+
+    def unmet(self, e: "Experiment") -> Iterator[Fault]:
+        """What an experiment does not record, and is to be measured."""
+        for fault in self._unmet(e):
+            yield fault.within("measure")
+
+    def _unmet(self, e: "Experiment") -> Iterator[Fault]:
+        data, sizes = e.dataset, e.dataset.stated_sizes
+        if self.kernel_at and not e.training.test_kernel:
+            yield Fault(("kernel_at",), "needs training.test_kernel: true")
+        if sizes and sizes.test <= (last := max(self.kernel_at, default=0)):
+            text = f"no test point {last}: there are {sizes.test}, the first is 0"
+            yield Fault(("kernel_at",), text)
+        for key in ("limit_points", "straight"):
+            if getattr(self, key) and not e.has_limit:
+                yield Fault((key,), "needs limit: steps or flow")
+        if sizes and self.limit_points > sizes.test:
+            text = f"{self.limit_points}, and there are {sizes.test} test points"
+            yield Fault(("limit_points",), text)
+        if self.frequencies and not data.equal_angles:
+            yield Fault(
+                ("frequencies",),
+                "needs equal angles: dataset.kind: circle without `angles`",
+            )
+        elif self.frequencies and 2 * max(self.frequencies) >= sizes.train:
+            yield Fault(
+                ("frequencies",),
+                f"{max(self.frequencies)} is not below half of dataset.points: "
+                f"{sizes.train}",
+            )
+        if self.loss_error and not (e.has_limit or e.has_linearized):
+            yield Fault(("loss_error",), "needs limit or linearize")
 
 
 @section
@@ -62,90 +95,38 @@ class Experiment:
     measure: Measure = Measure()
     """What is measured beyond the usual."""
 
-    def __post_init__(self):
-        """Refuse what can't go together."""
+    @property
+    def has_limit(self) -> bool:
+        """Whether the infinitely wide network is computed."""
+        return self.limit != "none"
+
+    @property
+    def has_linearized(self) -> bool:
+        """Whether the linearised models are computed."""
+        return self.linearize != "none"
+
+    def faults(self) -> Iterator[Fault]:
+        """What can't go together."""
         if len(self.widths) > MOST_JOBS:
-            raise ValueError(f"widths: {len(self.widths)} of them, at most {MOST_JOBS}")
-        if isinstance(self.seeds, dict):
-            missing = sorted(set(self.widths) - set(self.seeds))
-            if missing:
-                raise ValueError(f"seeds: no number for the widths {missing}")
+            text = f"{len(self.widths)} of them, at most {MOST_JOBS}"
+            yield Fault(("widths",), text)
         if len(set(self.widths)) < len(self.widths):
-            raise ValueError("widths: a width is given twice")
-        if self.measure.kernel_at and not self.training.test_kernel:
-            raise ValueError("measure.kernel_at: needs training.test_kernel: true")
-        if self.measure.limit_points and self.limit == "none":
-            raise ValueError("measure.limit_points: needs limit")
-        if self.dataset.kind != "npz":  # whose points are counted when it is read
-            points = self.dataset.sizes.test
-            if self.measure.limit_points > points:
-                raise ValueError(
-                    f"measure.limit_points: {self.measure.limit_points}, and there are "
-                    f"{points} test points"
-                )
-            if points <= max(self.measure.kernel_at, default=0):
-                raise ValueError(
-                    f"measure.kernel_at: no test point {max(self.measure.kernel_at)}: "
-                    f"there are {points}, the first is 0"
-                )
-        if self.measure.frequencies:
-            d = self.dataset
-            if d.kind != "circle" or d.angles is not None:
-                raise ValueError(
-                    "measure.frequencies: needs equal angles, dataset.kind: circle "
-                    "without `angles`"
-                )
-            if 2 * max(self.measure.frequencies) >= d.points:
-                raise ValueError(
-                    f"measure.frequencies: {max(self.measure.frequencies)} is not "
-                    f"below half of dataset.points: {d.points}"
-                )
-        if self.measure.straight and (
-            self.limit == "none" or self.model.zero_output == "none"
-        ):
-            raise ValueError(
-                "measure.straight: needs limit, and zero_output: subtract or double"
-            )
-        if self.measure.loss_error and self.limit == self.linearize == "none":
-            raise ValueError("measure.loss_error: needs limit or linearize")
-        if self.linearize != "none" and self.training.optimizer == "adam":
-            raise ValueError("linearize: adam has no closed form; say linearize: none")
-        if self.training.linear_weights and self.training.optimizer == "adam":
-            raise ValueError("training.linear_weights: adam has no closed form")
-        model = self.model
-        kept = self.training.keep_matrix
-        if kept is not None and kept.layer > model.depth + 1:
-            raise ValueError(
-                f"training.keep_matrix: no layer {kept.layer}: there are "
-                f"{model.depth + 1}, hidden ones and the last"
-            )
-        if self.limit != "none":
-            if model.kind != "mlp":
-                raise ValueError("limit: needs model.kind: mlp")
-            if model.parameterization != "ntk" or model.init != "normal":
-                raise ValueError(
-                    "limit: needs model.parameterization: ntk and model.init: normal"
-                )
-            if model.alpha != 1 and model.zero_output == "none":
-                raise ValueError("limit: needs alpha: 1, or zero_output")
-            if model.input_decay or model.output_decay:
-                raise ValueError("limit: needs no input_decay and no output_decay")
-            if self.training.optimizer != "gd":
-                raise ValueError("limit: needs training.optimizer: gd")
-        if self.training.ensemble is not None:
-            if model.kind != "mlp" or model.zero_output != "none":
-                raise ValueError(
-                    "training.ensemble: needs model.kind: mlp and zero_output: none"
-                )
+            yield Fault(("widths",), "a width is given twice")
+        if isinstance(self.seeds, dict):
+            if missing := sorted(set(self.widths) - set(self.seeds)):
+                yield Fault(("seeds",), f"no number for the widths {missing}")
+        yield from self.measure.unmet(self)
+        yield from self.training.unmet(self)
+        yield from self.model.unmet(self)
+        if self.has_linearized and self.training.optimizer == "adam":
+            yield Fault(("linearize",), "adam has no closed form: say linearize: none")
         if self.linearize == "flow" and self.training.optimizer == "momentum":
-            raise ValueError("linearize: the flow has no momentum; say steps")
-        if model.kind == "one_parameter" and self.dataset.kind != "npz":
-            _, _, d, k = self.dataset.sizes
-            if (d, k) != (1, 1):
-                raise ValueError(
-                    "model.kind: one_parameter takes one input and one output, and "
-                    f"the points have {d} and {k}"
-                )
+            yield Fault(("linearize",), "the flow has no momentum: say steps")
+        if self.has_limit and self.training.optimizer != "gd":
+            yield Fault(
+                ("limit",),
+                f"needs training.optimizer: gd, not {self.training.optimizer}",
+            )
 
     def seeds_at(self, width: int) -> int:
         """Number of networks of a width."""

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from ntkpipe import measurements
+from ntkpipe.claims.base import MetricRead
 from ntkpipe.claims.power_law import PowerLaw
 from ntkpipe.claims.reading import Missing, Reading, Step, block, paired, read
 from ntkpipe.claims.statistics import (
@@ -27,11 +28,10 @@ from ntkpipe.claims.statistics import (
     bootstrap,
     scaling_fit,
 )
-from ntkpipe.datasets import Sizes
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
-from ntkpipe.section import section
+from ntkpipe.section import Fault, did_you_mean, section
 
 if TYPE_CHECKING:
     from ntkpipe.claims import Claim
@@ -60,8 +60,9 @@ Axis = Literal["angle", "x"]
 # times a width to the power of 10 it is still a number
 Abscissa = Annotated[float, Field(ge=1 / HUGE, le=HUGE)]
 Begin = Annotated[float, Field(gt=0)]
-NO_TEST_KERNEL = (
-    "kernels among test points: say training.test_kernel: true, or points: train"
+NO_TEST_KERNEL = Fault(
+    ("points",),
+    "no kernels among test points: say training.test_kernel: true, or points: train",
 )
 P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
@@ -86,6 +87,10 @@ class Arrays(Protocol):
         self, product: str, variant: str, width: int | None = None
     ) -> dict[str, np.ndarray]:
         """The arrays of `dataset`, `network`, `linearized` or `limit`."""
+
+
+RECORDED = ("loss", "weight_change", "weight_distance", *LABELS)
+"""Quantities that trainings record at each step, and no metric of the measurements."""
 
 
 @section
@@ -133,21 +138,24 @@ class Metric:
 class _Figure:
     """What all kinds of figure have."""
 
-    # descriptions, as docstrings of fields are not inherited
-    name: Slug = Field(description="File name, without ending.")
-    title: str = Field(description="Heading on the page.")
-    caption: str = Field(description="One or two sentences: what there is to see.")
-    after: str = Field("", description="The published figure that it regenerates.")
-    variants: tuple[str, ...] | None = Field(
-        None, description="Variants shown, by default all."
-    )
-    widths: tuple[int, ...] | None = Field(
-        None, description="Widths shown, by default all."
-    )
-    labels: dict[str, Text] = Field(
-        default_factory=dict,
-        description="How variants are called in the figure, by default by their names.",
-    )
+    name: Slug
+    """File name, without ending."""
+    title: str
+    """Heading on the page."""
+    caption: str
+    """One or two sentences: what there is to see."""
+    after: str = ""
+    """The published figure that it regenerates."""
+    variants: tuple[str, ...] | None = None
+    """Variants shown, by default all."""
+    widths: tuple[int, ...] | None = None
+    """Widths shown, by default all."""
+    labels: dict[str, Text] = Field(default_factory=dict)
+    """How variants are called in the figure, by default by their names."""
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics that the figure reads, and of which variants."""
+        yield from ()  # what a kind adds
 
     def variants_read(self) -> tuple[str, ...]:
         """Variants it asks for by name."""
@@ -158,17 +166,17 @@ class _Figure:
         del claims
         return ()
 
-    def lacks(self, e: Experiment) -> Iterator[str]:
-        """What it shows and an experiment can't have, as its file says."""
-        if "limit" in self.reads and e.limit == "none":
-            yield "limit: say steps or flow"
-        if "linearized" in self.reads and e.linearize == "none":
-            yield "linearised model: say linearize: steps or flow"
+    def unmet(self, e: Experiment) -> Iterator[Fault]:
+        """Requirements of the figure that an experiment does not meet."""
+        if "limit" in self.reads and not e.has_limit:
+            yield Fault((), "no limit: say limit: steps or flow")
+        if "linearized" in self.reads and not e.has_linearized:
+            yield Fault((), "no linearised model: say linearize: steps or flow")
         if {"network", "linearized"} & set(self.reads):
-            yield from _others("width", self.widths or (), e.widths)
-        yield from self._lacks(e)
+            yield from unknown("widths", "width", self.widths or (), e.widths)
+        yield from self._unmet(e)
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
         del e
         yield from ()  # what a kind adds
 
@@ -205,10 +213,8 @@ class _Moving(_Figure):
     `frames` draws the same table as `draw`, one figure after the other.
     """
 
-    animated: bool = Field(
-        False,
-        description="An animation (gif) with a still picture (png), no svg and pdf.",
-    )
+    animated: bool = False
+    """An animation (gif) with a still picture (png), no svg and pdf."""
 
 
 # ------------------------------------------------------------------ trajectories
@@ -250,14 +256,28 @@ class Trajectories(_Figure):
             ("dataset",) if needed else ()
         )
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        last = e.model.depth + 1
-        kinds = "Wb" if getattr(e.model, "b_std", 0) else "W"
-        layers = [f"{kind}{i + 1}" for kind in kinds for i in range(last)]
+    def _measured(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """The keys of quantities that the measurements have, not the recordings."""
+        for i, panel in enumerate(self.panels):
+            base = panel.quantity.partition("/")[0]
+            if base not in RECORDED:
+                yield ("panels", str(i), "quantity"), panel.quantity
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics shown, which `_unmet` looks for in each experiment."""
+        for key, metric in self._measured():
+            yield key, metric, []
+
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        if "network" not in self.models:
+            return
         for panel in self.panels:
             name, _, layer = panel.quantity.partition("/")
-            if name == "weight_change" and layer and "network" in self.models:
-                yield from _others("layer", [layer], layers)
+            if name == "weight_change" and layer:
+                yield from unknown("panels", "layer", [layer], e.model.layer_names)
+        for key, metric in self._measured():
+            if reason := measurements.unmet(metric, e):
+                yield Fault(key, f"not recorded: {reason}")
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each quantity at each step."""
@@ -434,23 +454,26 @@ class Scaling(_Figure):
             tuple(self.along) if isinstance(self.along, dict) else self.variants or ()
         )
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        if not set(self.widths or e.widths) & set(e.widths):
-            yield from _others("width", self.widths, e.widths)
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics shown; one variant that records a metric is enough."""
+        for i, metric in enumerate(self.metrics):
+            yield ("metrics", str(i), "metric"), metric.metric, [self.variants_read()]
 
-    @model_validator(mode="after")
-    def _have_abscissas(self):
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        if not set(self.widths or e.widths) & set(e.widths):
+            yield from unknown("widths", "width", self.widths, e.widths)
+
+    def faults(self) -> Iterator[Fault]:
+        """Metrics without a place on the axis are refused."""
         if not self.metrics:
-            raise ValueError("metrics: none is given")
+            yield Fault(("metrics",), "none is given")
         for metric in (m.metric for m in self.metrics) if self.along == "index" else ():
             family, slash, _ = metric.rpartition("/")
             if family in ("weight_change", "undefined") or not (
                 slash or "*" in metric or "?" in metric or "[" in metric
             ):
-                raise ValueError(
-                    f"along: index needs a number after the slash of {metric}"
-                )
-        return self
+                text = f"index needs a number after the slash of {metric}"
+                yield Fault(("along",), text)
 
     def table(
         self, measurements: pd.DataFrame, arrays: Arrays | None = None
@@ -671,9 +694,9 @@ class Dynamics(_Figure):
         """Products it reads."""
         return ("dataset", *dict.fromkeys(("network", *self.models)))
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_output(self.output, e)
-        yield from _no_seed(self, e)
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_output(self.output, e)
+        yield from check_seed(self, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(x, t) of each point and model: median and 10 – 90 % range over seeds."""
@@ -782,8 +805,8 @@ class Modes(_Figure):
     log_x: bool = False
     """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_seed(self, e)
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_seed(self, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """|c_i(t)| measured and predicted, for each width and mode."""
@@ -859,9 +882,9 @@ class FunctionBand(_Figure):
     seeds: Annotated[int, Field(ge=0)] = 10
     """How many networks are drawn one by one."""
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_output(self.output, e)
-        yield from _no_angle(self.axis, e)
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_output(self.output, e)
+        yield from check_angle("axis", self.axis, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Final outputs of networks, their percentiles, those of the limit, the data.
@@ -925,9 +948,9 @@ class Functions(_Moving):
     steps: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     """Steps of the still picture, side by side: those recorded nearest to these."""
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_output(self.output, e)
-        yield from _no_angle(self.axis, e)
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_output(self.output, e)
+        yield from check_angle("axis", self.axis, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(x, t) of each network, to four decimals, and the training points."""
@@ -999,13 +1022,14 @@ class KernelSlice(_Figure):
         """Products it reads."""
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_angle(self.axis, e)
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_angle("axis", self.axis, e)
         if self.points == "test" and not e.training.test_kernel:
             yield NO_TEST_KERNEL
-        if sizes := _sizes(e):
-            yield from _past(
-                f"{self.points} point", self.anchor, getattr(sizes, self.points)
+        if sizes := e.dataset.stated_sizes:
+            count = getattr(sizes, self.points)
+            yield from out_of_range(
+                "anchor", f"{self.points} point", self.anchor, count
             )
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
@@ -1090,35 +1114,33 @@ class Heatmap(_Figure):
     order: Literal["given", "angle"] = "given"
     """Order of the training points."""
 
-    @model_validator(mode="after")
-    def _kernels_kept(self):
+    def faults(self) -> Iterator[Fault]:
+        """A kernel that no product holds is refused."""
         if (self.points, self.kernel) == ("test", "nngp"):
-            raise ValueError("kernel: nngp is kept among training points only")
-        return self
+            yield Fault(("kernel",), "nngp is kept among training points only")
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Products it reads."""
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_seed(self, e)
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_seed(self, e)
         if self.kernel == "nngp":
-            yield from _no_nngp(e)
+            yield from check_last_layer(e)
         if self.points == "train":
-            yield from _no_angle("angle" if self.order == "angle" else "x", e)
+            axis = "angle" if self.order == "angle" else "x"
+            yield from check_angle("order", axis, e)
             return
-        yield from _no_angle(self.axis, e)
+        yield from check_angle("axis", self.axis, e)
         if not e.training.test_kernel:
             yield NO_TEST_KERNEL
-        d = e.dataset
-        # elsewhere they may happen to be
-        known = {"circle": "angle", "points": "x", "gaussian": "", "sphere": ""}
-        along = known.get(getattr(d, "test_on", d.kind), self.axis)
-        if along != self.axis and d.sizes.test > 2:
-            yield (
-                f"test points that are equally spaced along {self.axis}: say points: "
-                "train, or take data with a grid or a circle"
+        sizes, along = e.dataset.stated_sizes, e.dataset.test_axis
+        if sizes and along not in (None, self.axis) and sizes.test > 2:
+            yield Fault(
+                ("axis",),
+                f"no test points that are equally spaced along {self.axis}: say "
+                "points: train, or take data with a grid or a circle",
             )
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
@@ -1211,9 +1233,9 @@ class Spectrum(_Figure):
         """Products it reads."""
         return ("network", "limit") if self.limit else ("network",)
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if self.kernel == "nngp":
-            yield from _no_nngp(e)
+            yield from check_last_layer(e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each eigenvalue, limit at width 0.
@@ -1303,10 +1325,11 @@ class Components(_Figure):
     components: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 3)
     """Which two, 1 that of the largest eigenvalue."""
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
         last = max(self.components)
-        if (sizes := _sizes(e)) and last > sizes.train:
-            yield f"component {last}: there are {sizes.train} training points"
+        if (sizes := e.dataset.stated_sizes) and last > sizes.train:
+            text = f"no component {last}: there are {sizes.train} training points"
+            yield Fault(("components",), text)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """The two components of each point, its class, and their eigenvalues."""
@@ -1366,12 +1389,15 @@ class Ellipses(_Moving):
     ellipses: Annotated[int, Field(ge=2, le=50)] = 6
     """How many ellipses the still picture has along each trajectory."""
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
-        yield from _no_seed(self, e)
-        if (sizes := _sizes(e)) and (count := sizes.train * sizes.outputs) != 2:
-            yield f"two outputs in all, at two points or at one: there are {count}"
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from check_seed(self, e)
+        sizes = e.dataset.stated_sizes
+        if sizes and (count := sizes.train * sizes.outputs) != 2:
+            text = f"no kernel of two outputs: there are {count}, of all points"
+            yield Fault(("kind",), text)
         elif sizes and sizes.outputs == 2 and e.training.kernel == "trace":
-            yield "kernel of two outputs: say training.kernel: full"
+            text = "no kernel of two outputs: say training.kernel: full"
+            yield Fault(("kind",), text)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(t), targets, f of the constant kernel, H and its change at each snapshot.
@@ -1442,9 +1468,9 @@ class Landscapes(_Moving):
     rows: Annotated[int, Field(ge=1, le=8)] = 3
     """How many runs the still picture shows, the first and the last included."""
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if e.training.landscape is None:
-            yield "landscape: say training.landscape: {}"
+            yield Fault(("kind",), "no landscape: say training.landscape: {}")
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f, its tangent and both losses against the signed distance from w₀.
@@ -1503,9 +1529,10 @@ class Matrices(_Moving):
     kind: Literal["matrices"] = "matrices"
     reads: ClassVar[tuple[str, ...]] = ("network",)
 
-    def _lacks(self, e: Experiment) -> Iterator[str]:
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if e.training.keep_matrix is None:
-            yield "matrix: say training.keep_matrix: {layer: 2}"
+            text = "no matrix: say training.keep_matrix: {layer: 2}"
+            yield Fault(("kind",), text)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """W(t) to four decimals, and ‖W(t) − W(0)‖/‖W(0)‖ of the corner."""
@@ -1565,42 +1592,47 @@ Figure = Annotated[
 # ------------------------------------------------------------------ shared
 
 
-def _others(what: str, asked: Iterable, known: Iterable) -> Iterator[str]:
-    """Those asked for that are not known."""
-    if missing := sorted(set(asked) - set(known)):
-        yield f"{what} {', '.join(map(str, missing))}"
+def unknown(key: str, what: str, asked: Iterable, known: Iterable) -> Iterator[Fault]:
+    """A fault for each of those asked for that are not known."""
+    for missing in sorted(set(asked) - set(known)):
+        there = ", ".join(map(str, known))
+        near = did_you_mean(str(missing), known) if isinstance(missing, str) else ""
+        yield Fault((key,), f"no {what} {missing}: there are {there}{near}")
 
 
-def _no_output(output: int, e: Experiment) -> Iterator[str]:
-    if sizes := _sizes(e):
-        yield from _past("output", output, sizes.outputs)
-
-
-def _no_seed(figure, e: Experiment) -> Iterator[str]:
-    if figure.seed is not None:
-        seeds = min(e.seeds_at(width) for width in figure.widths or e.widths)
-        yield from _past("seed", figure.seed, seeds)
-
-
-def _no_angle(axis: Axis, e: Experiment) -> Iterator[str]:
-    if axis == "angle" and (sizes := _sizes(e)) and sizes.dimension == 1:
-        yield "angle, as its points have one coordinate: say axis: x"
-
-
-def _no_nngp(e: Experiment) -> Iterator[str]:
-    if e.model.kind != "mlp":
-        yield "last layer: say kernel: ntk"
-
-
-def _past(what: str, number: int, count: int) -> Iterator[str]:
+def out_of_range(key: str, what: str, number: int, count: int) -> Iterator[Fault]:
     """A number that is not below the count of what there is."""
     if number >= count:
-        yield f"{what} {number}: there {'is' if count == 1 else 'are'} {count}, from 0"
+        there = f"there {'is' if count == 1 else 'are'} {count}, from 0"
+        yield Fault((key,), f"no {what} {number}: {there}")
 
 
-def _sizes(e: Experiment) -> Sizes | None:
-    """How many points and outputs there are, where the study file says it."""
-    return None if e.dataset.kind == "npz" else e.dataset.sizes
+def check_output(output: int, e: Experiment) -> Iterator[Fault]:
+    """Refuse an output that the networks do not have."""
+    if sizes := e.dataset.stated_sizes:
+        yield from out_of_range("output", "output", output, sizes.outputs)
+
+
+def check_seed(figure, e: Experiment) -> Iterator[Fault]:
+    """Refuse a network that is not among those of each width shown."""
+    if figure.seed is not None:
+        shown = [w for w in e.widths if w in (figure.widths or e.widths)]
+        seeds = min(map(e.seeds_at, shown), default=figure.seed + 1)
+        yield from out_of_range("seed", "seed", figure.seed, seeds)
+
+
+def check_angle(key: str, axis: Axis, e: Experiment) -> Iterator[Fault]:
+    """Refuse the angle of points of one coordinate."""
+    sizes = e.dataset.stated_sizes
+    if axis == "angle" and sizes and sizes.dimension == 1:
+        text = "no angle, as the points have one coordinate: say axis: x"
+        yield Fault((key,), text)
+
+
+def check_last_layer(e: Experiment) -> Iterator[Fault]:
+    """Refuse the kernel of the last hidden layer where there is none."""
+    if not e.model.has_last_layer:
+        yield Fault(("kernel",), "no last layer: say kernel: ntk")
 
 
 def _rate(network) -> float:

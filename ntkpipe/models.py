@@ -6,16 +6,16 @@ Beside them stands the model of one weight with which the blog explains lazy tra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from ntkpipe.activations import ACTIVATIONS
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
@@ -75,6 +75,45 @@ class Scale(NamedTuple):
     lr_b: float
 
 
+class ModelKind(Protocol):
+    """What training, kernels, costs and study files ask of a kind of model."""
+
+    depth: int
+    """Number of hidden layers."""
+    alpha: float
+    """Output scale: f = α·h, and the loss is divided by α²."""
+    layer_names: tuple[str, ...]
+    """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
+    weight_layers: int
+    """Number of weight matrices."""
+    starts_at_zero: bool
+    """Whether f(w₀) = 0 by `zero_output`."""
+    learned_output: bool
+    """Whether the last layer is learned, and its Σ a part of Θ."""
+    has_last_layer: bool
+    """Whether there is a hidden layer, whose kernel is the NNGP."""
+    has_infinite_limit: bool
+    """Whether `infinite` has the kernels of the infinitely wide network."""
+
+    def init_params(self, key: jax.Array, width: int, d: int, k: int, dtype=float):
+        """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
+
+    def apply(self, params, x: jax.Array) -> jax.Array:
+        """h(x; w), (n d) → (n k), before the output scale α."""
+
+    def learning_rates(self, params):
+        """Relative learning rates, a tree like `params`."""
+
+    def curvature(self, params, x: jax.Array) -> curvature.Curvature:
+        """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest way there is."""
+
+    def weights(self, width: int, d: int, k: int) -> int:
+        """Number of weights, without biases."""
+
+    def unmet(self, e) -> Iterator[Fault]:
+        """Why the model can't do what an `Experiment` asks for, by keys of that."""
+
+
 Site = Callable[[str, "jax.Array", Layer, Scale], "jax.Array"]
 
 
@@ -122,6 +161,68 @@ class MLP:
     """`signs`: the last layer is a fixed ±1 for each unit, without bias (Du et al.)."""
     biases: Literal["random", "zero"] = "random"
     """`zero`: biases begin at 0; b_std is then what multiplies them (Basri et al.)."""
+
+    has_last_layer: ClassVar[bool] = True
+
+    @property
+    def weight_layers(self) -> int:
+        """Number of weight matrices."""
+        return self.depth + 1
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
+        return tuple(
+            f"{kind}{index + 1}"
+            for index in range(self.weight_layers)
+            for kind in ("Wb" if self._has_bias(index) else "W")
+        )
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether f(w₀) = 0 by `zero_output`."""
+        return self.zero_output != "none"
+
+    @property
+    def learned_output(self) -> bool:
+        """Whether the last layer is learned, and its Σ a part of Θ."""
+        return self.output_weights == "learned"
+
+    @property
+    def has_infinite_limit(self) -> bool:
+        """Whether `infinite` has the kernels of the infinitely wide network."""
+        return not any(self.without_limit())
+
+    def without_limit(self) -> Iterator[Fault]:
+        """Keys that leave the network without the kernels of `infinite`."""
+        if self.parameterization != "ntk":
+            yield Fault(
+                ("parameterization",),
+                f"infinite width needs ntk, not {self.parameterization}",
+            )
+        if self.init != "normal":
+            yield Fault(("init",), f"infinite width needs normal, not {self.init}")
+        for key in ("input_decay", "output_decay"):
+            if decay := getattr(self, key):
+                yield Fault((key,), f"infinite width needs 0, not {decay:g}")
+
+    def unmet(self, e) -> Iterator[Fault]:
+        """Why the model can't do what an experiment asks for."""
+        if e.has_limit:
+            yield from (fault.within("model") for fault in self.without_limit())
+            if self.alpha != 1 and not self.starts_at_zero:
+                text = f"infinite width needs 1, or zero_output, not {self.alpha:g}"
+                yield Fault(("model", "alpha"), text)
+        if e.measure.straight and not self.starts_at_zero:
+            yield Fault(
+                ("measure", "straight"),
+                "needs model.zero_output: subtract or double, not none",
+            )
+        if e.training.ensemble is not None and self.starts_at_zero:
+            yield Fault(
+                ("training", "ensemble"),
+                f"needs model.zero_output: none, not {self.zero_output}",
+            )
 
     def init_params(
         self, key: jax.Array, width: int, d: int, k: int, dtype=float
@@ -176,13 +277,8 @@ class MLP:
 
     def infinite(self, x1, x2=None) -> infinite.Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
-        decays = self.input_decay or self.output_decay
-        if self.parameterization != "ntk" or self.init != "normal" or decays:
-            raise ValueError(
-                "the infinite-width kernels are those of `parameterization: ntk` with "
-                f"`init: normal` and no decay, not of {self.parameterization} with "
-                f"{self.init}"
-            )
+        if faults := [*self.without_limit()]:
+            raise ValueError("; ".join(map(str, faults)))
         from ntkpipe import infinite
 
         return infinite.kernels(
@@ -195,6 +291,18 @@ class MLP:
             output_weights=self.output_weights,
             biases=self.biases,
         )
+
+    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
+        """‖∇f‖, ‖∇²f‖ and κ, of one hidden layer in closed form."""
+        from ntkpipe import curvature
+
+        if self.depth == 1:
+            return curvature.one_hidden_layer(self, params, x)
+        return curvature.curvature(self.apply, params, x)
+
+    def weights(self, width: int, d: int, k: int) -> int:
+        """Number of weights, without biases."""
+        return (self.depth - 1) * width**2 + (d + k) * width
 
     def scale(self, index: int, layer: Layer) -> Scale:
         """Multipliers and relative learning rates of weight layer `index` (from 0)."""
@@ -274,6 +382,29 @@ class OneParameter:
     depth: ClassVar[int] = 0
     zero_output: ClassVar[str] = "none"
     output_weights: ClassVar[str] = "learned"
+    layer_names: ClassVar[tuple[str, ...]] = ("W1",)
+    weight_layers: ClassVar[int] = 1
+    starts_at_zero: ClassVar[bool] = False
+    learned_output: ClassVar[bool] = True
+    has_last_layer: ClassVar[bool] = False
+    has_infinite_limit: ClassVar[bool] = False
+
+    def unmet(self, e) -> Iterator[Fault]:
+        """Why the model can't do what an experiment asks for."""
+        sizes = e.dataset.stated_sizes
+        if sizes and (ends := (sizes.dimension, sizes.outputs)) != (1, 1):
+            yield Fault(
+                ("model", "kind"),
+                "one_parameter takes one input and one output, and the points have "
+                f"{ends[0]} and {ends[1]}",
+            )
+        for key, asked in (
+            (("limit",), e.has_limit),
+            (("training", "ensemble"), e.training.ensemble is not None),
+            (("measure", "straight"), e.measure.straight),
+        ):
+            if asked:
+                yield Fault(key, "needs model.kind: mlp, not one_parameter")
 
     def init_params(
         self, key: jax.Array, width: int, d: int, k: int, dtype=float
@@ -295,6 +426,16 @@ class OneParameter:
     def learning_rates(self, params: Params):
         """Relative learning rates: 1."""
         return jax.tree.map(lambda _: 1.0, params)
+
+    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
+        """‖∇f‖, ‖∇²f‖ and κ, from the whole Hessian."""
+        from ntkpipe import curvature
+
+        return curvature.whole(self.apply, params, x)
+
+    def weights(self, width: int, d: int, k: int) -> int:
+        """One weight, whatever the width."""
+        return 1
 
 
 def _kind(model: Any) -> str:

@@ -4,13 +4,14 @@
 the trainings need JAX.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ntkpipe.ensemble import Ensemble
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 
 @section
@@ -71,6 +72,18 @@ class Training:
     """Keep the first network, and its linearisation, on a line through its weights."""
     ensemble: Ensemble | None = None
     """Keep moments of many more networks at initialisation, a group for each seed."""
+
+    def unmet(self, e) -> Iterator[Fault]:
+        """What can't be recorded of an `Experiment`."""
+        layers = e.model.weight_layers
+        if self.keep_matrix is not None and self.keep_matrix.layer > layers:
+            yield Fault(
+                ("training", "keep_matrix", "layer"),
+                f"no layer {self.keep_matrix.layer}: there are {layers}, hidden ones "
+                "and the last",
+            )
+        if self.linear_weights and self.optimizer == "adam":
+            yield Fault(("training", "linear_weights"), "adam has no closed form")
 
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""

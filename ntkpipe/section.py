@@ -1,14 +1,67 @@
-"""What a section of a study file is: a frozen dataclass that checks its values."""
+"""`@section` makes a class the validated, immutable form of a mapping in a study file.
+
+A section may have a method `faults`: what is wrong between its keys. A section made in
+Python raises these faults; the reader of a study file collects those of all sections.
+"""
 
 import ast
+import dataclasses
+import difflib
 import functools
 import inspect
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Any, dataclass_transform
+from typing import Any, NamedTuple, dataclass_transform
 
 import pydantic
 from pydantic.dataclasses import dataclass
+
+COLLECT = {"faults": "collect"}
+"""Validation context in which sections with faults are made, not refused."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with one key of a study file, and how to mend it."""
+
+    key: tuple[str, ...]
+    text: str
+    file: str = ""
+    line: int = 0
+
+    def within(self, *keys: str) -> "Fault":
+        """The same fault, seen from a section further out."""
+        return self._replace(key=(*keys, *self.key))
+
+    def __str__(self) -> str:
+        """One line, `file: key: text (line 3)`, whatever characters it quotes."""
+        key = ".".join(part or "''" for part in self.key)
+        text = ": ".join(filter(None, (self.file, key, self.text)))
+        text += f" (line {self.line})" if self.line else ""
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def faults_within(value: Any) -> Iterator[Fault]:
+    """The faults of all sections within a value, with their whole keys."""
+    if dataclasses.is_dataclass(value):
+        if hasattr(value, "faults"):
+            yield from value.faults()
+        parts = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    elif isinstance(value, dict):
+        parts = value.items()
+    elif isinstance(value, tuple):
+        parts = enumerate(value)
+    else:
+        return
+    for name, part in parts:
+        for fault in faults_within(part):
+            yield fault.within(str(name))
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`; did you mean …?` of the nearest known name; nothing if none is near."""
+    near = difflib.get_close_matches(name, [*map(str, known)], 1, cutoff)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -24,7 +77,16 @@ def section(cls: type) -> type:
         allow_inf_nan=False,
         json_schema_extra=_describe,
     )
+    if hasattr(cls, "faults"):
+        cls._without_faults = pydantic.model_validator(mode="after")(_without_faults)
     return dataclass(frozen=True, kw_only=True, config=config)(cls)
+
+
+def _without_faults(value: Any, info: pydantic.ValidationInfo) -> Any:
+    """Refuse a section with faults, unless the reader of a file collects them."""
+    if info.context is not COLLECT and (faults := [*value.faults()]):
+        raise ValueError("; ".join(map(str, faults)))
+    return value
 
 
 def _describe(schema: dict[str, Any], cls: type) -> None:
@@ -39,16 +101,17 @@ def _describe(schema: dict[str, Any], cls: type) -> None:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """The string after each annotated attribute of a class, as PEP 257 has it."""
-    found = {}
-    written = _classes(cls.__module__).get(cls.__name__)
-    for statement, after in pairwise(written.body if written else ()):
-        match statement, after:
-            case (
-                ast.AnnAssign(target=ast.Name(name)),
-                ast.Expr(ast.Constant(str(text))),
-            ):
-                found[name] = inspect.cleandoc(text)
+    """The string after each annotated attribute of a class and its bases (PEP 257)."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        written = _classes(base.__module__).get(base.__name__)
+        for statement, after in pairwise(written.body if written else ()):
+            match statement, after:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)),
+                    ast.Expr(ast.Constant(str(text))),
+                ):
+                    found[name] = inspect.cleandoc(text)
     return found
 
 

@@ -192,7 +192,7 @@ STUDY = {
         (
             SPHERE,
             {"target": {"kind": "eigenvector", "network": {"parameterization": "mup"}}},
-            "target.network: needs parameterization: ntk",
+            "target.network.parameterization: ",
         ),
         ({"kind": "digits"}, {"classes": [0, 42]}, "classes.1: "),
         ({"kind": "mnist5k"}, {"classes": [3, 3]}, "classes: one is given twice"),
@@ -218,8 +218,8 @@ def test_what_does_not_fit_is_refused_with_its_key(base, change, message):
     ):
         with pytest.raises(study.StudyError) as error:
             study.parse(json.dumps(raw), "x.yaml")
-        faults = [f for f in error.value.faults if f.startswith(f"x.yaml: {prefix}.")]
-        assert any(f"{prefix}.{message}" in fault for fault in faults), error.value
+        faults = list(map(str, error.value.faults))
+        assert any(f.startswith(f"x.yaml: {prefix}.{message}") for f in faults), faults
 
 
 def test_a_target_of_rounding_is_refused():

@@ -451,13 +451,17 @@ def study_with(figure, **experiment):
         ({"kind": "dynamics", "output": 1}, {}, "output 1: there is 1, from 0"),
         ({"kind": "functions", "output": 2}, {"dataset": PAIR}, "output 2: there are"),
         ({"kind": "function_band", "output": 1}, {}, "output 1"),
-        ({"kind": "functions", "axis": "angle"}, {"dataset": ROW}, "angle, as its"),
+        (
+            {"kind": "functions", "axis": "angle"},
+            {"dataset": ROW},
+            "angle, as the points",
+        ),
         ({"kind": "function_band"}, {"dataset": ROW}, "angle"),
         ({"kind": "dynamics", "seed": 2}, {}, "seed 2: there are 2, from 0"),
         ({"kind": "modes", "seed": 2}, {}, "seed 2"),
         ({"kind": "heatmap", "seed": 9, "widths": [8]}, {}, "seed 9: there are 9"),
         ({"kind": "ellipses", "seed": 2}, {"dataset": ROW}, "seed 2"),
-        ({"kind": "ellipses"}, {}, "two outputs in all, .*: there are 4"),
+        ({"kind": "ellipses"}, {}, "kernel of two outputs: there are 4"),
         (SLICE | {"anchor": 65}, {}, "test point 65: there are 65, from 0"),
         (SLICE | {"anchor": 4, "points": "train"}, {}, "train point 4: there are 4"),
         (SLICE | {"points": "train"}, {"dataset": ROW}, "angle"),
@@ -484,7 +488,7 @@ def study_with(figure, **experiment):
 def test_what_an_experiment_cannot_have_is_refused_before_it_runs(
     figure, experiment, message
 ):
-    with pytest.raises(study.StudyError, match=f"figures.fig: base has no {message}"):
+    with pytest.raises(study.StudyError, match=f"figures.fig.*: no {message}"):
         study_with(figure, **experiment)
 
 
@@ -523,7 +527,10 @@ def test_a_traced_kernel_and_a_model_without_layers_lack_a_figure():
             {"model": {"depth": 1, "b_std": 0.1}},
         ),
         (MOVED | {"widths": [8, 999]}, {}),
-        (MOVED | {"metrics": [{"metric": "kernel_at/22"}], "along": "index"}, {}),
+        (
+            MOVED | {"metrics": [{"metric": "kernel_at/22"}], "along": "index"},
+            {"measure": {"kernel_at": [0, 22]}},
+        ),
         (
             MOVED | {"along_label": r"$\alpha$ of 3\$", "value_label": "3$ of $ or $"},
             {},
@@ -547,7 +554,7 @@ def test_what_an_experiment_may_have_is_not_refused(figure, experiment):
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_its_key(keys, message):
-    with pytest.raises(study.StudyError, match=f"s.yaml: figures.0.{message}"):
+    with pytest.raises(study.StudyError, match=f"s.yaml: figures.fig.{message}"):
         study_with(MOVED | keys)
 
 

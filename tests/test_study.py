@@ -31,7 +31,7 @@ seeds: 3
 def faults(text):
     with pytest.raises(study.StudyError) as error:
         study.parse(text, "x.yaml")
-    return error.value.faults
+    return [str(fault) for fault in error.value.faults]
 
 
 def changed(**keys):
@@ -86,11 +86,12 @@ colour: red
     for expected in (
         "x.yaml: question: is missing",
         "x.yaml: dataset.points: Input should be a valid integer, not '4'",
-        "dataset.target",
+        "dataset.target.kind: no kind 'prodct'",
+        "did you mean product?",
         "model.depth: Input should be a valid integer, not True",
-        "model.activaton: unknown key, did you mean activation?",
+        "model.activaton: unknown key; did you mean activation?",
         "training.learning_rate: Input should be greater than 0",
-        "training.stepps: unknown key, did you mean steps?",
+        "training.stepps: unknown key; did you mean steps?",
         "training.steps: is missing",
         "widths: ",
         "colour: unknown key",
@@ -105,7 +106,7 @@ colour: red
         ({"widths": [8, 8]}, "a width is given twice"),
         (
             {"limit": "flow", "model": {"depth": 1, "alpha": 2.0}},
-            "alpha: 1, or zero_output",
+            "model.alpha: infinite width needs 1, or zero_output, not 2",
         ),
         ({"measure": {"frequencies": [2]}}, "2 is not below half of dataset.points: 4"),
         (
@@ -119,7 +120,7 @@ colour: red
             },
             "needs equal angles",
         ),
-        ({"measure": {"straight": True}}, "needs limit, and zero_output"),
+        ({"measure": {"straight": True}}, "measure.straight: needs limit"),
         ({"measure": {"limit_points": 5}}, "measure.limit_points: needs limit"),
         (
             {"measure": {"limit_points": 66}, "limit": "flow"},
@@ -159,7 +160,7 @@ colour: red
                 },
                 "model": {"zero_output": "subtract"},
             },
-            "training.ensemble: needs model.kind: mlp and zero_output: none",
+            "training.ensemble: needs model.zero_output: none, not subtract",
         ),
         ({"variants": {"../up": {}}}, "String should match pattern"),
         ({"variants": {"a": {"title": "x"}}}, "variants.a.title: unknown key here"),
@@ -174,14 +175,153 @@ def test_what_does_not_go_together_is_refused(keys, message):
     assert message in "\n".join(faults(changed(**keys)))
 
 
+SIX = """
+title: A
+question: B?
+dataset: {kind: circle, points: 4, target: {kind: product}}
+model: {depth: 1, parameterization: mup}
+training: {learning_rate: 1e-3, steps: 10, optimizer: adam, keep_matrix: {layer: 5}}
+widths: [8, 16]
+limit: flow
+measure:
+  kernel_at: [1]
+  straight: true
+"""
+
+
+def keys(text):
+    with pytest.raises(study.StudyError) as error:
+        study.parse(text, "x.yaml")
+    return {".".join(fault.key): fault.line for fault in error.value.faults}
+
+
+BETWEEN = {
+    "measure.kernel_at": 10,
+    "training.keep_matrix.layer": 6,
+    "model.parameterization": 5,
+    "measure.straight": 11,
+    "limit": 8,
+    "linearize": 0,
+}
+
+
+def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
+    assert keys(SIX) == BETWEEN
+    # and beside a key that can't be read, in what can be
+    claim = "claims: [{kind: bound, id: Z, says: s, source: s, at_most: 1, metric: 3}]"
+    assert keys(f"{SIX}colour: red\n{claim}").keys() == {
+        *BETWEEN,
+        "colour",
+        "claims.Z.metric",
+    }
+
+
+def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
+    three = SIX + "variants: {a: {}, b: {seeds: 4}, c: {training: {record: 5}}}"
+    assert keys(three) == BETWEEN
+    # two variants make good what a third inherits
+    some = """variants:
+  a: {training: {optimizer: gd}, model: {parameterization: ntk}}
+  b: {}
+  c: {training: {optimizer: gd}}
+"""
+    assert keys(SIX + some) == {
+        "measure.kernel_at": 10,
+        "training.keep_matrix.layer": 6,
+        "model.parameterization": 5,
+        "measure.straight": 11,
+        "variants.b.limit": 8,
+        "variants.b.linearize": 14,
+    }
+    own = GOOD + "variants:\n  a: {}\n  b:\n    model: {depth: no}\n"
+    assert keys(own) == {"variants.b.model.depth": 12}
+    assert keys(GOOD.replace("depth: 1", "depth: x") + "variants: {a: , b: }") == {
+        "model.depth": 5
+    }
+
+
+@pytest.mark.parametrize(
+    "change, near",
+    [
+        ({"dataset": {"kind": "circel", "target": {"kind": "noise"}}}, "circle"),
+        ({"model": {"activation": "rellu"}}, "relu"),
+        ({"model": {"parameterization": "standart"}}, "standard"),
+        ({"model": {"kind": "mpl"}}, "mlp"),
+        ({"linearise": "none"}, "linearize"),
+        ({"claims": [{"kind": "power-law"}]}, "power_law"),
+        ({"figures": [{"kind": "spektrum"}]}, "spectrum"),
+    ],
+)
+def test_slips_are_told_with_the_nearest_name(change, near):
+    (fault,) = faults(changed(**change))
+    assert f"did you mean {near}?" in fault
+
+
+CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}
+SCALING = {"name": "f", "kind": "scaling", "title": "T", "caption": "C"}
+CURVES = SCALING | {"kind": "trajectories"}
+
+
+@pytest.mark.parametrize(
+    "keys, key, named",
+    [
+        (
+            {"claims": [CLAIM | {"metric": "ntk_chnge"}]},
+            "claims.Z.metric",
+            "ntk_change",
+        ),
+        (
+            {"claims": [CLAIM | {"metric": "mode_rate/1"}]},
+            "claims.Z.metric",
+            "measure.modes",
+        ),
+        (
+            {"figures": [SCALING | {"metrics": [{"metric": "wieght_change"}]}]},
+            "figures.f.metrics.0.metric",
+            "weight_change",
+        ),
+        (
+            {"figures": [SCALING | {"metrics": [{"metric": "limit_gap"}]}]},
+            "figures.f.metrics.0.metric",
+            "limit",
+        ),
+        (
+            {"figures": [CURVES | {"panels": [{"quantity": "los"}]}]},
+            "figures.f.panels.0.quantity",
+            "loss",
+        ),
+        (
+            {"figures": [CURVES | {"panels": [{"quantity": "neuron_move"}]}]},
+            "figures.f.panels.0.quantity",
+            "training.units",
+        ),
+    ],
+)
+def test_metrics_that_are_not_there_are_refused_before_anything_runs(keys, key, named):
+    with pytest.raises(study.StudyError) as error:
+        study.parse(changed(**keys), "x.yaml")
+    (fault,) = error.value.faults
+    assert ".".join(fault.key) == key and named in fault.text
+
+
+def test_one_variant_that_records_a_metric_is_enough_where_none_is_named():
+    variants = {"a": {}, "b": {"limit": "steps"}}
+    figure = SCALING | {"metrics": [{"metric": "limit_gap"}]}
+    assert study.parse(changed(figures=[figure], variants=variants), "x.yaml")
+    claim = CLAIM | {"metric": "limit_gap", "variant": "b"}
+    assert study.parse(changed(claims=[claim], variants=variants), "x.yaml")
+    (fault,) = faults(changed(claims=[claim | {"variant": "a"}], variants=variants))
+    assert "variant a: not recorded: limit_gap" in fault
+
+
 @pytest.mark.parametrize(
     "figure, message",
     [
-        ({"kind": "modes", "widths": [16]}, "b has no width 16"),
-        ({"kind": "function_band"}, "a has no limit"),
+        ({"kind": "modes", "widths": [16]}, "f.widths: variant b: no width 16"),
+        ({"kind": "function_band"}, "f: variant a: no limit"),
         (
             {"kind": "trajectories", "panels": [{"quantity": "loss"}]},
-            "b has no linearised model",
+            "f: variant b: no linearised model",
         ),
     ],
 )
@@ -190,7 +330,7 @@ def test_figures_show_what_is_there(figure, message):
     variants = {"a": {}, "b": {"widths": [8], "linearize": "none", "limit": "steps"}}
     with_figure = {"figures": [figure], "variants": variants}
     (fault,) = faults(changed(**with_figure))
-    assert fault.startswith(f"x.yaml: figures.f: {message}")
+    assert fault.startswith(f"x.yaml: figures.{message}")
     figure["variants"] = ["b" if "limit" in message else "a"]
     study.parse(changed(**with_figure), "x.yaml")
 
@@ -206,9 +346,19 @@ def test_claims_and_figures_must_name_variants_that_exist():
         "predicted": -1,
         "tolerance": 0.1,
     }
-    assert "claims.Z: no variant nowhere; there are base" in "\n".join(
+    assert "claims.Z: no variant nowhere: there are base" in "\n".join(
         faults(changed(claims=[claim]))
     )
+    claim["variant"] = "basis"
+    (fault,) = faults(changed(claims=[claim]))
+    assert "did you mean base?" in fault
+    figure = {"name": "f", "kind": "scaling", "title": "T", "caption": "C"}
+    figure |= {"metrics": [{"metric": "loss"}], "labels": {"basis": "b"}}
+    (fault,) = faults(changed(figures=[figure]))
+    assert fault.startswith("x.yaml: figures.f.labels: no variant basis")
+    one = study.parse(changed(figures=[figure | {"labels": {}}]), "x.yaml")
+    with pytest.raises(study.StudyError, match="did you mean f"):
+        one.figure("ff")
     claim["variant"] = "base"
     assert "Z is given twice" in "\n".join(faults(changed(claims=[claim, claim])))
 
@@ -296,7 +446,7 @@ def test_mutants_are_validated_with_0_or_2_and_a_line_for_each_fault(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         check=True,
@@ -334,7 +484,7 @@ def test_texts_that_no_page_can_show_are_refused(character):
     figure |= {"metrics": [{"metric": "loss"}], "labels": {"base": f"a{character}b"}}
     (fault,) = faults(changed(figures=[figure], title="ω\tx\n\u202fé — √"))
     at = f"U+{ord(character):04X}"
-    assert fault == f"x.yaml: figures.0.labels.base: has the character {at}"
+    assert fault.startswith(f"x.yaml: figures.a.labels.base: has the character {at}")
 
 
 def test_figures_have_names_that_files_may_have():
@@ -343,7 +493,7 @@ def test_figures_have_names_that_files_may_have():
     (fault,) = faults(changed(figures=[figure]))
     assert "has 65 characters, at most 64" in fault
     (fault,) = faults(changed(figures=[figure | {"name": "claims"}]))
-    assert fault == "x.yaml: figures: claims is the name of a table"
+    assert fault.startswith("x.yaml: figures.claims.name: claims is the name of a")
 
 
 def test_kinds_of_model():
@@ -353,10 +503,8 @@ def test_kinds_of_model():
     assert study.parse(GOOD, "x.yaml").variants["base"].model.kind == "mlp"
     assert any("model" in f for f in faults(changed(model={"kind": "two"})))
     assert any("model" in f for f in faults(changed(model=3)))
-    assert (
-        "needs model.kind: mlp"
-        in faults(changed(model={"kind": "one_parameter"}, limit="steps"))[0]
-    )
+    found = faults(changed(model={"kind": "one_parameter"}, limit="steps"))
+    assert any("limit: needs model.kind: mlp" in fault for fault in found)
     (fault,) = faults(changed(model={"kind": "one_parameter", "depth": 2}))
     assert "depth" in fault
     adam = {"learning_rate": 1.0, "steps": 1, "optimizer": "adam"}

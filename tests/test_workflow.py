@@ -327,7 +327,7 @@ def test_a_slip_in_a_study_is_told_and_exits_2(copy):
     edit_study(copy, "steps: 100", "stepps: 100")
     said = snakemake(copy, fails=2)
     assert (
-        "studies/tiny.yaml: training.stepps: unknown key, did you mean steps?" in said
+        "studies/tiny.yaml: training.stepps: unknown key; did you mean steps?" in said
     )
     assert "training.steps: is missing" in said and "Traceback" not in said
 

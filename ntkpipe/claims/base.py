@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple, get_type_hints
 
 import numpy as np
@@ -65,6 +65,11 @@ class Finding(NamedTuple):
     detail: Detail = ()
 
 
+MetricRead = tuple[tuple[str, ...], str, list[tuple[str, ...]]]
+"""A key, the metric it names, and groups of variants: one of each group records it.
+An empty group is all variants of the study."""
+
+
 @section
 class Statement:
     """What all claims have in common."""
@@ -98,6 +103,12 @@ class Statement:
                 f"max_width {self.max_width} is below min_width {self.min_width}"
             )
         return self
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics that the claim reads, and of which variants."""
+        for key in ("metric", "over_metric"):
+            if name := getattr(self, key, None):
+                yield (key,), name, [(v,) for v in self.variants()] or [()]
 
     def variants(self) -> tuple[str, ...]:
         """The names of the variants this claim reads."""

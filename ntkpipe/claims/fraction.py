@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ntkpipe.claims.base import UNKNOWN, Finding, Judgement, Statement
+from ntkpipe.claims.base import UNKNOWN, Finding, Judgement, MetricRead, Statement
 from ntkpipe.claims.reading import Step, one_metric
 from ntkpipe.claims.statistics import Interval, equivalence, share
 from ntkpipe.claims.words import joined, notes
@@ -74,6 +75,13 @@ class Fraction(Statement):
         if self.exclude is not None and self.exclude[0] > self.exclude[1]:
             raise ValueError("exclude is [low, high]")
         return self
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics of both conditions."""
+        for key in ("that", "given"):
+            if condition := getattr(self, key):
+                groups = [(v,) for v in self.variants()] or [()]
+                yield (key, "metric"), condition.metric, groups
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
         """The share of networks and Wilson's bounds."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import model_validator
 
-from ntkpipe.claims.base import Equivalence, Finding, by_width, judge_all, worst_of
+from ntkpipe.claims.base import (
+    Equivalence,
+    Finding,
+    MetricRead,
+    by_width,
+    judge_all,
+    worst_of,
+)
 from ntkpipe.claims.reading import Missing, Step, one_metric, paired, together
 from ntkpipe.claims.statistics import Statistic, bootstrap
 from ntkpipe.claims.words import listed, notes, statistic
@@ -47,6 +55,14 @@ class Ratio(Equivalence):
                     "give over_variant, over_metric or over_step: a ratio needs two"
                 )
         return self
+
+    def metrics_read(self) -> Iterator[MetricRead]:
+        """The metrics above and below, each of its own variant."""
+        top, bottom = (self.variant,), (self.over_variant or self.variant,)
+        above, below = ((v,) if v else () for (v,) in (top, bottom))
+        yield ("metric",), self.metric, [above]
+        key = "over_metric" if self.over_metric else "metric"
+        yield (key,), self.over_metric or self.metric, [below]
 
     def variants(self) -> tuple[str, ...]:
         """The names of the variants this claim reads."""

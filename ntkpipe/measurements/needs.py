@@ -18,22 +18,22 @@ FIRST = 5
 
 def sizes(e: Experiment) -> Sizes | None:
     """How many points and outputs there are, or None before a user's file is read."""
-    return None if e.dataset.kind == "npz" else e.dataset.sizes
+    return e.dataset.stated_sizes
 
 
 def has_limit(e: Experiment) -> bool:
     """Whether the infinitely wide network is computed."""
-    return e.limit not in (None, "none")
+    return e.has_limit
 
 
 def has_linearized(e: Experiment) -> bool:
     """Whether the linearised model is computed."""
-    return e.linearize not in (None, "none")
+    return e.has_linearized
 
 
 def equal_angles(e: Experiment) -> bool:
     """Whether the training points lie at equal angles of the circle."""
-    return getattr(e.dataset, "angles", ()) is None
+    return e.dataset.equal_angles
 
 
 def _outputs(e: Experiment) -> bool:
@@ -43,9 +43,9 @@ def _outputs(e: Experiment) -> bool:
 
 LIMIT = Need(has_limit, "`limit`")
 LINEARIZE = Need(has_linearized, "`linearize`")
-HIDDEN_LAYERS = Need(lambda e: e.model.depth > 0, "a model with hidden layers")
+HIDDEN_LAYERS = Need(lambda e: e.model.has_last_layer, "a model with hidden layers")
 LEARNED_OUTPUT = Need(
-    lambda e: e.model.output_weights == "learned", "`model.output_weights: learned`"
+    lambda e: e.model.learned_output, "`model.output_weights: learned`"
 )
 OUTPUTS = Need(_outputs, "two outputs or more and `training.kernel: full`")
 STOP = Need(lambda e: e.training.stop_at_loss is not None, "`training.stop_at_loss`")

@@ -10,7 +10,7 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 from ntkpipe.study import StudyError, read_yaml
 
 
@@ -52,6 +52,6 @@ def load(path: str | Path) -> tuple[Source, ...]:
         return _GALLERY.validate_json(json.dumps(read_yaml(path)))
     except pydantic.ValidationError as error:
         raise StudyError(
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            Fault(tuple(map(str, fault["loc"])), fault["msg"], str(path))
             for fault in error.errors()
         ) from error

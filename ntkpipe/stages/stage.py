@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pydantic_core import to_jsonable_python
+
 from ntkpipe import cost, io
 from ntkpipe.experiment import Experiment
 from ntkpipe.fingerprint import fingerprint
-from ntkpipe.study import Study, plain
+from ntkpipe.study import Study
 
 if TYPE_CHECKING:
     from ntkpipe.stages.job import Job
@@ -87,7 +89,7 @@ class Stage:
         They are parameters of its rule and stand in its product: a change of anything
         else does not run it again.
         """
-        return plain(self.settings(at))
+        return to_jsonable_python(self.settings(at))
 
     def code(self, at: Place) -> str:
         """A fingerprint of the code that it runs, and of how files are written."""

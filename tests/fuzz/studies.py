@@ -27,12 +27,14 @@ import yaml
 
 from ntkpipe import cost, io, study
 from ntkpipe.stages import plan as planning
+from ntkpipe.study.loader import document
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "config" / "studies").glob("*.yaml"))
 FILES += sorted((ROOT / "tests" / "workflow" / "config" / "studies").glob("*.yaml"))
 FILES += sorted(Path(__file__).parent.glob("*.yaml"))
 SMALL, FEW = 10**7, 600  # numbers of data, and points with a target, that are drawn
+KEYS = set(study.schema()["properties"])
 SECONDS = 10  # of a core, for one file; the slowest honest one takes a few
 
 VALUES = [
@@ -305,20 +307,17 @@ def draw(dataset):
 
 
 # what is wrong of a whole file
-WHOLE = ("not readable as YAML: ", "a study file is a mapping of keys", "… and more")
+WHOLE = ("not readable as YAML: ", "a study file is a mapping of keys", "… and ")
 
 
 def names_a_key(fault, text):
-    """Whether a fault is one line that begins with a key, or is of the whole file."""
-    said = fault.removeprefix("fuzz.yaml: ")
-    if not said.isprintable() or said.startswith(WHOLE):
-        return said.isprintable()
-    tree = study._values(text, "")
-    found = {
-        study._printable(str(key)) or "''" for path, _ in places(tree) for key in path
+    """Whether a fault is one line and has a key, or is of the whole file."""
+    if not str(fault).isprintable() or fault.text.startswith(WHOLE):
+        return str(fault).isprintable()
+    written = {
+        str(key) for path, _ in places(document(text, "").values) for key in path
     }
-    keys = found | study._keys_and_choices()[0]
-    return any(said.startswith((f"{key}.", f"{key}: ")) for key in keys)
+    return bool(fault.key) and fault.key[0] in written | KEYS
 
 
 def outcome(text):
@@ -330,7 +329,7 @@ def outcome(text):
         bad = [fault for fault in error.faults if not names_a_key(fault, text)]
         if bad or not error.faults:
             return f"a fault that names nothing: {bad[:1]}"
-        if len("\n".join(error.faults)) > 100_000:
+        if len(str(error)) > 100_000:
             return "faults that nobody can read"
         return "refused"
     except Exception as error:

@@ -1,0 +1,155 @@
+"""A study: one YAML file of data, models, training, claims and figures.
+
+The file holds one experiment and, under `variants`, what other experiments of the
+study change of it. All faults of a file are reported at once, each with its key.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from ntkpipe.claims import Claim
+from ntkpipe.experiment import Experiment
+from ntkpipe.figures import Figure
+from ntkpipe.section import COLLECT, Fault, faults_within
+from ntkpipe.study.faults import (
+    BASE,
+    StudyError,
+    is_another_kind,
+    names,
+    of_pydantic,
+    once,
+    placed,
+    unshown,
+)
+from ntkpipe.study.loader import document, read_text, read_yaml
+from ntkpipe.study.schema import schema
+from ntkpipe.study.study import STUDY, Study, between
+
+__all__ = [
+    "Study",
+    "StudyError",
+    "load",
+    "load_files",
+    "parse",
+    "read_yaml",
+    "schema",
+]
+
+_EXPERIMENT = {field.name for field in dataclasses.fields(Experiment)}
+_GIVEN = ("name", "text")  # by the file itself
+# only a study with faults needs these
+_adapter = functools.cache(pydantic.TypeAdapter)
+_names = functools.cache(lambda: names(STUDY.json_schema()))
+
+
+def load(path: str | Path) -> Study:
+    """Read a study file, or raise a `StudyError` with all its faults."""
+    return parse(read_text(path), path)
+
+
+def load_files(paths: Iterable[str | Path]) -> list[Study]:
+    """Read several study files, or raise all faults of all of them at once."""
+    studies, faults = [], []
+    for path in paths:
+        try:
+            studies.append(load(path))
+        except StudyError as error:
+            faults += error.faults
+    if faults:
+        raise StudyError(faults)
+    return studies
+
+
+def parse(text: str, path: str | Path) -> Study:
+    """The study in a text; `path` gives its name and stands before each fault."""
+    path = Path(path)
+    file = document(text, path)
+    raw = file.values
+    if not isinstance(raw, dict):
+        fault = Fault((), "a study file is a mapping of keys to values", str(path))
+        raise StudyError([fault])
+    faults = [
+        Fault((key,), "unknown key (a study is called as its file is)")
+        for key in _GIVEN
+        if key in raw
+    ]
+    changes = raw.get("variants", {BASE: {}})
+    if not _is_mapping_of_mappings(changes):
+        changes = {BASE: {}}
+        text_ = "expected a mapping of names to what each changes"
+        faults.append(Fault(("variants",), text_))
+    changes = {str(name): change or {} for name, change in changes.items()}
+    base = {key: value for key, value in raw.items() if key in _EXPERIMENT}
+    whole = {
+        **{key: value for key, value in raw.items() if key not in _EXPERIMENT},
+        "name": path.stem,
+        "text": text,
+        "variants": {name: _merge(base, change) for name, change in changes.items()},
+    }
+    faults += unshown(raw)
+    try:
+        # strict JSON mode: lists are tuples, but "3" and true are no numbers
+        study = STUDY.validate_json(json.dumps(whole), context=COLLECT)
+    except pydantic.ValidationError as error:
+        found = [*of_pydantic(error, whole, _names())]
+        faults += [*found, *_between_keys(whole, found)]
+    except RecursionError:
+        faults.append(Fault((), "nested too deeply"))
+    else:
+        faults += faults_within(study)
+    if faults:
+        faults = once(faults, base, changes)
+        raise StudyError(placed(faults, str(path), file.lines(), raw))
+    return study
+
+
+def _between_keys(whole: dict[str, Any], found: list[Fault]) -> Iterator[Fault]:
+    """Faults between keys of those parts of a study that could be read."""
+    faulty = {fault.key[:n] for fault in found for n in (1, 2)}
+
+    def sound(kind: Any, section: str, parts: Iterable[tuple]) -> dict:
+        return {
+            name: _adapter(kind).validate_json(json.dumps(part), context=COLLECT)
+            for name, part in parts
+            if (section, str(name)) not in faulty
+        }
+
+    def items(section: str) -> Iterable[tuple]:
+        listed = whole.get(section, [])
+        return enumerate(listed) if isinstance(listed, list) else ()
+
+    variants = sound(Experiment, "variants", whole["variants"].items())
+    claims = sound(Claim, "claims", items("claims"))
+    figures = sound(Figure, "figures", items("figures"))
+    parts = {"variants": variants, "claims": claims, "figures": figures}
+    yield from faults_within(parts)
+    yield from between(whole["variants"], variants, claims, figures)
+
+
+def _is_mapping_of_mappings(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(v, dict) or v is None for v in value.values())
+    )
+
+
+def _merge(base: Any, change: Any) -> Any:
+    """`change` over `base`, mappings key by key; another `kind` replaces whole."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    if is_another_kind(base, change):
+        return change
+    merged = dict(base)
+    for key, value in change.items():
+        # seeds and widths are values, not sections
+        if key in merged and key != "seeds":
+            value = _merge(merged[key], value)
+        merged[key] = value
+    return merged

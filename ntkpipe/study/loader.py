@@ -1,0 +1,115 @@
+"""YAML 1.2 of study files: no aliases, no tags, no key twice; with line numbers."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ntkpipe.section import Fault
+from ntkpipe.study.faults import StudyError
+
+LARGEST_FILE = 2**18  # bytes; a second or two to read
+
+
+class Document(NamedTuple):
+    """The values of a YAML file, and the nodes they were written as."""
+
+    values: Any
+    node: yaml.Node | None
+
+    def lines(self) -> dict[tuple[str, ...], int]:
+        """The line of each key and of each item of a list."""
+        found: dict[tuple[str, ...], int] = {}
+        todo: list[tuple[tuple[str, ...], yaml.Node]] = [((), self.node)]
+        for place, node in todo:  # which grows
+            parts = ()
+            if isinstance(node, yaml.MappingNode):
+                parts = ((str(key.value), key, value) for key, value in node.value)
+            elif isinstance(node, yaml.SequenceNode):
+                parts = ((str(i), item, item) for i, item in enumerate(node.value))
+            for name, at, part in parts:
+                found[*place, name] = at.start_mark.line + 1
+                todo.append(((*place, name), part))
+        return found
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The values in a YAML file, or raise a `StudyError`."""
+    return document(read_text(path), path).values
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file that is not too large, or raise a `StudyError`."""
+    try:
+        if Path(path).stat().st_size > LARGEST_FILE:
+            text = "larger than 256 kB, which is no study file"
+            raise StudyError([Fault((), text, str(path))])
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError([Fault((), f"can't be read: {error}", str(path))]) from error
+
+
+def document(text: str, path: str | Path) -> Document:
+    """The values in a text, or raise a `StudyError`; `path` is named in its fault."""
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
+        json.dumps(values, ensure_ascii=False).encode()  # half a character is none
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or "nested too deeply"
+        fault = Fault((), f"not readable as YAML: {reason}", str(path))
+        raise StudyError([fault]) from error
+    return Document(values, node)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars (1e-3 is a number, `no` a word); no aliases, tags, doubles."""
+
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        unwanted = ""
+        if isinstance(event, yaml.AliasEvent):
+            unwanted = "aliases (*name)"
+        elif event.tag is not None:
+            name = event.tag.replace("tag:yaml.org,2002:", "!!")
+            unwanted = f"tags ({name[:50]})"
+        if unwanted:
+            raise yaml.composer.ComposerError(
+                None, None, f"{unwanted} are not used here", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            named = isinstance(key, (str, int)) and not isinstance(key, bool)
+            if not named or str(key) in seen:
+                problem = f"the key {key!r} " + (
+                    "is given twice" if named else "is no name"
+                )
+                raise yaml.constructor.ConstructorError(
+                    None, None, problem, key_node.start_mark
+                )
+            seen.add(str(key))  # 2 and "2" are one name
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("int", r"[-+]?(0|[1-9][0-9]{0,17})", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+        "-+.0123456789",
+    ),
+    ("null", r"null|~|", ["n", "~", ""]),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )

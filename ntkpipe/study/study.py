@@ -1,0 +1,167 @@
+"""A study: an experiment, its variants, and what is claimed and shown of them."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Annotated
+
+import pydantic
+from pydantic import Field
+
+from ntkpipe import measurements
+from ntkpipe.claims import Claim
+from ntkpipe.experiment import MOST_JOBS, Experiment
+from ntkpipe.figures import Figure
+from ntkpipe.section import Fault, did_you_mean, section
+from ntkpipe.study.faults import StudyError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+LONGEST_NAME = 64  # characters; files are called so
+TABLES = ("claims", "measurements")  # as the page knows them
+
+
+@section
+class Study:
+    """One experiment, its variants, and what is claimed and shown of them."""
+
+    name: Name
+    title: str
+    """Heading on the page."""
+    question: str
+    """What the study asks, in two sentences."""
+    source: str = ""
+    """Where the experiment comes from."""
+    group: Name = "core"
+    """The studies that it is run with: `./run GROUP`."""
+    order: int | None = None
+    """Its place on the page: the lowest first; those without one come last, by name."""
+    notes: tuple[str, ...] = ()
+    """Remarks shown on the page: differences from the source, errata, results."""
+    variants: dict[Name, Experiment]
+    """The experiments; `base` is the file itself where it has no variants."""
+    claims: tuple[Claim, ...] = ()
+    """What is expected, with acceptance bands that are set before the run."""
+    figures: tuple[Figure, ...] = ()
+    """What is drawn."""
+    text: str = ""
+
+    def faults(self) -> Iterator[Fault]:
+        """Names that are not there, names given twice, and what can't be shown."""
+        jobs = sum(len(e.widths) for e in self.variants.values())
+        if jobs > MOST_JOBS:
+            text = f"{jobs} trainings, at most {MOST_JOBS} in a study"
+            yield Fault(("variants",), text)
+        if "figures" in self.variants:  # whose constancy.csv may be a figure's
+            yield Fault(("variants",), "`figures` is the folder of the figures")
+        claims, figures = dict(enumerate(self.claims)), dict(enumerate(self.figures))
+        yield from between(self.variants, self.variants, claims, figures)
+
+    def jobs(self) -> Iterator[tuple[str, int]]:
+        """All (variant, width)."""
+        for name, experiment in self.variants.items():
+            for width in experiment.widths:
+                yield name, width
+
+    def data_of(self, variant: str) -> str:
+        """The first variant that has the same data, whose dataset.npz is read."""
+        own = self.variants[variant]
+        return next(
+            name
+            for name, e in self.variants.items()
+            if (e.seed, e.dataset) == (own.seed, own.dataset)
+        )
+
+    def figure(self, name: str) -> Figure:
+        """The figure of a name."""
+        for figure in self.figures:
+            if figure.name == name:
+                return figure
+        names = [figure.name for figure in self.figures]
+        there = ", ".join(names) or "none"
+        near = did_you_mean(name, names)
+        text = f"no figure {name!r}: there are {there}{near}"
+        raise StudyError([Fault(("figures",), text, self.name)])
+
+    def drawn(self, name: str) -> tuple[Figure, tuple[Claim, ...]]:
+        """The figure of a name, and the claims that it shows something of."""
+        figure = self.figure(name)
+        return figure, figure.claims_shown(self.claims)
+
+
+def between(
+    names: Collection[str],
+    variants: Mapping[str, Experiment],
+    claims: Mapping[int, Claim],
+    figures: Mapping[int, Figure],
+) -> Iterator[Fault]:
+    """Faults of claims and figures among each other and against the variants.
+
+    Args:
+        names: the names of all variants.
+        variants: those that could be read.
+        claims: the claims that could be read, by their number.
+        figures: the figures that could be read, by their number.
+    """
+    sound = {name: e for name, e in variants.items() if not any(e.faults())}
+    for what, key, items in (("claims", "id", claims), ("figures", "name", figures)):
+        count = Counter(getattr(item, key) for item in items.values())
+        for i, item in items.items():
+            if count.pop(name := getattr(item, key), 1) > 1:
+                yield Fault((what, str(i), key), f"{name} is given twice")
+            for missing in dict.fromkeys(_variants_of(item)):
+                if missing not in names:
+                    yield Fault((what, str(i)), _no_variant(missing, names))
+            for fault in _metric_faults(item, names, sound):
+                yield fault.within(what, str(i))
+    for i, figure in figures.items():
+        yield from (f.within("figures", str(i)) for f in _name_faults(figure))
+        for label in figure.labels:
+            if label not in names:
+                text = _no_variant(label, names)
+                yield Fault(("figures", str(i), "labels"), text)
+        unmet: dict[Fault, list[str]] = {}
+        for name in figure.variants_read() or names:
+            for fault in figure.unmet(sound[name]) if name in sound else ():
+                unmet.setdefault(fault, []).append(name)
+        for fault, having in unmet.items():
+            said = f"variant {', '.join(having)}: " if len(names) > 1 else ""
+            fault = fault._replace(text=said + fault.text)
+            yield fault.within("figures", str(i))
+
+
+def _metric_faults(
+    item: Claim | Figure, names: Collection[str], sound: Mapping[str, Experiment]
+) -> Iterator[Fault]:
+    """Metrics that there are not, or that the variants read do not record."""
+    for key, metric, groups in item.metrics_read():
+        if reason := measurements.unknown(metric):
+            yield Fault(key, reason)
+            continue
+        for group in groups:
+            read = [name for name in group or names if name in sound]
+            reasons = [measurements.unmet(metric, sound[name]) for name in read]
+            if read and None not in reasons:
+                said = f"variant {', '.join(read)}: " if len(names) > 1 else ""
+                yield Fault(key, f"{said}not recorded: {reasons[0]}")
+
+
+def _name_faults(figure: Figure) -> Iterator[Fault]:
+    """A figure's name is that of its files, and not that of a table."""
+    name = figure.name
+    if len(name) > LONGEST_NAME:
+        text = f"{name[:20]}… has {len(name)} characters, at most {LONGEST_NAME}"
+        yield Fault(("name",), text)
+    if name in TABLES:
+        yield Fault(("name",), f"{name} is the name of a table")
+
+
+def _no_variant(name: str, names: Collection[str]) -> str:
+    near = did_you_mean(name, names)
+    return f"no variant {name}: there are {', '.join(names)}{near}"
+
+
+def _variants_of(item: Claim | Figure) -> Iterable[str]:
+    """Names of variants that a claim or a figure reads."""
+    return item.variants() if hasattr(item, "evaluate") else item.variants_read()
+
+
+STUDY = pydantic.TypeAdapter(Study)
