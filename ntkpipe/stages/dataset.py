@@ -17,7 +17,7 @@ def run(job: Job) -> None:
 
     source = job.experiment.dataset
     if job.inputs:  # a user's file, which may have come here from somewhere else
-        if source.kind != "npz":
+        if source.user_file is None:
             raise ProductError(f"--input: {job.at.variant} has no dataset.kind: npz")
         source = replace(source, path=job.inputs[0])
         job = replace(job, inputs=())
@@ -27,7 +27,7 @@ def run(job: Job) -> None:
     for first, second in metrics.duplicates(data.x_train)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
     about = {}
-    if source.kind == "npz":
+    if source.user_file is not None:
         digest = io.users_digest(source.path)
         about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]
     job.write(data._asdict(), **about)

@@ -27,7 +27,7 @@ def run(job: Job) -> None:
         }.items()
     }
     # networks that begin at zero are one function in the limit, and have no covariance
-    prior = 1.0 if e.model.zero_output == "none" else 0.0
+    prior = 0.0 if e.model.starts_at_zero else 1.0
     start = {name: k._replace(nngp=prior * k.nngp) for name, k in points.items()}
     step = e.training.recorded()
     rate = e.training.learning_rate
@@ -65,7 +65,7 @@ LIMIT = Stage(
     makes="limit.npz",
     run=run,
     reads=(DATASET,),
-    wanted=lambda e: e.limit != "none",
+    wanted=lambda e: e.has_limit,
     settings=lambda at: {
         "model": at.experiment.model,
         "training": at.experiment.training,

@@ -72,7 +72,7 @@ LINEARIZE = Stage(
     makes="linearized.npz",
     run=run,
     reads=(DATASET, TRAIN),
-    wanted=lambda e: e.linearize != "none",
+    wanted=lambda e: e.has_linearized,
     settings=lambda at: {
         "model": at.experiment.model,
         "training": at.experiment.training,

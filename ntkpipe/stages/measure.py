@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     variants = job.study.variants
     tables = [job.read("constancy", variant) for variant in variants]
     for variant, e in variants.items():
-        if e.limit != "none":
+        if e.has_limit:
             kernels = job.read("limit", variant)
             tables.append(measurements.of_limit(e, variant, kernels))
     table = pd.concat(tables, ignore_index=True)

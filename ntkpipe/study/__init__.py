@@ -97,8 +97,8 @@ def parse(text: str, path: str | Path) -> Study:
         # strict JSON mode: lists are tuples, but "3" and true are no numbers
         study = STUDY.validate_json(json.dumps(whole), context=COLLECT)
     except pydantic.ValidationError as error:
-        found = [*of_pydantic(error, whole, _names())]
-        faults += [*found, *_between_keys(whole, found)]
+        faults += of_pydantic(error, whole, _names())
+        faults += _between_keys(whole, error)
     except RecursionError:
         faults.append(Fault((), "nested too deeply"))
     else:
@@ -109,9 +109,11 @@ def parse(text: str, path: str | Path) -> Study:
     return study
 
 
-def _between_keys(whole: dict[str, Any], found: list[Fault]) -> Iterator[Fault]:
+def _between_keys(
+    whole: dict[str, Any], error: pydantic.ValidationError
+) -> Iterator[Fault]:
     """Faults between keys of those parts of a study that could be read."""
-    faulty = {fault.key[:n] for fault in found for n in (1, 2)}
+    faulty = {tuple(map(str, one["loc"][:2])) for one in error.errors()}
 
     def sound(kind: Any, section: str, parts: Iterable[tuple]) -> dict:
         return {

@@ -9,6 +9,7 @@ import pydantic
 from ntkpipe.section import Fault, did_you_mean
 
 MOST_FAULTS = 30  # reported at once
+MOST_ERRORS = 1000  # of pydantic that are put into words; a second or less
 BASE = "base"
 # all but the characters of XML, without those that control a terminal
 _UNSHOWN = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -54,7 +55,7 @@ def of_pydantic(
         raw: the study that it refused, each variant written out.
         known: the names in the study's schema.
     """
-    for one in error.errors(include_url=False):
+    for one in error.errors(include_url=False)[:MOST_ERRORS]:
         key = _key(one["loc"], raw, known.choices)
         if one["type"] == "union_tag_invalid":
             key = (*key, "kind")
@@ -181,8 +182,7 @@ def placed(
         key=lambda fault: fault.line,
     )
     if len(result) > MOST_FAULTS:
-        more = len(result) - MOST_FAULTS + 1
-        result[MOST_FAULTS - 1 :] = [Fault((), f"… and {more} more", file)]
+        result[MOST_FAULTS - 1 :] = [Fault((), "… and more", file)]
     return result
 
 

@@ -307,7 +307,7 @@ def draw(dataset):
 
 
 # what is wrong of a whole file
-WHOLE = ("not readable as YAML: ", "a study file is a mapping of keys", "… and ")
+WHOLE = ("not readable as YAML: ", "a study file is a mapping of keys", "… and more")
 
 
 def names_a_key(fault, text):

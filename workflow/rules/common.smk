@@ -45,7 +45,7 @@ def overwritten(studies):
         "logs are written: put it elsewhere"
         for study in studies.values()
         for variant, e in study.variants.items()
-        if e.dataset.kind == "npz"
+        if e.dataset.user_file
         and written & {*Path(os.path.realpath(e.dataset.path)).parents}
     ]
 

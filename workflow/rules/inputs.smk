@@ -30,7 +30,7 @@ def with_record(path):
 def users_data(wildcards):
     """A user's own arrays, where the data are such."""
     dataset = place(wildcards).experiment.dataset
-    return [dataset.path] if dataset.kind == "npz" else []
+    return [dataset.user_file] if dataset.user_file else []
 
 
 def all_files(wildcards):
