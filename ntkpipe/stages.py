@@ -277,21 +277,17 @@ def train(job: Job) -> None:
         Progress(),
     )
     device = provenance.device()
-    arrays = trajectory._asdict() | {
-        "learning_rate": np.array(e.training.learning_rate),
-        "alpha": np.array(e.model.alpha),
-    }
-    io.save(job.outputs[0], arrays, meta(job, "network", device))
-    if trajectory.diverged.any():
+    io.save(job.outputs[0], trajectory, meta(job, "network", device))
+    if trajectory["diverged"].any():
         log.warning(
             "%d of %d networks diverged: seeds %s",
-            trajectory.diverged.sum(),
-            len(trajectory.seed),
-            trajectory.seed[trajectory.diverged].tolist(),
+            trajectory["diverged"].sum(),
+            len(trajectory["seed"]),
+            trajectory["seed"][trajectory["diverged"]].tolist(),
         )
     log.info(
         "train: %d seeds × width %d, at most %s steps, %s, %s, %.1f s",
-        len(trajectory.seed),
+        len(trajectory["seed"]),
         job.width,
         f"{e.training.steps:,}",
         e.dtype,
@@ -317,7 +313,7 @@ def linearize(job: Job) -> None:
             data["y_train"],
             network["step"],
             rate,
-            momentum=momentum(e),
+            momentum=e.training.heavy_ball,
             flow=e.linearize == "flow",
             ntk_test=ntk_test,
             f0_test=f_test,
@@ -338,7 +334,7 @@ def linearize(job: Job) -> None:
     }
     arrays |= {"step": network["step"], "seed": network["seed"]}
     io.save(job.outputs[0], arrays, meta(job, "linearized", provenance.device()))
-    largest = linear.max_learning_rate(network["ntk"][0, 0], momentum(e))
+    largest = linear.max_learning_rate(network["ntk"][0, 0], e.training.heavy_ball)
     if rate > largest and e.linearize == "steps":
         log.warning(
             "learning_rate %.3g is past the stability limit 2/λ_max = %.3g of the "
@@ -453,9 +449,9 @@ class Arrays:
         """Widths of a variant."""
         return self._study.variants[variant].widths
 
-    def learning_rate(self, variant: str) -> float:
-        """Learning rate η: time is η·step."""
-        return self._study.variants[variant].training.learning_rate
+    def experiment(self, variant: str) -> Experiment:
+        """The settings of a variant."""
+        return self._study.variants[variant]
 
     def __call__(self, product: str, variant: str, width: int | None = None) -> dict:
         """The arrays of a product."""
@@ -502,11 +498,6 @@ def _has_faults(rows: pd.DataFrame) -> bool:
     """Whether networks diverged, died or have no value: a figure may lack its own."""
     fault = rows["metric"].isin(["diverged", "dead", "singular"]) & (rows["value"] == 1)
     return bool((fault | rows["metric"].str.startswith("undefined/")).any())
-
-
-def momentum(e: Experiment) -> float:
-    """Momentum of the optimiser, 0 for gradient descent."""
-    return e.training.momentum if e.training.optimizer == "momentum" else 0.0
 
 
 def report(
@@ -676,10 +667,10 @@ def _doubts(rows: pd.DataFrame, e: Experiment) -> Iterator[tuple[bool, str]]:
             yield metric == "dead", f"{_some(count, total)} {verb} {says}"
     rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
     # gradient descent is stable up to η = 2/λ_max, the heavy ball to 2(1 + β)/λ_max
-    unstable = set(rate.loc[rate["value"] > 1 + momentum(e), "seed"])
+    unstable = set(rate.loc[rate["value"] > 1 + e.training.heavy_ball, "seed"])
     yield from _undefined(rows, seeds["dead"], unstable)
     if unstable and e.training.steps and e.training.optimizer != "adam":
-        limit = "2(1 + β)/λ_max" if momentum(e) else "2/λ_max"
+        limit = "2(1 + β)/λ_max" if e.training.heavy_ball else "2/λ_max"
         yield (
             False,
             f"the learning rate is past the stability limit {limit} of "

@@ -22,8 +22,8 @@ from ntkpipe.claims import Claim
 from ntkpipe.datasets import Dataset
 from ntkpipe.figures import Figure
 from ntkpipe.models import Model
-from ntkpipe.protocol import Training
 from ntkpipe.section import section
+from ntkpipe.training.protocol import Training
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Width = Annotated[int, Field(ge=1, le=10**7)]

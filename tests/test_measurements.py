@@ -10,13 +10,13 @@ from hypothesis.extra.numpy import arrays
 
 from ntkpipe import constancy, measurements, study
 from ntkpipe.datasets import Data
-from ntkpipe.measurements import frequencies, modes, predictions, weights
+from ntkpipe.measurements import frequencies, modes, predictions, rates, weights
 from ntkpipe.measurements import kernel as kernel_
 from ntkpipe.measurements import limit as limit_
 from ntkpipe.measurements.table import of_limit, tidy
 from ntkpipe.models import MLP
-from ntkpipe.protocol import Training
 from ntkpipe.training import train
+from ntkpipe.training.protocol import Training
 
 RNG = np.random.default_rng(0)
 
@@ -76,7 +76,7 @@ def run(zero_output="none", **training):
     )
     model = MLP(depth=2, activation="tanh", zero_output=zero_output)
     trajectory = train(model, settings_, data, 32, jax.random.key(0), 3)
-    return trajectory._asdict(), data._asdict()
+    return trajectory, data._asdict()
 
 
 def test_metrics_of_a_run():
