@@ -32,7 +32,8 @@ from benchmarks.rows import ROOT, clock
 from ntkpipe import curvature, empirical, infinite, linear, panels, training
 from ntkpipe.datasets import Data
 from ntkpipe.models import MLP
-from ntkpipe.protocol import Training
+from ntkpipe.training import loop
+from ntkpipe.training.protocol import Training
 
 COLUMNS = (
     "part case points width outputs seeds dtype value unit seconds error note device "
@@ -354,8 +355,8 @@ def trainer(points, width, seeds, dtype) -> Callable[[int], None]:
     """A function that advances `seeds` networks by so many steps, compiled."""
     model = MLP(depth=2, activation="relu")
     x = jnp.linspace(-1, 1, points, dtype=dtype)[:, None]
-    data = training._Points(x, jnp.sin(x), x[:2])
-    run = training._Run(model, Training(learning_rate=1e-3, steps=1), width)
+    data = loop.Points(x, jnp.sin(x), x[:2])
+    run = loop.Run(model, Training(learning_rate=1e-3, steps=1), width)
     several = seeds > 1
     size = width * (width + 2)
     compiled = run.compiled(data, jax.random.key(0), seeds, size, several)
@@ -397,8 +398,8 @@ def paper(e, width: int, seeds: int) -> Numbers:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((points + shape.test, d))
     x, y = jnp.asarray(x, e.dtype), jnp.asarray(rng.standard_normal((points, k)))
-    data = training._Points(x[:points], y.astype(e.dtype), x[points:])
-    run = training._Run(e.model, e.training, width)
+    data = loop.Points(x[:points], y.astype(e.dtype), x[points:])
+    run = loop.Run(e.model, e.training, width)
     size = (e.model.depth - 1) * width**2 + (d + k) * width
     compiled = run.compiled(data, jax.random.key(0), seeds, size, False)
     held = [compiled.begin(0)]

@@ -26,9 +26,9 @@ from jax.flatten_util import ravel_pytree
 from benchmarks.rivals import Rivals
 from ntkpipe import curvature, empirical, infinite, linear
 from ntkpipe.models import MLP
-from ntkpipe.protocol import Training
 from ntkpipe.runtime import KEEP_FREED
-from ntkpipe.training import _Points, _Run
+from ntkpipe.training.loop import Points, Run
+from ntkpipe.training.protocol import Training
 
 ROOT = Path(__file__).parent.parent
 
@@ -216,8 +216,8 @@ def _distance(about, reference) -> float:
 def _trainer(points, width, dtype="float32"):
     """What `train` runs for one network, and its state at initialisation."""
     model, _, x = network(points, width, dtype=dtype)
-    data = _Points(x, jnp.sin(x), x)
-    run = _Run(model, Training(learning_rate=1e-3, steps=1), width)
+    data = Points(x, jnp.sin(x), x)
+    run = Run(model, Training(learning_rate=1e-3, steps=1), width)
     size = width * (width + 2)
     compiled = run.compiled(data, jax.random.key(0), 1, size, together=False)
     state, start = compiled.begin(0)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ntkpipe.datasets import Dataset, Sizes
 from ntkpipe.experiment import Experiment
+from ntkpipe.training.recorders import RECORDERS
 
 NUMBER = 8  # bytes, float64
 MB = 10**6
@@ -131,12 +132,8 @@ def dataset_numbers(e: Experiment) -> int:
 
 def network_numbers(e: Experiment, width: int) -> int:
     """Numbers in network.npz, about: kernels, and outputs at recorded steps."""
-    n, m, _, k = sizes(e.dataset)
-    rows, training = kernel_rows(e), e.training
-    kernels = training.snapshots * (rows**2 + n**2) + rows * test_rows(e)
-    among_tests = 2 * m**2 if training.test_kernel else 0
-    recorded = training.record * (n + m) * k
-    return e.seeds_at(width) * (kernels + among_tests + recorded)
+    recorders = [r for r in RECORDERS if r.wanted(e.training)]
+    return e.seeds_at(width) * sum(recorder.numbers(e) for recorder in recorders)
 
 
 def linearized_numbers(e: Experiment, width: int) -> int:

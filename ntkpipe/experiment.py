@@ -10,8 +10,8 @@ from pydantic import Field
 
 from ntkpipe.datasets import Dataset
 from ntkpipe.models import Model
-from ntkpipe.protocol import Training
 from ntkpipe.section import Fault, section
+from ntkpipe.training.protocol import Training
 
 Width = Annotated[int, Field(ge=1, le=10**7)]
 Seeds = Annotated[int, Field(ge=1, le=10**6)]

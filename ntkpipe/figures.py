@@ -32,6 +32,7 @@ from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import HUGE
 from ntkpipe.section import Fault, did_you_mean, section
+from ntkpipe.training.loss import SQUARED
 
 if TYPE_CHECKING:
     from ntkpipe.claims import Claim
@@ -82,6 +83,9 @@ class Arrays(Protocol):
 
     def widths(self, variant: str) -> tuple[int, ...]:
         """Widths that were run of a variant, ascending."""
+
+    def experiment(self, variant: str) -> Experiment:
+        """The settings of a variant."""
 
     def __call__(
         self, product: str, variant: str, width: int | None = None
@@ -309,7 +313,8 @@ class Trajectories(_Figure):
                     if model != "limit":
                         values = values[seeds]
                     band = _seed_band(step, values, network["stop_step"][seeds])
-                    x = band["step"] * (1 if self.x == "step" else _rate(network))
+                    rate = 1 if self.x == "step" else _rate(arrays, variant)
+                    x = band["step"] * rate
                     frames.append(
                         band.assign(x=x, diverged=int((~kept).sum())).assign(
                             variant=variant,
@@ -349,14 +354,14 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     elif model == "limit":
         part = {"loss": "train", "test_loss": "test"}.get(quantity)
         if part:
-            residual = product[f"mean_{part}"] - arrays("dataset", variant)[f"y_{part}"]
-            spread = residual.shape[-1] * product[f"sd_{part}"] ** 2
-            values = ((residual**2).sum(-1) + spread).mean(-1)[None] / 2
+            mean, sd = product[f"mean_{part}"], product[f"sd_{part}"][..., None]
+            y = arrays("dataset", variant)[f"y_{part}"]
+            spread = SQUARED.of_residual(np.sqrt(y.shape[-1]) * sd, len(y))
+            values = (SQUARED.value(mean, y) + spread)[None]
     elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":
-        residual = product["f_test"] - arrays("dataset", variant)["y_test"]
-        values = (residual**2).sum(-1).mean(-1) / 2
+        values = SQUARED.value(product["f_test"], arrays("dataset", variant)["y_test"])
     elif quantity in ("weight_change", "weight_distance"):
         change = product["weight_change"]
         if model == "network":
@@ -725,7 +730,7 @@ class Dynamics(_Figure):
                             "point": f"{part} {point + 1}",
                             "model": model,
                             "step": step,
-                            "time": step * _rate(network),
+                            "time": step * _rate(arrays, variant),
                             "median": median,
                             "low": low,
                             "high": high,
@@ -744,7 +749,8 @@ class Dynamics(_Figure):
                     part: (limit["step"], _percentiles(limit, part))
                     for part in ("train", "test")
                 }
-            return _limit_dynamics(limit, network, arrays("dataset", variant), seeds[0])
+            data, rate = arrays("dataset", variant), _rate(arrays, variant)
+            return _limit_dynamics(limit, network, data, seeds[0], rate)
         product = arrays(model, variant, width)
         return {
             part: (product["step"], product[f"f_{part}"][seeds])
@@ -764,7 +770,7 @@ def _percentiles(limit, part):
     return np.stack([mean + z * sd for z in (P10, 0, P90)])
 
 
-def _limit_dynamics(limit, network, data, seed):
+def _limit_dynamics(limit, network, data, seed, rate):
     """Gradient descent under the limit kernel from one network's f(x, 0)."""
     from ntkpipe import linear
 
@@ -774,7 +780,7 @@ def _limit_dynamics(limit, network, data, seed):
         network["f_train"][seed, 0],
         data["y_train"],
         step,
-        _rate(network),
+        rate,
         ntk_test=limit["ntk_test_train"][:, None, :, None],
         f0_test=network["f_test"][seed, 0],
     )
@@ -821,7 +827,7 @@ class Modes(_Figure):
             residual = network["f_train"][seeds[0]] - y  # (t n k)
             parts = _components if self.of == "eigenvectors" else _frequencies
             eigenvalues, component = parts(network["ntk"][seeds[0], 0], residual)
-            time = network["step"] * _rate(network)
+            time = network["step"] * _rate(arrays, variant)
             for mode in self.modes:
                 if mode > len(eigenvalues):
                     continue
@@ -1409,14 +1415,15 @@ class Ellipses(_Moving):
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
             y = arrays("dataset", variant)["y_train"].ravel()
+            rate = _rate(arrays, variant)
             for seed in _seeds(network, self.seed):
                 frame = {"variant": variant, "width": width}
-                frames.append(pd.DataFrame(frame | self._paths(network, seed, y)))
+                frames.append(pd.DataFrame(frame | self._paths(network, seed, y, rate)))
         columns = ["variant", "width", "step", "time", "f1", "f2", "y1", "y2"]
         columns += ["constant1", "constant2", "lambda1", "lambda2", "angle", "change"]
         return _table(frames, columns)
 
-    def _paths(self, network, seed, y) -> dict[str, np.ndarray]:
+    def _paths(self, network, seed, y, rate) -> dict[str, np.ndarray]:
         snapshot = network["snapshot"]
         ntk = network["ntk"][seed]  # (p n k n k)
         rows = ntk.shape[1] * ntk.shape[2]
@@ -1429,7 +1436,7 @@ class Ellipses(_Moving):
         values, vectors = np.linalg.eigh(theta)  # ascending; v_i is a column
         at = np.searchsorted(network["step"], snapshot)
         f = network["f_train"][seed, at].reshape(-1, rows)
-        time = snapshot * _rate(network)
+        time = snapshot * rate
         along = (f[0] - y) @ vectors[0] * np.exp(-values[0] * time[:, None])
         constant = y + along @ vectors[0].T
         large = vectors[:, :, 1]
@@ -1484,7 +1491,7 @@ class Landscapes(_Moving):
             y = arrays("dataset", variant)["y_train"]
             if network["diverged"][0]:
                 continue
-            scale = 2 * len(y) * network["alpha"] ** 2
+            alpha = arrays.experiment(variant).model.alpha
             f, tangent = network["landscape_f"], network["landscape_linear"]
             frame = {
                 "variant": variant,
@@ -1493,8 +1500,8 @@ class Landscapes(_Moving):
                 "y": y[0, 0],
                 "f": f[:, 0, 0],
                 "tangent": tangent[:, 0, 0],
-                "loss": ((f - y) ** 2).sum((1, 2)) / scale,
-                "loss_tangent": ((tangent - y) ** 2).sum((1, 2)) / scale,
+                "loss": SQUARED.value(f, y, alpha),
+                "loss_tangent": SQUARED.value(tangent, y, alpha),
                 "move": np.linalg.norm(network["weight_change"][0, -1]),
             }
             frames.append(pd.DataFrame(frame))
@@ -1635,9 +1642,9 @@ def check_last_layer(e: Experiment) -> Iterator[Fault]:
         yield Fault(("kernel",), "no last layer: say kernel: ntk")
 
 
-def _rate(network) -> float:
+def _rate(arrays, variant) -> float:
     """Learning rate η: time is η · step."""
-    return float(network["learning_rate"])
+    return arrays.experiment(variant).training.learning_rate
 
 
 def _seeds(network, seed: int | None) -> np.ndarray:

@@ -17,8 +17,8 @@ from typing import Any
 
 # Not followed, with all they contain. A study's values and the stages' settings reach a
 # job as parameters, and its inputs are made by rules of their own. What a product says
-# of itself, and what a job is thought to cost, is no result. Following them would make
-# every job depend on every module.
+# of itself, what shapes it must have, and what a job is thought to cost is no result.
+# Following them would make every job depend on every module.
 NOT_FOLLOWED = (
     "ntkpipe.study",
     "ntkpipe.experiment",
@@ -27,6 +27,7 @@ NOT_FOLLOWED = (
     "ntkpipe.fingerprint",
     "ntkpipe.stages",
     "ntkpipe.cost",
+    "ntkpipe.training.trajectory",
 )
 
 

@@ -26,6 +26,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ntkpipe.lazy import Lazy
+from ntkpipe.training import trajectory
 
 pd = Lazy("pandas")
 
@@ -38,37 +39,7 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "x_test": "m d",
         "y_test": "m k",
     },
-    "network": {
-        "learning_rate": "",
-        "step": "t",
-        "loss": "s t",
-        "f_train": "s t n k",
-        "f_test": "s t m k",
-        "layer": "l",
-        "weight_norm": "s l",
-        "weight_change": "s t l",
-        "snapshot": "p",
-        "ntk": "s p n q n q",
-        "ntk_test_train": "s 1 m q n q",
-        "ntk_test": "s e m 1 m 1",
-        "nngp": "s p r r",
-        "gradient_norm": "s c",
-        "hessian_norm": "s c",
-        "feature_change": "s p h",
-        "flips": "s p a",
-        "neuron_move": "s b",
-        "weight_gap": "s v",
-        "landscape_at": "g",
-        "landscape_f": "g n k",
-        "landscape_linear": "g n k",
-        "moments": "s o",
-        "alpha": "",
-        "matrix": "u i j",
-        "stop_step": "s",
-        "converged": "s",
-        "diverged": "s",
-        "seed": "s",
-    },
+    "network": trajectory.ARRAYS,
     "linearized": {
         "step": "t",
         "loss": "s t",
@@ -92,6 +63,8 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "cov_test": "m m",
     },
 }
+# Arrays that a product may lack.
+OPTIONAL = {"network": trajectory.OPTIONAL}
 TABLES: dict[str, tuple[str, ...]] = {
     "constancy": ("variant", "width", "seed", "step", "metric", "value"),
     "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),
@@ -378,9 +351,10 @@ def _digest(about: dict) -> str:
 
 def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> None:
     schema = PRODUCTS[product]
-    if set(arrays) != set(schema):
+    needed = set(schema) - set(OPTIONAL.get(product, ()))
+    if not needed <= set(arrays) <= set(schema):
         raise ValueError(
-            f"a {product} has the arrays {sorted(schema)}, not {sorted(arrays)}"
+            f"a {product} has the arrays {sorted(needed)}, not {sorted(arrays)}"
         )
     _axes(product, arrays)
     for name, array in arrays.items():
@@ -406,8 +380,9 @@ def _may_diverge(product: str, name: str) -> bool:
 def _axes(product: str, arrays: dict[str, np.ndarray]) -> None:
     """Hold the arrays' shapes against the schema: one letter, one length."""
     lengths: dict[str, int] = {"1": 1}
-    for name, axes in PRODUCTS[product].items():
-        shape, letters = arrays[name].shape, axes.split()
+    for name, array in arrays.items():
+        axes = PRODUCTS[product][name]
+        shape, letters = array.shape, axes.split()
         if len(shape) != len(letters) or any(
             lengths.setdefault(letter, length) != length
             for letter, length in zip(letters, shape, strict=True)

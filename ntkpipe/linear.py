@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from ntkpipe.training.loss import SQUARED
+
 STEP_BITS = 31
 """Heavy ball is raised to powers below 2**STEP_BITS."""
 
@@ -205,7 +207,7 @@ def predict(
     return Linearized(
         f_train=y + (vectors @ left).reshape(-1, *y.shape),
         f_test=f_test,
-        loss=(left**2).sum((1, 2)) / (2 * points),
+        loss=SQUARED.of_residual(left, points),
         weight_change=jnp.sqrt(travelled / points) / alpha,
     )
 

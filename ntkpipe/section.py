@@ -95,9 +95,10 @@ def _describe(schema: dict[str, Any], cls: type) -> None:
     pydantic can (`use_attribute_docstrings`), but reads the source of every section at
     import, which took a fifth of the start of each job; only manuals need them.
     """
-    for name, text in _docstrings(cls).items():
-        if name in schema["properties"]:
-            schema["properties"][name].setdefault("description", text)
+    for base in cls.__mro__[:-1]:
+        for name, text in _docstrings(base).items():
+            if name in schema["properties"]:
+                schema["properties"][name].setdefault("description", text)
 
 
 def _docstrings(cls: type) -> dict[str, str]:

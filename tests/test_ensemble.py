@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from ntkpipe import ensemble
 from ntkpipe.datasets import Data
 from ntkpipe.measurements import moments
 from ntkpipe.models import MLP
-from ntkpipe.protocol import Training
 from ntkpipe.training import train
+from ntkpipe.training.protocol import Training
+from ntkpipe.training.recorders import moments as ensemble
 
 KEY = jax.random.key(5)
 POINTS = np.array([[0.3, -1.2, 0.5], [1.0, 0.4, -0.2], [0.1, 0.2, 0.3]])
@@ -150,7 +150,7 @@ def test_training_keeps_a_group_for_each_seed():
     run = train(model, many, data, 4, KEY, 3)
     key = jax.random.fold_in(jax.random.fold_in(KEY, 4), 2)
     expected = ensemble.moments(model, 5, 4, 1)(POINTS, key)
-    np.testing.assert_allclose(run.moments[2], expected, rtol=1e-12)
-    assert without.moments.shape == (3, 0)
-    for name in set(run._fields) - {"moments"}:
+    np.testing.assert_allclose(run["moments"][2], expected, rtol=1e-12)
+    assert without["moments"].shape == (3, 0)
+    for name in set(run["_fields"]) - {"moments"}:
         np.testing.assert_array_equal(getattr(run, name), getattr(without, name))

@@ -47,6 +47,10 @@ class FakeArrays:
         self.asked.add(product)
         return getattr(self, product)(variant, width)
 
+    def experiment(self, variant):
+        training = SimpleNamespace(learning_rate=ETA)
+        return SimpleNamespace(training=training, model=SimpleNamespace(alpha=1.0))
+
     def dataset(self, variant, width):
         return {
             "x_train": self.x,
@@ -103,7 +107,6 @@ class FakeArrays:
         loss = ((f_train - self.y) ** 2).sum(-1).mean(-1) / 2
         layers = np.array([0.5, 0.1, 1.0, 0.1])
         return {
-            "learning_rate": np.float64(ETA),
             "step": self.step,
             "loss": loss,
             "f_train": f_train,
@@ -215,7 +218,10 @@ def fake_measurements(arrays, slopes=None, seeds=6):
 
 
 class OnALine(FakeArrays):
-    """f = n(r + r²) at distance r from w₀, to be 2."""
+    """f = n(r + r²) at distance r from w₀, to be 2, with α = 16."""
+
+    def experiment(self, variant):
+        return SimpleNamespace(model=SimpleNamespace(alpha=16.0))
 
     def dataset(self, variant, width):
         return {"y_train": np.array([[2.0]])}
@@ -224,7 +230,6 @@ class OnALine(FakeArrays):
         r = np.linspace(-1, 1, 41)
         f, tangent = ((width * v)[:, None, None] for v in (r + r**2, r))
         return super().network(variant, width) | {
-            "alpha": np.array(float(width)),
             "landscape_at": r,
             "landscape_f": f,
             "landscape_linear": tangent,

@@ -22,8 +22,8 @@ from ntkpipe.measurements import kernel as kernel_
 from ntkpipe.measurements import limit as limit_
 from ntkpipe.measurements.table import of_limit, tidy
 from ntkpipe.models import MLP
-from ntkpipe.protocol import Training
 from ntkpipe.training import train
+from ntkpipe.training.protocol import Training
 
 RNG = np.random.default_rng(0)
 
@@ -83,7 +83,7 @@ def run(zero_output="none", **training):
     )
     model = MLP(depth=2, activation="tanh", zero_output=zero_output)
     trajectory = train(model, settings_, data, 32, jax.random.key(0), 3)
-    return trajectory._asdict(), data._asdict()
+    return trajectory, data._asdict()
 
 
 def test_metrics_of_a_run():

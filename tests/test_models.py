@@ -9,8 +9,8 @@ import pytest
 from ntkpipe.datasets import Data
 from ntkpipe.infinite import kernels
 from ntkpipe.models import MLP, PARAMETERIZATIONS
-from ntkpipe.protocol import Training
 from ntkpipe.training import train
+from ntkpipe.training.protocol import Training
 
 KEY = jax.random.key(3)
 
@@ -114,9 +114,9 @@ def test_zero_output_starts_at_zero(zero_output):
         2,
     )
     # to rounding: h and h₀ are compiled apart
-    assert np.abs(run.f_train[:, 0]).max() < 1e-14
-    assert np.abs(run.f_test[:, 0]).max() < 1e-14
-    assert np.abs(run.f_train[:, -1]).max() > 1e-3
+    assert np.abs(run["f_train"][:, 0]).max() < 1e-14
+    assert np.abs(run["f_test"][:, 0]).max() < 1e-14
+    assert np.abs(run["f_train"][:, -1]).max() > 1e-3
 
 
 def test_doubling_keeps_the_kernel():
@@ -191,15 +191,15 @@ def test_signs_stay_and_the_kernel_is_that_of_the_steps(optimizer, zero_output):
         linear_weights=optimizer != "adam",
     )
     run = train(model, settings, data(), 64, KEY, 2)
-    moved = dict(zip(run.layer, run.weight_change[0, -1], strict=True))
+    moved = dict(zip(run["layer"], run["weight_change"][0, -1], strict=True))
     assert moved["W2"] == 0 and moved["W1"] > 0
     if optimizer != "adam":
-        residual = run.f_train[:, 0] - data().y_train
-        step = -1e-3 / 6 * np.einsum("snimj,smj->sni", run.ntk[:, 0], residual)
+        residual = run["f_train"][:, 0] - data().y_train
+        step = -1e-3 / 6 * np.einsum("snimj,smj->sni", run["ntk"][:, 0], residual)
         np.testing.assert_allclose(
-            run.f_train[:, 1] - run.f_train[:, 0], step, rtol=2e-3, atol=1e-8
+            run["f_train"][:, 1] - run["f_train"][:, 0], step, rtol=2e-3, atol=1e-8
         )
-        assert run.weight_gap[:, -1].max() < 1e-12
+        assert run["weight_gap"][:, -1].max() < 1e-12
 
 
 def test_curvature_knows_no_weights_that_are_fixed():
@@ -229,7 +229,7 @@ def test_biases_may_begin_at_zero_and_are_learned():
     run = train(
         model, Training(learning_rate=0.1, steps=3, record=2), data(), 16, KEY, 2
     )
-    norms = dict(zip(run.layer, run.weight_norm[0], strict=True))
-    moved = dict(zip(run.layer, run.weight_change[0, -1], strict=True))
+    norms = dict(zip(run["layer"], run["weight_norm"][0], strict=True))
+    moved = dict(zip(run["layer"], run["weight_change"][0, -1], strict=True))
     assert norms["b1"] == norms["b2"] == 0
     assert moved["b1"] > 0 and moved["b2"] > 0

@@ -385,11 +385,11 @@ seeds = jax.vmap(lambda key: model.init_params(key, 12, 3, 2))(keys)
 seeds = empirical.shared_over_devices(seeds)
 assert len(seeds[0][0]["w"].sharding.device_set) == len(jax.local_devices())
 kernels = jax.jit(jax.vmap(lambda p: empirical.ntk(model.apply, p, x[:6])))(seeds)
-from ntkpipe import training
+from ntkpipe.training import loop
 from ntkpipe.datasets import Data
-from ntkpipe.protocol import Training
+from ntkpipe.training.protocol import Training
 held = set()
-compiled = training._Run.compiled
+compiled = loop.Run.compiled
 def look(*arguments):
     run = compiled(*arguments)
     def begin(replicates):
@@ -397,18 +397,18 @@ def look(*arguments):
         held.add(len(state.params[0][0]["w"].sharding.device_set))
         return state, start
     return run._replace(begin=begin)
-training._Run.compiled = look
+loop.Run.compiled = look
 data = Data(x[:6], np.sin(x[:6, :2]), x[6:9], np.sin(x[6:9, :2]))
 protocol = Training(learning_rate=0.1, steps=20, record=4)
 found = {}
 # narrow ones side by side, wide ones one on each device; 8 and 5 of them
 for wide, seeds in ((False, 8), (False, 5), (True, 5)):
-    training.SIDE_BY_SIDE = 0 if wide else 100_000
-    trained = training.train(model, protocol, data, 12, jax.random.key(0), seeds)
-    assert trained.seed.tolist() == list(range(seeds))
+    loop.SIDE_BY_SIDE = 0 if wide else 100_000
+    trained = loop.train(model, protocol, data, 12, jax.random.key(0), seeds)
+    assert trained["seed"].tolist() == list(range(seeds))
     for name in ("loss", "ntk", "weight_change", "diverged"):
-        found[f"{name} {wide} {seeds}"] = getattr(trained, name)
-        assert len(getattr(trained, name)) == seeds
+        found[f"{name} {wide} {seeds}"] = trained[name]
+        assert len(trained[name]) == seeds
 assert held == {len(jax.local_devices())}, held
 np.savez("PATH", kernel=kernel, change=c.change, distance=c.cosine_distance,
          seeds=kernels, **found)

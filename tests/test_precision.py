@@ -12,8 +12,8 @@ import pytest
 
 from ntkpipe import curvature, empirical, panels
 from ntkpipe.models import MLP
-from ntkpipe.protocol import Training
-from ntkpipe.training import _Points, _Run
+from ntkpipe.training.loop import Points, Run
+from ntkpipe.training.protocol import Training
 
 MODEL, SHALLOW = MLP(depth=2, b_std=0.1), MLP(depth=1, b_std=0.1)
 X = jnp.ones((4, 3), jnp.float32)
@@ -50,9 +50,9 @@ def test_signals_and_products_ask_for_full_precision_by_themselves():
 
 @pytest.mark.parametrize("seeds", [0, 3])
 def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
-    points = _Points(X, X[:, :2], X)
+    points = Points(X, X[:, :2], X)
     with jax.default_matmul_precision("highest"):
-        run = _Run(MODEL, Training(learning_rate=0.1, steps=3), 8)
+        run = Run(MODEL, Training(learning_rate=0.1, steps=3), 8)
         compiled = run.compiled(points, jax.random.key(0), seeds or 1, 100, bool(seeds))
         state, start = compiled.begin(jnp.arange(seeds) if seeds else 0)
         advance, observe = compiled.advance, compiled.observe

@@ -9,12 +9,14 @@ from helpers import run_stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntkpipe import training as training_module
 from ntkpipe.datasets import Data
 from ntkpipe.empirical import ntk
 from ntkpipe.models import MLP, OneParameter
-from ntkpipe.protocol import KeepMatrix, Landscape, Training
-from ntkpipe.training import train
+from ntkpipe.training import loop, train
+from ntkpipe.training.protocol import Training
+from ntkpipe.training.recorders.landscape import Landscape
+from ntkpipe.training.recorders.matrix import KeepMatrix
+from ntkpipe.training.trajectory import OPTIONAL
 
 KEY = jax.random.key(0)
 X = np.asarray(jax.random.normal(jax.random.key(1), (7, 3)))
@@ -60,25 +62,31 @@ def test_training_is_the_plain_loop(optimizer, transformation):
     run = train(MODEL, settings_, DATA, 8, KEY, 3)
     for replicate in (0, 2):
         params, losses, start = plain_loop(MODEL, transformation, 20, 8, replicate)
-        np.testing.assert_allclose(run.loss[replicate], losses, rtol=1e-9)
+        np.testing.assert_allclose(run["loss"][replicate], losses, rtol=1e-9)
         theta = ntk(MODEL.apply, params, DATA.x_train)
-        np.testing.assert_allclose(run.ntk[replicate, -1], theta, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(
+            run["ntk"][replicate, -1], theta, rtol=1e-8, atol=1e-10
+        )
         moved = [
             np.linalg.norm(params[0][layer][name] - start[0][layer][name])
             for layer in range(3)
             for name in ("w", "b")
         ]
-        np.testing.assert_allclose(run.weight_change[replicate, -1], moved, rtol=1e-8)
-    assert run.layer.tolist() == ["W1", "b1", "W2", "b2", "W3", "b3"]
+        np.testing.assert_allclose(
+            run["weight_change"][replicate, -1], moved, rtol=1e-8
+        )
+    assert run["layer"].tolist() == ["W1", "b1", "W2", "b2", "W3", "b3"]
 
 
 @pytest.mark.parametrize("limit", ["SIDE_BY_SIDE", "STEPPED_TOGETHER"])
 def test_one_network_after_the_other_is_the_same_as_side_by_side(limit, monkeypatch):
     settings_ = Training(learning_rate=0.2, steps=30, record=6, stop_at_loss=0.05)
     together = train(MODEL, settings_, DATA, 8, KEY, 3)
-    monkeypatch.setattr(training_module, limit, 0)
+    monkeypatch.setattr(loop, limit, 0)
     apart = train(MODEL, settings_, DATA, 8, KEY, 3)
-    for name, a, b in zip(together._fields, together, apart, strict=True):
+    assert set(together) == set(apart)
+    for name, a in together.items():
+        b = apart[name]
         if a.dtype.kind == "f":
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
         else:
@@ -88,21 +96,21 @@ def test_one_network_after_the_other_is_the_same_as_side_by_side(limit, monkeypa
 @pytest.mark.parametrize("limit", [None, "SIDE_BY_SIDE"])
 def test_outputs_that_overflow_are_divergence(limit, monkeypatch):
     if limit:
-        monkeypatch.setattr(training_module, limit, 0)
+        monkeypatch.setattr(loop, limit, 0)
     far = DATA._replace(x_test=np.full_like(DATA.x_test, 3e38))
     model = MLP(depth=1, activation="relu", W_std=9.0)
     run = train(model, Training(learning_rate=0.01, steps=2), far, 8, KEY, 2, "float32")
-    assert np.isfinite(run.loss).all()
-    assert not np.isfinite(run.f_test).all((1, 2, 3)).any()
-    assert run.diverged.tolist() == [True, True]
-    assert not run.converged.any()
+    assert np.isfinite(run["loss"]).all()
+    assert not np.isfinite(run["f_test"]).all((1, 2, 3)).any()
+    assert run["diverged"].tolist() == [True, True]
+    assert not run["converged"].any()
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_steps_write_over_the_weights(together):
-    points = training_module._Points(DATA.x_train, DATA.y_train, DATA.x_test)
+    points = loop.Points(DATA.x_train, DATA.y_train, DATA.x_test)
     points = jax.tree.map(jnp.asarray, points)
-    run = training_module._Run(MODEL, Training(learning_rate=0.1, steps=2), 8)
+    run = loop.Run(MODEL, Training(learning_rate=0.1, steps=2), 8)
     compiled = run.compiled(points, KEY, 2, 100, together)
     state, start = compiled.begin(jnp.arange(2) if together else 0)
     compiled.advance(state, start.f0, 2)
@@ -113,10 +121,10 @@ def test_networks_are_independent_of_how_many_there_are():
     settings_ = Training(learning_rate=0.2, steps=10, record=3)
     few = train(MODEL, settings_, DATA, 8, KEY, 2)
     many = train(MODEL, settings_, DATA, 8, KEY, 5)
-    np.testing.assert_allclose(few.f_train, many.f_train[:2], rtol=1e-12)
+    np.testing.assert_allclose(few["f_train"], many["f_train"][:2], rtol=1e-12)
     other = train(MODEL, settings_, DATA, 9, KEY, 2)
-    start = few.f_train[:, 0].ravel()
-    assert np.abs(np.subtract.outer(start, other.f_train[:, 0].ravel())).min() > 1e-6
+    start = few["f_train"][:, 0].ravel()
+    assert np.abs(np.subtract.outer(start, other["f_train"][:, 0].ravel())).min() > 1e-6
 
 
 def test_stops_at_the_first_step_below_the_loss():
@@ -126,17 +134,17 @@ def test_stops_at_the_first_step_below_the_loss():
     stopping = Training(learning_rate=0.2, steps=200, record=9, stop_at_loss=target)
     run = train(MODEL, stopping, DATA, 8, KEY, 4)
     for seed in range(4):
-        below = np.flatnonzero(full.loss[seed] < target)
+        below = np.flatnonzero(full["loss"][seed] < target)
         if len(below):
-            assert run.stop_step[seed] == below[0]
-            assert run.converged[seed]
+            assert run["stop_step"][seed] == below[0]
+            assert run["converged"][seed]
             np.testing.assert_allclose(
-                run.loss[seed, -1], full.loss[seed, below[0]], rtol=1e-9
+                run["loss"][seed, -1], full["loss"][seed, below[0]], rtol=1e-9
             )
         else:
-            assert not run.converged[seed]
-            assert run.stop_step[seed] == 200
-    assert run.converged.any()
+            assert not run["converged"][seed]
+            assert run["stop_step"][seed] == 200
+    assert run["converged"].any()
 
 
 @pytest.mark.parametrize("stop_at_loss", [None, 1e-9])
@@ -146,8 +154,8 @@ def test_divergence_is_recorded(stop_at_loss):
     )
     model = MLP(depth=2, activation="linear")
     run = train(model, settings_, DATA, 8, KEY, 2)
-    assert run.diverged.all()
-    assert not run.converged.any()
+    assert run["diverged"].all()
+    assert not run["converged"].any()
 
 
 def test_a_linear_model_follows_exp_minus_theta_t():
@@ -156,13 +164,13 @@ def test_a_linear_model_follows_exp_minus_theta_t():
     settings_ = Training(learning_rate=1e-4, steps=2000, record=5, snapshots=2)
     model = MLP(depth=1, activation="tanh", alpha=1e6, zero_output="subtract")
     run = train(model, settings_, DATA, 64, KEY, 1)
-    theta = run.ntk[0, 0].reshape(10, 10) / 5
+    theta = run["ntk"][0, 0].reshape(10, 10) / 5
     values, vectors = np.linalg.eigh(theta)
-    u0 = (run.f_train[0, 0] - DATA.y_train).ravel()
-    for index, step in enumerate(run.step):
+    u0 = (run["f_train"][0, 0] - DATA.y_train).ravel()
+    for index, step in enumerate(run["step"]):
         factor = (1 - 1e-4 * values) ** step
         expected = vectors @ (factor * (vectors.T @ u0))
-        actual = (run.f_train[0, index] - DATA.y_train).ravel()
+        actual = (run["f_train"][0, index] - DATA.y_train).ravel()
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-8)
 
 
@@ -218,7 +226,7 @@ def test_float32_is_kept():
         1,
         dtype="float32",
     )
-    assert run.ntk.dtype == run.loss.dtype == run.f_test.dtype == np.float32
+    assert run["ntk"].dtype == run["loss"].dtype == run["f_test"].dtype == np.float32
 
 
 @pytest.mark.parametrize("width", [8, 400])  # side by side, one after the other
@@ -227,14 +235,14 @@ def test_a_corner_of_a_matrix_of_the_first_network_is_kept(width):
     settings_ = Training(learning_rate=0.1, steps=5, record=4, keep_matrix=keep)
     run = train(MODEL, settings_, DATA, width, KEY, 2)
     after, _, start = plain_loop(MODEL, optax.sgd(0.1), 5, width, 0)
-    assert run.matrix.shape == (len(run.step), 5, 5)
-    for kept, params in ((run.matrix[0], start), (run.matrix[-1], after)):
+    assert run["matrix"].shape == (len(run["step"]), 5, 5)
+    for kept, params in ((run["matrix"][0], start), (run["matrix"][-1], after)):
         np.testing.assert_allclose(kept, params[0][1]["w"][:5, :5], rtol=1e-10)
 
 
-def test_no_matrix_is_kept_unasked():
+def test_nothing_is_recorded_unasked():
     run = train(MODEL, Training(learning_rate=0.1, steps=5, record=4), DATA, 8, KEY, 2)
-    assert run.matrix.size == 0
+    assert not set(run) & set(OPTIONAL) - {"nngp", "feature_change"}
 
 
 def last_weights(model, optimizer, steps, width, replicate, linear):
@@ -283,17 +291,17 @@ def test_weight_gap_is_the_distance_from_linearised_descent(options, optimizer):
     network, linear = (last_weights(model, plain, 20, 6, 1, k) for k in (False, True))
     gap = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), network, linear)
     expected = np.sqrt(sum(jax.tree.leaves(gap)))
-    assert run.weight_gap.shape == (2, 21)
-    np.testing.assert_allclose(run.weight_gap[1, -1], expected, rtol=1e-8)
-    assert (run.weight_gap[:, 0] < 1e-12).all()
+    assert run["weight_gap"].shape == (2, 21)
+    np.testing.assert_allclose(run["weight_gap"][1, -1], expected, rtol=1e-8)
+    assert (run["weight_gap"][:, 0] < 1e-12).all()
 
 
 def test_weight_gap_in_single_precision():
     steps = Training(learning_rate=0.1, steps=20, record=3, linear_weights=True)
     run = train(MODEL, steps, DATA, 256, KEY, 2, "float32")
-    assert run.weight_gap.dtype == np.float32
-    moved = np.linalg.norm(run.weight_change, axis=-1)
-    gap, last = run.weight_gap, moved[:, -1]
+    assert run["weight_gap"].dtype == np.float32
+    moved = np.linalg.norm(run["weight_change"], axis=-1)
+    gap, last = run["weight_gap"], moved[:, -1]
     assert (gap[:, 0] < 1e-5 * last).all()
     # a wide network's weights go where those of its linearisation go
     assert ((gap[:, -1] > 1e-4 * last) & (gap[:, -1] < 0.3 * last)).all()
@@ -302,21 +310,14 @@ def test_weight_gap_in_single_precision():
 def test_the_landscape_of_a_network_that_does_not_move_is_flat():
     still = Training(learning_rate=0.1, steps=0, record=2, landscape=Landscape())
     run = train(MODEL, still, DATA, 4, KEY, 1)
-    for drawn in (run.landscape_f, run.landscape_linear):
-        np.testing.assert_allclose(drawn - run.f_train[0, 0], 0, atol=1e-15)
-
-
-def test_nothing_of_the_linearisation_is_kept_unasked():
-    run = train(MODEL, Training(learning_rate=0.1, steps=2, record=2), DATA, 4, KEY, 2)
-    assert run.weight_gap.shape == (2, 0)
-    assert run.landscape_at.shape == (0,)
-    assert run.landscape_f.shape == (0, *DATA.y_train.shape)
+    for drawn in (run["landscape_f"], run["landscape_linear"]):
+        np.testing.assert_allclose(drawn - run["f_train"][0, 0], 0, atol=1e-15)
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_landscape_is_f_on_the_line_through_the_weights(together, monkeypatch):
     if not together:
-        monkeypatch.setattr(training_module, "SIDE_BY_SIDE", 0)
+        monkeypatch.setattr(loop, "SIDE_BY_SIDE", 0)
     steps = Training(
         learning_rate=0.2,
         steps=30,
@@ -324,16 +325,16 @@ def test_a_landscape_is_f_on_the_line_through_the_weights(together, monkeypatch)
         landscape=Landscape(reach=0.5, zoom=1, points=5),
     )
     run = train(MODEL, steps, DATA, 8, KEY, 2)
-    move = np.linalg.norm(run.weight_change[0, -1])
-    at = run.landscape_at
+    move = np.linalg.norm(run["weight_change"][0, -1])
+    at = run["landscape_at"]
     expected = np.sort(np.linspace(-1, 1, 5)[:, None] * [0.5, move], axis=None)
     np.testing.assert_allclose(at, expected, atol=1e-15)
-    for place, f in ((0, run.f_train[0, 0]), (move, run.f_train[0, -1])):
-        np.testing.assert_allclose(run.landscape_f[np.abs(at - place).argmin()], f)
+    for place, f in ((0, run["f_train"][0, 0]), (move, run["f_train"][0, -1])):
+        np.testing.assert_allclose(run["landscape_f"][np.abs(at - place).argmin()], f)
     # the tangent touches f at w₀: half the step, a quarter of the distance
-    line = run.landscape_linear
-    np.testing.assert_allclose(line[0] + line[-1], 2 * run.f_train[0, 0], atol=1e-12)
-    gaps = np.abs(run.landscape_f - line).max((1, 2))
+    line = run["landscape_linear"]
+    np.testing.assert_allclose(line[0] + line[-1], 2 * run["f_train"][0, 0], atol=1e-12)
+    gaps = np.abs(run["landscape_f"] - line).max((1, 2))
     assert gaps[np.abs(at - 0.25).argmin()] < 0.3 * gaps[-1]
 
 
@@ -350,13 +351,13 @@ def test_the_model_of_one_weight_has_the_minima_that_calculus_gives(alpha):
         return (w * 1.5 + w**2 * 1.5 + jnp.sin(jnp.exp(0.1 * w))) * (w - 0.4)
 
     slope, bend = jax.grad(h)(0.4), jax.grad(jax.grad(h))(0.4)
-    np.testing.assert_allclose(run.gradient_norm[0, 0], slope, rtol=1e-12)
-    np.testing.assert_allclose(run.hessian_norm[0, 0], bend, rtol=1e-12)
+    np.testing.assert_allclose(run["gradient_norm"][0, 0], slope, rtol=1e-12)
+    np.testing.assert_allclose(run["hessian_norm"][0, 0], bend, rtol=1e-12)
     np.testing.assert_allclose(
-        alpha * run.weight_change[0, -1, 0], 3 / slope, rtol=4 / alpha
+        alpha * run["weight_change"][0, -1, 0], 3 / slope, rtol=4 / alpha
     )
     np.testing.assert_allclose(
-        alpha**2 * run.weight_gap[0, -1], bend * 9 / slope**3 / 2, rtol=6 / alpha
+        alpha**2 * run["weight_gap"][0, -1], bend * 9 / slope**3 / 2, rtol=6 / alpha
     )
     with pytest.raises(ValueError, match="takes one input and one output, not 3 and 2"):
         train(model, steps, DATA, 1, KEY, 1)
@@ -390,16 +391,11 @@ def test_units_that_move_and_flip_are_counted(zero_output):
                 for a, p in ((h, layers), (h0, first))
             )
             flipped[layer].append(np.mean((h > 0) != (h0 > 0)))
-    assert run.neuron_move[1, -1] == pytest.approx(max(moved), rel=1e-9)
-    np.testing.assert_allclose(run.flips[1, -1], np.mean(flipped, 1), rtol=1e-12)
-    assert (run.flips[:, 0] == 0).all() and (run.neuron_move[:, 0] == 0).all()
-    assert run.flips.shape[:2] == (2, 3) and run.neuron_move.shape == (2, 3)
-    assert run.flips[:, -1].max() > 0
-
-
-def test_units_are_not_counted_unless_asked_for():
-    run = train(MODEL, Training(learning_rate=0.1, steps=2, record=2), DATA, 4, KEY, 2)
-    assert run.flips.size == run.neuron_move.size == 0
+    assert run["neuron_move"][1, -1] == pytest.approx(max(moved), rel=1e-9)
+    np.testing.assert_allclose(run["flips"][1, -1], np.mean(flipped, 1), rtol=1e-12)
+    assert (run["flips"][:, 0] == 0).all() and (run["neuron_move"][:, 0] == 0).all()
+    assert run["flips"].shape[:2] == (2, 3) and run["neuron_move"].shape == (2, 3)
+    assert run["flips"][:, -1].max() > 0
 
 
 def test_networks_that_begin_at_zero_have_one_limit_for_every_scale(tmp_path):

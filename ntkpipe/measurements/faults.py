@@ -35,19 +35,20 @@ def faults(network: Arrays) -> Values:
     `singular`: λ_min of Θ is zero but for rounding, so that Θ has no inverse.
     `unresolved`: the kernel moved by less than rounding does.
     """
-    snapshot, nngp = network["snapshot"], network["nngp"]
+    snapshot = network["snapshot"]
     ends = [0] if len(snapshot) == 1 else [0, -1]
     theta = finite(matrix(network["ntk"])[:, ends])
     low, high = constancy.extreme_eigenvalues(theta)
     precision = np.finfo(network["ntk"].dtype).eps
-    points = nngp.shape[-1]
     found = {
         "singular": (
             snapshot[ends],
             (low <= theta.shape[-1] * precision * high).astype(float),
         ),
     }
-    if points:
+    if "nngp" in network:
+        nngp = network["nngp"]
+        points = nngp.shape[-1]
         alike = np.ptp(nngp[:, ends], axis=(-2, -1)) == 0 if points > 1 else False
         off = np.abs(nngp[:, ends]).max((-2, -1)) == 0
         found["dead"] = (snapshot[ends], (alike | off).astype(float))

@@ -216,9 +216,9 @@ def kernels(
         "ntk_inflation": trace / trace[:, :1] - 1,
         "ntk_alignment": constancy.alignment(constancy.traced(ntk), data["y_train"]),
     }
-    if network["nngp"].size:
+    if "nngp" in network:
         metrics["feature_change"] = network["feature_change"][..., -1]
-    if network["nngp"].size and learned_output:
+    if "nngp" in network and learned_output:
         # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
         sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
         sigma = sigma.reshape(theta.shape)
@@ -234,13 +234,11 @@ def kernels(
     }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
-    for layer in range(network["flips"].shape[-1]):
-        metrics[f"flips/{layer + 1}"] = network["flips"][..., layer]
-    if network["neuron_move"].size:
+    metrics |= _of_layers(network, "flips")
+    if "neuron_move" in network:
         metrics["neuron_move"] = network["neuron_move"]
-    for layer in range(network["feature_change"].shape[-1]):
-        metrics[f"feature_change/{layer + 1}"] = network["feature_change"][..., layer]
-    if network["gradient_norm"].size:
+    metrics |= _of_layers(network, "feature_change")
+    if "gradient_norm" in network:
         metrics["gradient_norm"] = network["gradient_norm"]
         metrics["hessian_norm"] = network["hessian_norm"]
         metrics["kappa"] = network["hessian_norm"] / network["gradient_norm"] ** 2
@@ -251,6 +249,14 @@ def kernels(
         )
     result = {name: (snapshot, values) for name, values in metrics.items()}
     return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
+
+
+def _of_layers(network: Arrays, name: str) -> dict[str, np.ndarray]:
+    """An array (s p l) as one metric a layer, where it was recorded."""
+    if name not in network:
+        return {}
+    values = network[name]
+    return {f"{name}/{i + 1}": values[..., i] for i in range(values.shape[-1])}
 
 
 def pseudo_error(ntk: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ import numpy as np
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
 from ntkpipe.measurements.metric import Metric
-from ntkpipe.measurements.predictions import gaps, loss_error, loss_of
+from ntkpipe.measurements.predictions import gaps, loss_error
 from ntkpipe.measurements.rates import decay_rate, limit_rate
+from ntkpipe.training.loss import SQUARED
 
 METRICS = (
     Metric(
@@ -247,7 +248,7 @@ def _against_limit(of: Inputs) -> Values:
     found = limit_dynamics(of.network, of.data, of.limit, rate, flow)
     values = gaps(of.network, found, "limit")
     if e.measure.loss_error:
-        predicted = loss_of(found["f_train"], y)
+        predicted = SQUARED.value(found["f_train"], y)
         values |= loss_error(of.network, predicted, "limit")
     return values
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkpipe import ensemble
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.group import Arrays, Group, Values
 from ntkpipe.measurements.metric import Metric
+from ntkpipe.training.recorders.moments import NAMES
 
 WHEN = (needs.ENSEMBLE,)
 METRICS = (
@@ -114,8 +114,8 @@ def ensembles(network: Arrays, depth: int, width: int, limit: Arrays | None) -> 
         width: hidden width n.
         limit: infinite-width kernels, where there are any.
     """
-    count = len(ensemble.NAMES)
-    mean = dict(zip(ensemble.NAMES, network["moments"].T[:count], strict=True))
+    count = len(NAMES)
+    mean = dict(zip(NAMES, network["moments"].T[:count], strict=True))
     kurtosis = mean["f4"] / mean["f2"] ** 2 - 3
     ratio = mean["theta2"] / mean["theta"] ** 2
     ratio_w = mean["theta_w2"] / mean["theta_w"] ** 2

@@ -43,8 +43,3 @@ def loss_error(network: Arrays, predicted: np.ndarray, name: str) -> Values:
     )
     error = np.where(high, np.abs(np.sqrt(loss / predicted) - 1), 0)
     return {f"{name}_loss_error": (network["step"][-1:], error.max(1, keepdims=True))}
-
-
-def loss_of(f: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """L = Σ‖f − y‖²/(2N) of outputs (… n k)."""
-    return np.sum((f - y) ** 2, axis=(-2, -1)) / (2 * len(y))

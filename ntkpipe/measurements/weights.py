@@ -95,7 +95,7 @@ def trajectories(network: Arrays) -> Values:
         "weight_change": (step[at], (distance / size)[:, at]),
         "converged": (last, network["converged"][:, None].astype(float)),
     }
-    if network["weight_gap"].size:
+    if "weight_gap" in network:
         ran = step <= network["stop_step"][:, None]
         gap = np.where(ran, network["weight_gap"], 0)
         result["linear_weight_gap"] = (last, gap.max(1, keepdims=True))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
-from ntkpipe.stages.linearize import momentum
 from ntkpipe.study import Study
 from ntkpipe.text import share
 
@@ -69,10 +68,10 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[tuple[bool, str]]:
             yield metric == "dead", f"{share(count, total)} {verb} {says}"
     rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
     # gradient descent is stable up to η = 2/λ_max, the heavy ball to 2(1 + β)/λ_max
-    unstable = set(rate.loc[rate["value"] > 1 + momentum(e), "seed"])
+    unstable = set(rate.loc[rate["value"] > 1 + e.training.heavy_ball, "seed"])
     yield from _undefined(rows, seeds["dead"], unstable)
     if unstable and e.training.steps and e.training.optimizer != "adam":
-        limit = "2(1 + β)/λ_max" if momentum(e) else "2/λ_max"
+        limit = "2(1 + β)/λ_max" if e.training.heavy_ball else "2/λ_max"
         past = share(len(unstable), len(rate), "linearised model")
         yield False, f"the learning rate is past the stability limit {limit} of {past}"
     if e.training.stop_at_loss is not None:

@@ -6,6 +6,7 @@ import itertools
 from functools import cached_property
 
 from ntkpipe import cost
+from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
@@ -37,6 +38,10 @@ class Arrays:
     def claims(self) -> tuple:
         """The claims of the study."""
         return self._job.study.claims
+
+    def experiment(self, variant: str) -> Experiment:
+        """The settings of a variant."""
+        return self._job.study.variants[variant]
 
     def widths(self, variant: str) -> tuple[int, ...]:
         """Widths of a variant."""

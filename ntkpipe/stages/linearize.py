@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ntkpipe import cost, provenance
-from ntkpipe.experiment import Experiment
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
 from ntkpipe.stages.stage import Stage
@@ -29,7 +28,7 @@ def run(job: Job) -> None:
             data["y_train"],
             network["step"],
             rate,
-            momentum=momentum(e),
+            momentum=e.training.heavy_ball,
             flow=e.linearize == "flow",
             ntk_test=ntk_test,
             f0_test=f_test,
@@ -50,7 +49,7 @@ def run(job: Job) -> None:
     }
     arrays |= {"step": network["step"], "seed": network["seed"]}
     job.write(arrays, provenance.device())
-    largest = linear.max_learning_rate(network["ntk"][0, 0], momentum(e))
+    largest = linear.max_learning_rate(network["ntk"][0, 0], e.training.heavy_ball)
     if rate > largest and e.linearize == "steps":
         log.warning(
             "learning_rate %.3g is past the stability limit 2/λ_max = %.3g of the "
@@ -58,11 +57,6 @@ def run(job: Job) -> None:
             rate,
             largest,
         )
-
-
-def momentum(e: Experiment) -> float:
-    """Momentum of the optimiser, 0 for gradient descent."""
-    return e.training.momentum if e.training.optimizer == "momentum" else 0.0
 
 
 LINEARIZE = Stage(

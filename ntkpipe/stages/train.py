@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from ntkpipe import cost, provenance
 from ntkpipe.progress import Progress
 from ntkpipe.stages.dataset import DATASET
@@ -32,21 +30,18 @@ def run(job: Job) -> None:
         Progress(),
     )
     device = provenance.device()
-    arrays = trajectory._asdict() | {
-        "learning_rate": np.array(e.training.learning_rate),
-        "alpha": np.array(e.model.alpha),
-    }
-    job.write(arrays, device)
-    if trajectory.diverged.any():
+    job.write(trajectory, device)
+    seeds, diverged = trajectory["seed"], trajectory["diverged"]
+    if diverged.any():
         log.warning(
             "%d of %d networks diverged: seeds %s",
-            trajectory.diverged.sum(),
-            len(trajectory.seed),
-            trajectory.seed[trajectory.diverged].tolist(),
+            diverged.sum(),
+            len(seeds),
+            seeds[diverged].tolist(),
         )
     log.info(
         "train: %d seeds × width %d, at most %s steps, %s, %s, %.1f s",
-        len(trajectory.seed),
+        len(seeds),
         width,
         f"{e.training.steps:,}",
         e.dtype,

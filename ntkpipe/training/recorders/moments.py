@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.models import MLP
 from ntkpipe.section import section
+from ntkpipe.training.recorders.base import Record, Recorder
 
 jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
@@ -34,6 +36,43 @@ class Ensemble:
 
     networks: Annotated[int, Field(ge=2, le=10**7)]
     """Number of networks in a group; there are as many groups as `seeds`."""
+
+
+@section
+class Keys:
+    """The recorder's key."""
+
+    ensemble: Ensemble | None = None
+    """Keep moments of many more networks at initialisation, a group for each seed."""
+
+
+class Moments(Recorder):
+    """Means over a group of networks, a group for each seed."""
+
+    keys = Keys
+    optional: ClassVar = {"moments": "s o"}  # of NAMES, and of the other points
+    metrics = (
+        *("output_kurtosis", "output_kurtosis_n", "ntk_mean", "ntk_mean_per_layer"),
+        *("ntk_variance", "ntk_moment_ratio", "ntk_moment_log", "ntk_moment_rate"),
+        *("ntk_moment_rate_weights", "hessian_correlation", "o3", "ntk_bias"),
+        "ntk_bias_off/*",
+    )
+
+    def wanted(self, training) -> bool:
+        """Whether a training records it."""
+        return training.ensemble is not None
+
+    def of_seeds(self, run, points, key, seeds, progress) -> Record:
+        """The means of each group, (s o)."""
+        networks, outputs = run.training.ensemble.networks, points.y.shape[1]
+        group = moments(run.model, networks, run.width, outputs)
+        key = jax.random.fold_in(key, run.width)
+        found = []
+        for replicate in range(seeds):
+            means = group(points.x, jax.random.fold_in(key, replicate))
+            found.append(np.asarray(means))
+            progress(f"width {run.width}, groups", replicate + 1, seeds)
+        return {"moments": np.stack(found)}
 
 
 def moments(model: MLP, networks: int, width: int, outputs: int) -> Callable:

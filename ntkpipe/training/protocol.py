@@ -1,7 +1,7 @@
 """What a training is: its optimiser, its steps and what is recorded of it.
 
-`training.train` follows it. It is apart, as whoever reads a study needs it, and only
-the trainings need JAX.
+`training.train` follows it. Nothing here imports JAX, as whoever reads a study file
+reads this section.
 """
 
 from collections.abc import Iterator
@@ -10,35 +10,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.ensemble import Ensemble
 from ntkpipe.section import Fault, section
+from ntkpipe.training.recorders import RECORDERS
 
 
 @section
-class KeepMatrix:
-    """The corner of a weight matrix that is kept at each recorded step."""
-
-    layer: Annotated[int, Field(ge=1)] = 2
-    """Which matrix: 1 reads the input, 2 the first hidden layer, …"""
-    size: Annotated[int, Field(ge=1, le=100)] = 50
-    """How many of its rows and columns."""
-
-
-@section
-class Landscape:
-    """The line through w₀ and the last w, on which a network is evaluated."""
-
-    reach: Annotated[float, Field(gt=0)] = 1.0
-    """How far from w₀ to both sides, in ‖w − w₀‖."""
-    zoom: Annotated[float, Field(gt=0)] = 2.0
-    """The same in units of ‖w(T) − w₀‖, with as many points again."""
-    points: Annotated[int, Field(ge=2, le=10_000)] = 201
-    """Number of points."""
-
-
-@section
-class Training:
-    """Full-batch training and what is recorded of it."""
+class Protocol:
+    """Optimiser and steps, without the keys of the recorders."""
 
     optimizer: Literal["gd", "momentum", "adam"] = "gd"
     """Gradient descent, heavy ball, or Adam."""
@@ -58,20 +36,11 @@ class Training:
     """Number of recorded steps, 0 and the last included, with kernels."""
     kernel: Literal["full", "trace"] = "full"
     """All k × k outputs of the kernel, or its trace over them divided by k."""
-    test_kernel: bool = False
-    """Keep the kernel among the test points too, before and after training."""
-    keep_matrix: KeepMatrix | None = None
-    """Keep the corner of a weight matrix of the first network at recorded steps."""
-    curvature: bool = False
-    """Measure ‖∇f‖ and ‖∇²f‖ of the first output at the first training point."""
-    units: bool = False
-    """Measure how far hidden units move and how many of their activations flip."""
-    linear_weights: bool = False
-    """Measure how far the weights are from those of the linearised model."""
-    landscape: Landscape | None = None
-    """Keep the first network, and its linearisation, on a line through its weights."""
-    ensemble: Ensemble | None = None
-    """Keep moments of many more networks at initialisation, a group for each seed."""
+
+    @property
+    def heavy_ball(self) -> float:
+        """β of v ← βv + ∇L, w ← w − ηv; 0 without momentum."""
+        return self.momentum if self.optimizer == "momentum" else 0.0
 
     def unmet(self, e) -> Iterator[Fault]:
         """What can't be recorded of an `Experiment`."""
@@ -100,3 +69,9 @@ class Training:
         if self.snapshots == 1:
             return np.array([0])
         return np.unique(np.round(np.linspace(0, last, self.snapshots)).astype(int))
+
+
+# the fields of the last base come first
+@section
+class Training(*(r.keys for r in reversed(RECORDERS) if r.keys), Protocol):
+    """Full-batch training and what is recorded of it."""

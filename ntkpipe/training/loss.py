@@ -1,0 +1,60 @@
+"""The training loss, its gradient in the outputs, and whether theory has a closed form.
+
+    L = 1/(2α²) Σ_i p_i ‖f(x_i) − y_i‖²,   p_i = 1/N where no weights are given:
+
+half the mean over points of the sum over outputs. Mean squared errors elsewhere often
+lack the ½ or average over outputs too; Jacot et al. 2018 have p_i = 1/N without it.
+With f = αh the factor 1/α² leaves the dynamics of f independent of α at first order
+(Chizat et al. 2019). Arrays may be of NumPy or of JAX.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+
+class Loss(Protocol):
+    """What training, closed forms and figures ask of a loss."""
+
+    closed_form: ClassVar[bool]
+    """Whether the linearised model's training has a solution in closed form."""
+
+    def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
+        """L of outputs (… n k) and targets (n k), (…)."""
+
+    def gradient(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
+        """∂L/∂f, (… n k)."""
+
+
+class SquaredLoss(NamedTuple):
+    """L = 1/(2α²) Σ_i p_i ‖f(x_i) − y_i‖²; `weights` are p (n,), by default 1/N."""
+
+    weights: Any = None
+
+    closed_form = True
+
+    def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
+        """L of outputs (… n k) and targets (n k), (…)."""
+        residual = f - y
+        return self.of_residual(residual, residual.shape[-2], alpha)
+
+    def of_residual(self, residual: Any, points: int, alpha: Any = 1.0) -> Any:
+        """L of residuals (… a b), of all points and outputs in any orthonormal basis.
+
+        With weights, the basis must be that of the points.
+        """
+        square = residual**2
+        if self.weights is None:
+            return square.sum((-2, -1)) / (2 * points * alpha**2)
+        return (self.weights[:, None] * square).sum((-2, -1)) / (2 * alpha**2)
+
+    def gradient(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
+        """∂L/∂f = p_i (f(x_i) − y_i)/α², (… n k)."""
+        residual = f - y
+        if self.weights is None:
+            return residual / (residual.shape[-2] * alpha**2)
+        return self.weights[:, None] * residual / alpha**2
+
+
+SQUARED = SquaredLoss()
+"""Of points that count alike."""

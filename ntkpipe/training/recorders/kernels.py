@@ -1,0 +1,67 @@
+"""Kernels at snapshots, and how far the hidden layers moved."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ntkpipe.lazy import Lazy
+from ntkpipe.training.recorders.base import Now, Record, Recorder
+
+jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+
+
+class Kernels(Recorder):
+    """Recorded of every training; models without layers have no NNGP kernel."""
+
+    arrays: ClassVar = {
+        "ntk": "s p n q n q",
+        "ntk_test_train": "s 1 m q n q",  # at step 0
+    }
+    optional: ClassVar = {
+        "nngp": "s p n n",
+        "feature_change": "s p h",  # ‖h_l(t) − h_l(0)‖/‖h_l(0)‖ of hidden layers
+    }
+    metrics = (
+        *("ntk_change", "nngp_change", "ntk_rest_change", "ntk_cosine", "ntk_min"),
+        *("ntk_alignment", "ntk_trace_ratio", "ntk_inflation", "ntk_limit_error"),
+        *("ntk_pseudo_error", "feature_change", "ntk_max", "ntk_condition"),
+        *("learning_rate_relative", "dead", "singular", "unresolved", "mode_rate/*"),
+    )
+
+    def begin(self, run, now: Now) -> Record:
+        """Θ between test and training points, and the hidden layers."""
+        from ntkpipe import empirical
+
+        n = len(now.points.x)
+        train = empirical.of_points(now.sites, slice(n))
+        test = empirical.of_points(now.sites, slice(n, None))
+        block = empirical.block(test, train, run.training.kernel)
+        return {"ntk_test_train": block[None], "features": features(train)}
+
+    def snapshot(self, run, now: Now) -> Record:
+        """Θ, Σ and the change of each hidden layer."""
+        from ntkpipe import empirical
+
+        found = {"ntk": empirical.block(now.sites, now.sites, run.training.kernel)}
+        before = now.start.kept["features"]
+        if before:
+            found["nngp"] = empirical.last_layer(now.sites)
+            found["feature_change"] = jnp.array(
+                [
+                    jnp.linalg.norm(b - a) / jnp.linalg.norm(a)
+                    for a, b in zip(before, features(now.sites), strict=True)
+                ]
+            )
+        return found
+
+    def numbers(self, e) -> int:
+        """Two kernels a snapshot, and one between test and training points."""
+        n, m, _, k = e.dataset.sizes
+        q = 1 if e.training.kernel == "trace" else k
+        return e.training.snapshots * ((n * q) ** 2 + n**2) + n * q * m * q
+
+
+def features(sites) -> list[jax.Array]:
+    """Activations (n p) of hidden layers: what all dense layers but the first read."""
+    dense_layers = [name for name in sites if name[0].isdigit()]
+    return [sites[name].h for name in dense_layers if not name.startswith("1.")]

@@ -1,0 +1,65 @@
+"""How far the weights are from those of the linearised model."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ntkpipe.lazy import Lazy
+from ntkpipe.section import section
+from ntkpipe.training.recorders.base import Now, Record, Recorder
+
+jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+
+
+@section
+class Keys:
+    """The recorder's key."""
+
+    linear_weights: bool = False
+    """Measure how far the weights are from those of the linearised model."""
+
+
+class WeightGap(Recorder):
+    """‖w − w_lin‖ with w_lin(t) = w₀ − CJᵀ a(t), C the relative learning rates.
+
+    a(t) = U g_t(λ) Uᵀ (f₀ − y)/(Nα) with g_t of `linear.gain`.
+    """
+
+    keys = Keys
+    optional: ClassVar = {"weight_gap": "s t"}
+    metrics = ("linear_weight_gap",)
+
+    def wanted(self, training) -> bool:
+        """Whether a training records it."""
+        return training.linear_weights
+
+    def begin(self, run, now: Now) -> Record:
+        """The coefficients a of the gradients, (t n k), at all recorded steps."""
+        from ntkpipe import empirical, linear
+
+        training, alpha, y = run.training, run.model.alpha, now.points.y
+        n = len(y)
+        h = now.f[:n] * (run.model.zero_output != "subtract")
+        sites = empirical.of_points(now.sites, slice(n))
+        theta = empirical.matrix(empirical.block(sites, sites)) / n
+        values, vectors = jnp.linalg.eigh(theta)
+        _, moved = linear.gain(
+            values, training.recorded(), training.learning_rate, training.heavy_ball
+        )
+        slope = alpha * run.loss.gradient(alpha * h, y, alpha)  # in h, over α
+        a = (moved * (vectors.T @ slope.ravel())) @ vectors.T
+        return {"coefficients": a.reshape(len(a), *y.shape).astype(y.dtype)}
+
+    def observe(self, run, now: Now) -> Record:
+        """‖w − w_lin‖."""
+        x, start = now.points.x, now.start
+        _, pullback = jax.vjp(lambda w: run.model.apply(w, x), start.params)
+        (gradient,) = pullback(start.kept["coefficients"][now.index])
+        gaps = jax.tree.map(
+            lambda w, w0, g, rate: jnp.sum((w - w0 + rate * g) ** 2),
+            now.params,
+            start.params,
+            gradient,
+            run.model.learning_rates(now.params),
+        )
+        return {"weight_gap": jnp.sqrt(sum(jax.tree.leaves(gaps)))}
