@@ -29,9 +29,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.rows import ROOT, clock
-from ntkpipe import curvature, empirical, infinite, linear, panels, training
-from ntkpipe.datasets import Data
-from ntkpipe.models import MLP
+from ntkpipe import training
+from ntkpipe.data.base import Data
+from ntkpipe.kernels import (
+    compare,
+    curvature,
+    empirical,
+    infinite,
+    large,
+    linear,
+    tiles,
+)
+from ntkpipe.models.mlp import MLP
 from ntkpipe.training import loop
 from ntkpipe.training.protocol import Training
 
@@ -139,7 +148,7 @@ def layers(dtype):
 def by_tiles(dtype):
     """Sums over Θ tile by tile."""
     network, params, x = given(dtype, points=100)
-    squares = empirical.tiles(network.apply, params, x, tile=32)
+    squares = tiles.tiles(network.apply, params, x, tile=32)
     return np.array([(np.asarray(s.theta, float) ** 2).sum() for s in squares])
 
 
@@ -261,7 +270,7 @@ def random_network(points, width, outputs, dtype, depth=2, d=10):
 
 def last_tile(apply, params, x):
     """Compute all tiles, and keep none."""
-    for square in empirical.tiles(apply, params, x):
+    for square in tiles.tiles(apply, params, x):
         last = square.theta
     return last
 
@@ -275,7 +284,7 @@ def kernel(run, points, width, outputs, dtype) -> Numbers:
     """FLOP/s of Θ, each pair of points counted once, over those of `gemm`."""
     model, params, x = random_network(points, width, outputs, dtype)
     seconds = fastest(partial(run, model.apply, params, x))
-    flop = empirical.plan(model.apply, params, x).flop
+    flop = tiles.plan(model.apply, params, x).flop
     rate = reference_rate(dtype)
     return {
         "seconds": seconds,
@@ -299,9 +308,9 @@ def two_kernels(points, width, dtype) -> Numbers:
     """`panels.compare`: the exact relative change of Θ, nothing stored."""
     model, before, x = random_network(points, width, 1, dtype)
     after = jax.tree.map(lambda w: w + 0.01 * jnp.sign(w), before)
-    flop = 2 * empirical.plan(model.apply, before, x).flop
+    flop = 2 * tiles.plan(model.apply, before, x).flop
     begin = time.perf_counter()
-    panels.compare(model.apply, before, after, x)
+    large.compare(model.apply, before, after, x)
     seconds = time.perf_counter() - begin  # once, with compilation
     share = 100 * flop / seconds / reference_rate(dtype)
     return {"seconds": seconds, "value": share, "unit": "% of the matrix product"}
@@ -310,7 +319,7 @@ def two_kernels(points, width, dtype) -> Numbers:
 def eigenvalues(run, points, dtype) -> Numbers:
     """Seconds of an eigendecomposition of Θ."""
     model, params, x = random_network(points, 256, 1, dtype)
-    theta = empirical.matrix(empirical.ntk(model.apply, params, x))
+    theta = compare.matrix(empirical.ntk(model.apply, params, x))
     if run is np.linalg.eigh:
         theta = np.asarray(theta)
     return {"seconds": fastest(partial(run, theta))}

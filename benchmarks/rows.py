@@ -24,8 +24,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from benchmarks.rivals import Rivals
-from ntkpipe import curvature, empirical, infinite, linear
-from ntkpipe.models import MLP
+from ntkpipe.kernels import curvature, empirical, infinite, linear, tiles
+from ntkpipe.models.mlp import MLP
 from ntkpipe.runtime import KEEP_FREED
 from ntkpipe.training.loop import Points, Run
 from ntkpipe.training.protocol import Training
@@ -99,11 +99,11 @@ def kernel_gemm(rounds, rivals, **sizes) -> list[float]:
     def run():
         if len(x) <= empirical.WHOLE:
             return empirical._squares(model.apply, params, x, "full", "sum")
-        for square in empirical.tiles(model.apply, params, x):
+        for square in tiles.tiles(model.apply, params, x):
             last = square.theta
         return last
 
-    flop = empirical.plan(model.apply, params, x).flop
+    flop = tiles.plan(model.apply, params, x).flop
     own, reference = turns(rounds, clock(run), gemm_rate(sizes.get("dtype", "float32")))
     return [100 * r * flop / t for t, r in zip(own, reference, strict=True)]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.rows import clock, gemm_rate, in_a_process, network, turns
-from ntkpipe import empirical
+from ntkpipe.kernels import empirical, tiles
 
 AXES = {
     "points N": [128, 256, 512, 1024, 2048, 4096],
@@ -38,7 +38,7 @@ def measure(folder: Path, toy: bool) -> None:
             model, params, x = network(**sizes)
             run = clock(lambda m=model, p=params, x=x: empirical.ntk(m.apply, p, x))
             seconds, flop_seconds = map(min, turns(5, run, reference))
-            flop = empirical.plan(model.apply, params, x).flop
+            flop = tiles.plan(model.apply, params, x).flop
             records.append(
                 {
                     "axis": axis,
@@ -103,8 +103,8 @@ print(time.perf_counter() - begin, gigabytes)
 """).split(),
     )
     model, before, x = network(points, width, d=10)
-    cut = empirical.plan(model.apply, before, x)
-    all_points = empirical.plan(
+    cut = tiles.plan(model.apply, before, x)
+    all_points = tiles.plan(
         model.apply, before, jax.ShapeDtypeStruct((LARGEST, x.shape[1]), x.dtype)
     )
     records = [

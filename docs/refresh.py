@@ -23,9 +23,9 @@ import pydantic
 import yaml
 
 from ntkpipe import measurements, report, study
+from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.claims import words
 from ntkpipe.claims.base import Equivalence, Statement
-from ntkpipe.io import Product, ProductError
 from ntkpipe.report import gallery
 from ntkpipe.selection import ALL, select
 from ntkpipe.stages import CLAIMS

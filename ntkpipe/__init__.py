@@ -1,7 +1,7 @@
 """The experiments of the Neural Tangent Kernel literature as one study.
 
-`import ntkpipe` imports nothing heavy: take what you need from its modules,
-`from ntkpipe.empirical import ntk`, `from ntkpipe.infinite import kernels`, …
+`import ntkpipe` imports nothing heavy: take what you need from its packages,
+`from ntkpipe.kernels import ntk, infinite_kernels`, `from ntkpipe.models import MLP`, …
 """
 
 __version__ = "0.1.0"

@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     gpu_lock = runtime.choose_device(getattr(options, "gpu", 0))
     runtime.configure_jax()
 
-    from ntkpipe import io, study, xla
+    from ntkpipe import artifacts, study, xla
 
     xla.set_flags()
 
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     except study.StudyError as error:
         for fault in error.faults:
             print(f"ntkpipe: {fault}", file=sys.stderr)
-    except (io.ProductError, ValueError) as error:
+    except (artifacts.ProductError, ValueError) as error:
         print(f"ntkpipe: {error}", file=sys.stderr)
     except OSError as error:
         print(f"ntkpipe: {error}", file=sys.stderr)
@@ -161,9 +161,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _products(paths: list[str]) -> tuple[str, ...]:
     """Paths without the records of tables, which are read and written with them."""
-    from ntkpipe import io
+    from ntkpipe import artifacts
 
-    return tuple(path for path in paths if not io.is_record(path))
+    return tuple(path for path in paths if not artifacts.is_record(path))
 
 
 def _place(options: argparse.Namespace, one: Study) -> Place:

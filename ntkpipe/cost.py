@@ -8,7 +8,8 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ntkpipe.datasets import Dataset, Sizes
+from ntkpipe.data import Dataset
+from ntkpipe.data.base import Sizes
 from ntkpipe.experiment import Experiment
 from ntkpipe.training.recorders import RECORDERS
 

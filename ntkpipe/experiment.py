@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ntkpipe.datasets import Dataset
+from ntkpipe.data import Dataset
 from ntkpipe.models import Model
 from ntkpipe.section import Fault, section
 from ntkpipe.training.protocol import Training

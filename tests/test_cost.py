@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import run_study
 
-from ntkpipe import cost, io, study
+from ntkpipe import artifacts, cost, study
 from ntkpipe.stages import plan
 
 ROOT = Path(__file__).parents[1]
@@ -50,13 +50,13 @@ def test_products_hold_so_many_numbers(tmp_path, kernel):
     e, made = one.variants["base"], run_study(one, tmp_path)
     products = ("dataset", 0), ("network", 16), ("linearized", 16), ("limit", 0)
     for name, width in products:
-        arrays = io.load(made[name, "base", width]).data
+        arrays = artifacts.load(made[name, "base", width]).data
         at = (e, width) if width else (e,)
         estimate = getattr(cost, f"{name}_numbers")(*at)
         assert estimate == pytest.approx(sum(a.size for a in arrays.values()), rel=0.3)
     shown = [("dataset", e, None), ("network", e, 16), ("linearized", e, 16)]
     paths = [made[name, "base", width or 0] for name, _, width in shown]
-    numbers = sum(a.size for path in paths for a in io.load(path).data.values())
+    numbers = sum(a.size for path in paths for a in artifacts.load(path).data.values())
     assert cost.shown_mb(1000 * shown) == pytest.approx(16e-3 * numbers, rel=0.3)
 
 

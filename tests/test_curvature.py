@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from ntkpipe import curvature, empirical
-from ntkpipe.models import MLP, Scale, dense
+from ntkpipe.kernels import curvature, empirical
+from ntkpipe.models.dense import dense
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.parameterizations import Scale
 
 
 def network(width=6, d=3, k=2, n=2, **model):

@@ -7,23 +7,22 @@ import jax
 import numpy as np
 import pytest
 
-from ntkpipe import io, study
-from ntkpipe.datasets import (
-    Circle,
-    Digits,
+from ntkpipe import artifacts, study
+from ntkpipe.data.circle import Circle
+from ntkpipe.data.gaussian import Gaussian
+from ntkpipe.data.images import Digits, Mnist5k
+from ntkpipe.data.npz import Npz
+from ntkpipe.data.points import Points
+from ntkpipe.data.sphere import Sphere
+from ntkpipe.data.targets import (
     Eigenvector,
-    Gaussian,
     Harmonics,
-    Mnist5k,
     Noise,
-    Npz,
-    Points,
     Product,
     RandomLabels,
-    Sphere,
     Teacher,
 )
-from ntkpipe.models import MLP
+from ntkpipe.models.mlp import MLP
 
 KEY = jax.random.key(0)
 
@@ -297,7 +296,7 @@ def test_bad_user_data_is_refused_in_one_sentence(tmp_path, change, message):
     path = tmp_path / "bad.npz"
     arrays = {k: v for k, v in (GOOD | change).items() if v is not None}
     np.savez(path, **arrays)
-    with pytest.raises(io.ProductError, match=message) as error:
+    with pytest.raises(artifacts.ProductError, match=message) as error:
         Npz(path=str(path)).sample(KEY)
     assert "\n" not in str(error.value)
 
@@ -306,9 +305,9 @@ def test_bad_user_data_is_refused_in_one_sentence(tmp_path, change, message):
 def test_files_that_are_no_npz_are_refused(tmp_path, content):
     path = tmp_path / "bad.npz"
     path.write_bytes(content)
-    with pytest.raises(io.ProductError, match=r"expected a \.npz"):
+    with pytest.raises(artifacts.ProductError, match=r"expected a \.npz"):
         Npz(path=str(path)).sample(KEY)
-    with pytest.raises(io.ProductError, match=r"No such file|not a \.npz"):
+    with pytest.raises(artifacts.ProductError, match=r"No such file|not a \.npz"):
         Npz(path=str(tmp_path / "missing.npz")).sample(KEY)
 
 
@@ -340,11 +339,11 @@ HEADER = "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 1)}"
 def test_damaged_headers_are_refused_in_one_sentence(tmp_path, old, new):
     path = tmp_path / "bad.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in io.USERS:
+        for name in artifacts.USERS:
             header = HEADER.replace(old, new) if name == "x_test" else HEADER
             archive.writestr(f"{name}.npy", npy(header))
-    with pytest.raises(io.ProductError, match=r"expected a \.npz") as error:
+    with pytest.raises(artifacts.ProductError, match=r"expected a \.npz") as error:
         Npz(path=str(path)).sample(KEY)
     assert "\n" not in str(error.value)
-    with pytest.raises(io.ProductError, match="is damaged"):
-        io.load(path)
+    with pytest.raises(artifacts.ProductError, match="is damaged"):
+        artifacts.load(path)

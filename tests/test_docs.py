@@ -14,7 +14,7 @@ import yaml
 from helpers import run_study
 
 import ntkpipe
-from ntkpipe import claims, cli, io, measurements, study
+from ntkpipe import artifacts, claims, cli, measurements, study
 from ntkpipe.stages import CLAIMS, STAGES, Place
 from ntkpipe.stages.job import Job
 
@@ -98,7 +98,7 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     assert table.startswith("No claim was measured yet")
     assert table.count(refresh.NOT_MEASURED) > 5
     verdicts = [
-        claim.evaluate(pd.DataFrame(columns=list(io.TABLES["measurements"])))
+        claim.evaluate(pd.DataFrame(columns=list(artifacts.TABLES["measurements"])))
         for claim in one.claims
     ]
     first = verdicts[0]._replace(
@@ -217,11 +217,14 @@ def test_each_promise_names_a_test_that_is_there():
             assert found or not name, (file, name)
 
 
-def test_every_module_has_a_line_in_contributing():
+def test_every_module_and_package_has_a_line_in_contributing():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `(\w+\.py)` \|", text, re.M))
-    modules = {path.name for path in (ROOT / "ntkpipe").glob("*.py")}
-    assert listed >= modules, "each module has a line in the layout of CONTRIBUTING.md"
+    listed = set(re.findall(r"^\| `(\w+(?:\.py|/))` \|", text, re.M))
+    package = ROOT / "ntkpipe"
+    modules = {path.name for path in package.glob("*.py")}
+    packages = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    top = {"benchmarks/", "config/", "profiles/", "tests/", "docs/"}
+    assert listed - top == modules | packages
 
 
 def test_versions_agree():
@@ -272,7 +275,7 @@ variants:
 def measured(one, tmp_path):
     """Names of the metrics of a study, which is run."""
     output = run_study(one, tmp_path)["measurements", "", 0]
-    return set(io.load(output).data["metric"])
+    return set(artifacts.load(output).data["metric"])
 
 
 def test_all_metrics_are_measured(tmp_path):

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkpipe import curvature, empirical
-from ntkpipe.models import MLP, Scale, dense
+from ntkpipe.kernels import blocks, curvature, empirical, taps, tiles
+from ntkpipe.models.dense import dense
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.parameterizations import Scale
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "index.json").read_text())
@@ -208,7 +210,7 @@ def test_parameters_outside_dense_layers_enter_by_their_jacobian():
         tree, [jax.random.normal(k, s) for k, s in zip(keys, leaves, strict=True)]
     )
     x = jax.random.normal(jax.random.key(5), (3, 3))
-    rates = empirical.learning_rates(apply, params, x)
+    rates = taps.learning_rates(apply, params, x)
     assert rates == jax.tree.map(lambda _: 1.0, params) | {"twice": {"w": 0.5}}
     jacobian = jax.jacrev(lambda p: apply(p, x))(params)
     parts = jax.tree.map(
@@ -253,9 +255,9 @@ def test_many_points_are_worked_off_in_squares(outputs, whole, monkeypatch):
 def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():
     model, params, x = network(depth=1, k=2)
     h = jnp.tanh(x @ params[0][0]["w"] / np.sqrt(3) + 0.3 * params[0][0]["b"])
-    _, sites = empirical.signals(model.apply, params, x)
+    _, sites = taps.signals(model.apply, params, x)
     expected = h @ h.T / 5 + 0.3**2
-    np.testing.assert_allclose(empirical.last_layer(sites), expected, rtol=1e-13)
+    np.testing.assert_allclose(blocks.last_layer(sites), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -307,7 +309,7 @@ def test_a_kernel_is_put_together_on_a_device_as_in_host_memory(columns, layers)
     x2 = None if columns is None else x[:columns]
 
     def squares():
-        return empirical.tiles(model.apply, params, x, x2, layers=layers, tile=32)
+        return tiles.tiles(model.apply, params, x, x2, layers=layers, tile=32)
 
     expected = empirical._in_host_memory(squares(), 100, columns or 100)
     found = empirical._on_device(squares(), 100, columns or 100)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from ntkpipe.datasets import Data
+from ntkpipe.data.base import Data
 from ntkpipe.measurements import moments
-from ntkpipe.models import MLP
+from ntkpipe.models.mlp import MLP
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders import moments as ensemble

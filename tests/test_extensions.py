@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntkpipe import io, measurements, stages, study
+from ntkpipe import artifacts, measurements, stages, study
 from ntkpipe.lazy import Lazy
 from ntkpipe.measurements.group import Group, Inputs, Values
 from ntkpipe.measurements.metric import Metric, Need
@@ -37,8 +37,8 @@ def registered(monkeypatch):
             both = (*recorders.RECORDERS, recorder)
             monkeypatch.setattr(loop, "RECORDERS", both)
             for name, axes in recorder.optional.items():
-                monkeypatch.setitem(io.PRODUCTS["network"], name, axes)
-                monkeypatch.setitem(io.OPTIONAL["network"], name, axes)
+                monkeypatch.setitem(artifacts.PRODUCTS["network"], name, axes)
+                monkeypatch.setitem(artifacts.OPTIONAL["network"], name, axes)
 
     return register
 
@@ -71,8 +71,8 @@ def test_a_metric_of_recorded_arrays(registered, tmp_path):
         path = str(tmp_path / name)
         getattr(stages, stage)(stages.Job(one, "base", width, tuple(made), (path,)))
         made.append(path)
-    table = io.load(made[-1]).data
-    network = io.load(made[1]).data
+    table = artifacts.load(made[-1]).data
+    network = artifacts.load(made[1]).data
     found = table[table["metric"] == "largest_output"]["value"].to_numpy()
     np.testing.assert_array_equal(found, np.abs(network["f_train"]).max((1, 2, 3)))
     assert measurements.unknown("largest_output") is None
@@ -132,9 +132,9 @@ def test_a_metric_with_a_recording_of_its_own(registered, tmp_path):
         assert ("largest_weight" in network) == there
     assert network["largest_weight"].shape == (2, len(network["step"]))
     path = tmp_path / "network.npz"
-    io.save(path, network, {"product": "network"})
+    artifacts.save(path, network, {"product": "network"})
     np.testing.assert_array_equal(
-        io.load(path).data["largest_weight"], network["largest_weight"]
+        artifacts.load(path).data["largest_weight"], network["largest_weight"]
     )
     inputs = Inputs(e, 5, network, data._asdict(), None, None)
     steps, values = OF_WEIGHTS.measure(inputs)["largest_weight"]

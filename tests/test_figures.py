@@ -14,8 +14,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkpipe import figures, plotting, study
+from ntkpipe import figures, study
 from ntkpipe.claims.power_law import PowerLaw
+from ntkpipe.figures import axes, base, modes, save, spectrum, style
 from ntkpipe.stages import figure as stage
 
 STUDIES = sorted(Path(__file__).parents[1].glob("config/studies/*.yaml"))
@@ -293,7 +294,7 @@ def drawn():
 def texts(figure):
     """(text, box in pixels) of all texts that are seen."""
     renderer = FigureCanvasAgg(figure).get_renderer()
-    with plotting.style():
+    with style.style():
         figure.draw(renderer)
     artists = [*figure.texts, *(t for box in figure.legends for t in box.get_texts())]
     for ax in figure.axes:
@@ -374,18 +375,18 @@ def test_bytes_depend_on_the_table_only(drawn, kind):
     assert len(first.axes) == len(again.axes)
     endings = {"trajectories": ["svg"], "heatmap": ["svg"], "scaling": ["svg", "pdf"]}
     for ending in endings.get(kind, []):
-        assert plotting.encode(first, ending) == plotting.encode(again, ending)
+        assert save.encode(first, ending) == save.encode(again, ending)
 
 
 def test_save_writes_by_ending(drawn, tmp_path):
     figure = drawn["spectrum"][2]
     paths = [tmp_path / f"f.{ending}" for ending in ("png", "svg", "pdf")]
-    plotting.save(figure, paths)
+    save.save(figure, paths)
     starts = [path.read_bytes()[:5] for path in paths]
     assert starts == [b"\x89PNG\r", b"<?xml", b"%PDF-"]
     assert b"date" not in paths[1].read_bytes().lower()
     with pytest.raises(ValueError, match="png, svg or pdf, not bmp"):
-        plotting.save(figure, [tmp_path / "f.bmp"])
+        save.save(figure, [tmp_path / "f.bmp"])
 
 
 def test_trajectories_median_band_and_stop(drawn):
@@ -831,7 +832,7 @@ def test_scaling_of_equal_values_shows_each():
 def test_short_logarithmic_axes_have_enough_ticks(low, high):
     ax = Figure().add_subplot()
     ax.set(yscale="log", ylim=(low, high))
-    plotting._log_ticks(ax)
+    axes.log_ticks(ax)
     seen = [tick for tick in ax.yaxis.get_majorticklocs() if low <= tick <= high]
     assert 3 <= len(seen) <= 12
 
@@ -955,7 +956,7 @@ def test_dynamics_of_one_network(drawn):
 def test_dynamics_of_all_networks_has_the_gaussian_of_the_limit():
     _, table, figure = draw(kind="dynamics", seed=None, log_x=True)
     first = table.query("model == 'limit' and step == 0 and variant == 'ntk'").iloc[0]
-    np.testing.assert_allclose(first["high"] - first["median"], 0.5 * figures.P90)
+    np.testing.assert_allclose(first["high"] - first["median"], 0.5 * base.P90)
     assert "10 – 90 % of seeds" in legend(figure)
     assert figure.axes[0].get_xscale() == "symlog"
 
@@ -992,8 +993,8 @@ def test_components_of_several_outputs():
     half = random.normal(size=(4, 4))
     traced = (half @ half.T)[:, None, :, None]
     full = np.einsum("abcd,kl->akcl", traced, np.eye(2))
-    values, size = figures._components(traced, residual)
-    both, sizes = figures._components(full, residual)
+    values, size = modes._components(traced, residual)
+    both, sizes = modes._components(full, residual)
     np.testing.assert_allclose(both[::2], values)
     np.testing.assert_allclose(np.hypot(sizes[:, ::2], sizes[:, 1::2]), size)
 
@@ -1003,7 +1004,7 @@ def test_function_band(drawn):
     limit = table.query("variant == 'ntk' and width == 0").set_index("part")
     p50, p90 = (limit.loc[f"limit {p}", "value"].to_numpy() for p in ("P50", "P90"))
     spread = p90 - p50
-    np.testing.assert_allclose(spread, 0.3 * figures.P90)
+    np.testing.assert_allclose(spread, 0.3 * base.P90)
     assert len(limit.loc["data"]) == POINTS
     assert (np.diff(limit.loc["limit P50", "x"]) >= 0).all()
     assert set(table.loc[table["width"] == 16, "part"]) == {"network"}
@@ -1121,7 +1122,7 @@ def test_spectrum_of_the_limit_alone(drawn):
 
 def test_spectrum_leaves_out_rounding():
     rank_one = np.ones((1, 4, 4))
-    assert list(figures._eigenvalues(rank_one)["index"]) == [1]
+    assert list(spectrum._eigenvalues(rank_one)["index"]) == [1]
 
 
 MOVING = ("functions", "matrices", "ellipses", "landscapes")
@@ -1147,8 +1148,8 @@ def test_animations_are_the_same_bytes_and_move(kind, tmp_path):
     table = figure.table(fake_measurements(arrays), arrays)
     back = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     paths = [tmp_path / name for name in ("a.gif", "b.gif", "still.png")]
-    plotting.save(figure.draw(table), paths[::2], figure.frames(table))
-    plotting.save(figure.draw(back), paths[1:2], figure.frames(back))
+    save.save(figure.draw(table), paths[::2], figure.frames(table))
+    save.save(figure.draw(back), paths[1:2], figure.frames(back))
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert paths[2].read_bytes()[:4] == b"\x89PNG"
     with Image.open(paths[0]) as gif:
@@ -1169,7 +1170,7 @@ def test_animations_are_the_same_bytes_and_move(kind, tmp_path):
 
 def test_a_still_figure_is_no_gif(drawn, tmp_path):
     with pytest.raises(ValueError, match="png, svg or pdf, not gif"):
-        plotting.save(drawn["modes"][2], [tmp_path / "f.gif"])
+        save.save(drawn["modes"][2], [tmp_path / "f.gif"])
 
 
 def test_functions(drawn):
@@ -1286,7 +1287,7 @@ def test_slugs_only():
 
 
 def test_colours_go_from_light_to_dark():
-    colors = list(plotting.width_colors([10, 100, 1000, 10000]).values())
+    colors = list(style.width_colors([10, 100, 1000, 10000]).values())
     light = [sum(int(color[k : k + 2], 16) for k in (1, 3, 5)) for color in colors]
     assert light == sorted(light, reverse=True)
 
@@ -1315,7 +1316,7 @@ def test_landscapes(drawn):
     far = table.assign(loss=np.exp(-table["distance"]))
     ax = make(kind="landscapes").draw(far).axes[1]
     assert [line.get_color() for line in ax.lines if line.get_marker() == "o"] == [
-        plotting.GREY
+        style.GREY
     ]
 
 
@@ -1416,7 +1417,7 @@ def test_projections_add_up_and_are_those_of_the_eigenvectors(drawn):
 
 def test_projections_draw_a_kernel_once_if_all_have_the_same(drawn):
     figure, table, picture = drawn["projections"]
-    assert [line.get_color() for line in picture.axes[0].lines] == [plotting.INK]
+    assert [line.get_color() for line in picture.axes[0].lines] == [style.INK]
     grow = np.where(table["variant"] == "ntk", 1, 2)
     other = figure.draw(table.assign(eigenvalue=table["eigenvalue"] * grow))
     assert len(other.axes[0].lines) == 2

@@ -7,7 +7,8 @@ import textwrap
 import pytest
 
 from ntkpipe import fingerprint
-from ntkpipe.datasets import Circle, Noise, Values
+from ntkpipe.data.circle import Circle
+from ntkpipe.data.targets import Noise, Values
 
 CORE = '''
 """A module."""

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntkpipe import infinite
-from ntkpipe.activations import ACTIVATIONS
-from ntkpipe.infinite import Kernels, ensemble, kernels
-from ntkpipe.linear import predict
+from ntkpipe.kernels import dual_activations, infinite
+from ntkpipe.kernels.ensemble import ensemble
+from ntkpipe.kernels.infinite import Kernels, kernels
+from ntkpipe.kernels.linear import predict
+from ntkpipe.models.activations import ACTIVATIONS
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "index.json").read_text())
@@ -124,8 +125,10 @@ def test_spectra_of_the_circle_are_those_of_basri(bias):
 @pytest.mark.parametrize("biases", ["random", "zero"])
 @pytest.mark.parametrize("activation, depth", [("relu", 1), ("tanh", 2)])
 def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth):
-    from ntkpipe.empirical import last_layer, ntk, signals
-    from ntkpipe.models import MLP
+    from ntkpipe.kernels.blocks import last_layer
+    from ntkpipe.kernels.empirical import ntk
+    from ntkpipe.kernels.taps import signals
+    from ntkpipe.models.mlp import MLP
 
     model = MLP(
         depth=depth,
@@ -194,17 +197,21 @@ def quadrature(phi, c, q1, q2):
 @pytest.mark.parametrize("c", [-0.6, 0.79])
 def test_moments_are_integrals(name, c):
     q1, q2 = 0.5, 1.3
-    if name in infinite.CLOSED:
-        ours = infinite.CLOSED[name](c, q1, q2)
+    if name in dual_activations.CLOSED:
+        ours = dual_activations.CLOSED[name](c, q1, q2)
     else:
-        a, slope, _, _ = infinite._coefficients(ACTIVATIONS[name], jnp.array([q1, q2]))
-        ours = infinite._series(c, q1, a[:, 0], slope[:, 0], q2, a[:, 1], slope[:, 1])
+        a, slope, _, _ = dual_activations.hermite_coefficients(
+            ACTIVATIONS[name], jnp.array([q1, q2])
+        )
+        ours = dual_activations.hermite_sums(
+            c, q1, a[:, 0], slope[:, 0], q2, a[:, 1], slope[:, 1]
+        )
     np.testing.assert_allclose(ours, quadrature(ACTIVATIONS[name], c, q1, q2), 0, 2e-10)
 
 
 def test_relu_moments_are_arc_cosine_kernels():
     for angle in (0, 1e-5, 0.3, np.pi / 2, 3, np.pi):
-        value, slope = infinite._relu(2.0 * np.cos(angle), 4.0, 1.0)
+        value, slope = dual_activations._relu(2.0 * np.cos(angle), 4.0, 1.0)
         exact = (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / np.pi
         np.testing.assert_allclose(value, exact, rtol=1e-10, atol=1e-15)
         np.testing.assert_allclose(slope, (np.pi - angle) / (2 * np.pi), atol=1e-11)
@@ -212,7 +219,7 @@ def test_relu_moments_are_arc_cosine_kernels():
 
 def series_kernels(name, monkeypatch, *x, **network):
     with monkeypatch.context() as patch:
-        patch.delitem(infinite.CLOSED, name)
+        patch.delitem(dual_activations.CLOSED, name)
         return kernels(*x, activation=name, **network)
 
 
@@ -241,7 +248,7 @@ def test_series_of_relu_is_as_good_as_it_says(monkeypatch):
 
 
 def test_series_that_is_too_short_says_by_how_much(monkeypatch):
-    monkeypatch.setattr(infinite, "MAX_TERMS", 64)
+    monkeypatch.setattr(dual_activations, "MAX_TERMS", 64)
     with pytest.warns(UserWarning, match="of its diagonal only, with 64 Hermite"):
         kernels(5 * np.ones((1, 1)), depth=1, activation="tanh")
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntkpipe.linear import gain, linearize, max_learning_rate, predict
+from ntkpipe.kernels.linear import gain, linearize, max_learning_rate, predict
 
 DATA = Path(__file__).parent / "data"
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ntkpipe import constancy, measurements, study
-from ntkpipe.datasets import Data
+from ntkpipe import measurements, study
+from ntkpipe.data.base import Data
+from ntkpipe.kernels import compare
 from ntkpipe.measurements import (
     faults,
     frequencies,
@@ -21,7 +22,7 @@ from ntkpipe.measurements import (
 from ntkpipe.measurements import kernel as kernel_
 from ntkpipe.measurements import limit as limit_
 from ntkpipe.measurements.table import of_limit, tidy
-from ntkpipe.models import MLP
+from ntkpipe.models.mlp import MLP
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
 
@@ -35,44 +36,44 @@ def kernel(n=5, seed=0):
 
 def test_relative_change_is_of_frobenius_norms():
     a = kernel()
-    assert constancy.relative_change(a, 3 * a) == pytest.approx(2)
-    assert constancy.relative_change(a, a) == 0
+    assert compare.relative_change(a, 3 * a) == pytest.approx(2)
+    assert compare.relative_change(a, a) == 0
 
 
 def test_cosine_distance_keeps_its_digits():
     a = kernel()
     b = kernel(seed=1)
     cosine = np.sum(a * b) / np.linalg.norm(a) / np.linalg.norm(b)
-    assert constancy.cosine_distance(a, b) == pytest.approx(1 - cosine, rel=1e-12)
-    assert constancy.cosine_distance(a, 7 * a) == pytest.approx(0, abs=1e-30)
+    assert compare.cosine_distance(a, b) == pytest.approx(1 - cosine, rel=1e-12)
+    assert compare.cosine_distance(a, 7 * a) == pytest.approx(0, abs=1e-30)
     # 1 − cos would be 0: the angle is 1e-10
     direction = b - np.sum(a * b) / np.sum(a * a) * a
     direction *= np.linalg.norm(a) / np.linalg.norm(direction)
     near = a + 1e-10 * direction
-    assert constancy.cosine_distance(a, near) == pytest.approx(0.5e-20, rel=1e-5)
+    assert compare.cosine_distance(a, near) == pytest.approx(0.5e-20, rel=1e-5)
 
 
 def test_alignment_of_the_ideal_kernel_is_one():
     y = RNG.normal(size=(6, 2))
-    assert constancy.alignment(y @ y.T, y) == pytest.approx(1)
-    assert constancy.alignment(y @ y.T + 5, y) == pytest.approx(1)  # centred
-    assert np.isnan(constancy.alignment(kernel(6), np.ones((6, 1))))
+    assert compare.alignment(y @ y.T, y) == pytest.approx(1)
+    assert compare.alignment(y @ y.T + 5, y) == pytest.approx(1)  # centred
+    assert np.isnan(compare.alignment(kernel(6), np.ones((6, 1))))
 
 
 @given(arrays(float, (4, 3), elements=st.floats(-3, 3)), st.floats(0.1, 10))
 @settings(max_examples=50, deadline=None)
 def test_alignment_knows_no_scale_and_stays_within_one(y, scale):
-    value = constancy.alignment(kernel(4), y)
+    value = compare.alignment(kernel(4), y)
     if np.isfinite(value):
         assert -1 - 1e-9 <= value <= 1 + 1e-9
-        again = constancy.alignment(scale * kernel(4), y)
+        again = compare.alignment(scale * kernel(4), y)
         assert again == pytest.approx(value, rel=1e-6, abs=1e-9)
 
 
 def test_duplicates_are_named_in_pairs():
     x = np.array([[0.0, 1], [2, 3], [0, 1], [4, 5], [2, 3]])
-    assert constancy.duplicates(x) == [(0, 2), (1, 4)]
-    assert constancy.duplicates(x[:2]) == []
+    assert compare.duplicates(x) == [(0, 2), (1, 4)]
+    assert compare.duplicates(x[:2]) == []
 
 
 def run(zero_output="none", **training):

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkpipe.datasets import Data
-from ntkpipe.infinite import kernels
-from ntkpipe.models import MLP, PARAMETERIZATIONS
+from ntkpipe.data.base import Data
+from ntkpipe.kernels.infinite import kernels
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.parameterizations import PARAMETERIZATIONS
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
 
@@ -58,14 +59,14 @@ def test_standard_with_rate_over_width_is_ntk():
     # Sohl-Dickstein 2020: the kernel of standard/n is that of ntk but for the input
     # layer, whose part of the kernel does not grow with the width
     x = jnp.asarray(data().x_train)
-    from ntkpipe import empirical
+    from ntkpipe.kernels import blocks, taps
 
     parts = {}
     for name in ("standard", "ntk"):
         model = MLP(depth=2, parameterization=name)
         params = model.init_params(KEY, 32, 3, 1)
-        _, sites = empirical.signals(model.apply, params, x)
-        parts[name] = [empirical.layer_block(s, s) for s in sites.values()]
+        _, sites = taps.signals(model.apply, params, x)
+        parts[name] = [blocks.layer_block(s, s) for s in sites.values()]
     for index in (1, 2):
         np.testing.assert_allclose(
             parts["standard"][index] / 32, parts["ntk"][index], rtol=1e-12
@@ -121,7 +122,7 @@ def test_zero_output_starts_at_zero(zero_output):
 
 def test_doubling_keeps_the_kernel():
     x = jnp.asarray(data().x_train)
-    from ntkpipe.empirical import ntk
+    from ntkpipe.kernels.empirical import ntk
 
     plain, double = (MLP(depth=2, zero_output=z) for z in ("none", "double"))
     theta = ntk(plain.apply, plain.init_params(KEY, 16, 3, 1), x)
@@ -157,7 +158,7 @@ def test_infinite_kernels_are_those_of_the_architecture():
 
 def test_signs_are_fixed_and_the_kernel_leaves_them_out():
     x = jnp.asarray(data().x_train)
-    from ntkpipe.empirical import ntk
+    from ntkpipe.kernels.empirical import ntk
 
     model = MLP(depth=2, output_weights="signs", b_std=0.3, activation="tanh")
     params = model.init_params(KEY, 16, 3, 1)
@@ -203,7 +204,7 @@ def test_signs_stay_and_the_kernel_is_that_of_the_steps(optimizer, zero_output):
 
 
 def test_curvature_knows_no_weights_that_are_fixed():
-    from ntkpipe import curvature
+    from ntkpipe.kernels import curvature
 
     model = MLP(depth=1, activation="tanh", output_weights="signs", b_std=0.3)
     params = model.init_params(KEY, 5, 3, 1)

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkpipe import constancy, empirical, panels
-from ntkpipe.models import MLP, Scale, dense
-from ntkpipe.squares import place
+from ntkpipe.kernels import compare, empirical, large, taps, tiles
+from ntkpipe.kernels.assemble import place
+from ntkpipe.models.dense import dense
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.parameterizations import Scale
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_a_square_and_its_mirror_image_are_placed(a, b, k):
 
 def test_squares_make_the_kernel(pair):
     apply, params, _, x, (whole, _) = pair
-    squares = list(empirical.tiles(apply, params, x, tile=32))
+    squares = list(tiles.tiles(apply, params, x, tile=32))
     assert [(s.rows.start, s.columns.start) for s in squares] == [
         (0, 0),
         (0, 32),
@@ -68,15 +70,15 @@ def test_squares_make_the_kernel(pair):
 
 def test_little_memory_means_narrow_bands_and_the_same_kernel(pair):
     apply, params, _, x, (whole, _) = pair
-    wide = empirical.plan(apply, params, x, tile=16)
-    narrow = empirical.plan(apply, params, x, tile=16, budget=0.9 * wide.bytes)
+    wide = tiles.plan(apply, params, x, tile=16)
+    narrow = tiles.plan(apply, params, x, tile=16, budget=0.9 * wide.bytes)
     assert narrow.band < wide.band == 5
     assert narrow.bytes <= 0.9 * wide.bytes
     assert narrow.flop > wide.flop
     options = {"tile": 16, "budget": narrow.bytes}
-    kernel = assemble(empirical.tiles(apply, params, x, **options), whole.shape)
+    kernel = assemble(tiles.tiles(apply, params, x, **options), whole.shape)
     np.testing.assert_allclose(kernel, whole, rtol=1e-12, atol=1e-13)
-    cross = empirical.tiles(apply, params, x[:40], x, **options)
+    cross = tiles.tiles(apply, params, x[:40], x, **options)
     kernel = assemble(cross, (40, 2, 70, 2))
     np.testing.assert_allclose(kernel, whole[:40], rtol=1e-12, atol=1e-13)
 
@@ -84,7 +86,7 @@ def test_little_memory_means_narrow_bands_and_the_same_kernel(pair):
 def test_no_memory_at_all_is_refused_before_the_work(pair):
     apply, params, _, x, _ = pair
     with pytest.raises(MemoryError, match="raise `budget`"):
-        empirical.plan(apply, params, x, budget=1e4)
+        tiles.plan(apply, params, x, budget=1e4)
 
 
 def test_60000_points_fit_into_bounded_memory():
@@ -94,11 +96,11 @@ def test_60000_points_fit_into_bounded_memory():
     )
     x = jax.ShapeDtypeStruct((60_000, 784), jnp.float32)
     options = {"tile": 512}
-    full = empirical.plan(model.apply, shape, x, budget=24e9, **options)
+    full = tiles.plan(model.apply, shape, x, budget=24e9, **options)
     assert full.kernel_bytes == 60_000**2 * 4
     assert full.band == 118  # every chunk's signals are held
     assert full.bytes < 2e9
-    small = empirical.plan(model.apply, shape, x, budget=1e9, **options)
+    small = tiles.plan(model.apply, shape, x, budget=1e9, **options)
     assert small.bytes <= 1e9
     assert small.flop < 1.2 * full.flop
     assert "60,000 × 60,000 points, 1 output:" in str(small)
@@ -141,7 +143,8 @@ print((status("VmHWM") - before_it) * 1024, 2 * cut.bytes, cut.kernel_bytes)
 def test_a_kernel_larger_than_memory_is_refused(pair, monkeypatch):
     apply, params, _, x, (whole, _) = pair
     monkeypatch.setattr(empirical, "WHOLE", 100)
-    monkeypatch.setattr(empirical, "free_memory", lambda: whole.nbytes - 1.0)
+    for module in (empirical, tiles):
+        monkeypatch.setattr(module, "free_memory", lambda: whole.nbytes - 1.0)
     with pytest.raises(MemoryError, match=r"70 × 70 points, 2 outputs.*panels\.save"):
         empirical.ntk(apply, params, x)
 
@@ -149,7 +152,7 @@ def test_a_kernel_larger_than_memory_is_refused(pair, monkeypatch):
 def test_kernel_on_disk(pair, tmp_path, caplog):
     apply, params, _, x, (whole, _) = pair
     with caplog.at_level("INFO", "ntkpipe"):
-        kernel = panels.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
+        kernel = large.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
     assert isinstance(kernel, np.memmap)
     np.testing.assert_allclose(kernel, whole, rtol=1e-12, atol=1e-13)
     assert "GB of memory" in caplog.text
@@ -157,10 +160,10 @@ def test_kernel_on_disk(pair, tmp_path, caplog):
 
 def test_kernel_larger_than_the_disk_is_refused(pair, tmp_path, monkeypatch):
     apply, params, _, x, _ = pair
-    usage = panels.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(panels.shutil, "disk_usage", lambda path: usage)
+    usage = large.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(large.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="another disk"):
-        panels.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
+        large.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
     assert not (tmp_path / "ntk.npy").exists()
 
 
@@ -170,8 +173,8 @@ def test_reduced_on_the_fly(pair):
     def product(rows, columns, first, second):
         return {"dot": (first * second).sum(), "rows": len(x[rows])}
 
-    streams = [empirical.tiles(apply, p, x, tile=32) for p in (before, after)]
-    found = panels.reduce(product, *streams)
+    streams = [tiles.tiles(apply, p, x, tile=32) for p in (before, after)]
+    found = large.reduce(product, *streams)
     assert found["dot"] == pytest.approx((a * b).sum(), rel=1e-12)
     assert found["rows"] == 3 * 70
 
@@ -180,16 +183,16 @@ def test_reduced_on_the_fly(pair):
 def test_comparison_is_that_of_whole_kernels(pair, outputs):
     apply, before, after, x, whole = pair
     y = np.sin(x[:, :2])
-    found = panels.compare(apply, before, after, x, y, outputs=outputs, tile=32)
-    traced = [constancy.traced(theta) for theta in whole]
-    a, b = traced if outputs == "trace" else map(empirical.matrix, whole)
-    expected = constancy.relative_change(a, b)
+    found = large.compare(apply, before, after, x, y, outputs=outputs, tile=32)
+    traced = [compare.traced(theta) for theta in whole]
+    a, b = traced if outputs == "trace" else map(compare.matrix, whole)
+    expected = compare.relative_change(a, b)
     assert found.change == pytest.approx(expected, rel=1e-11)
-    expected = constancy.cosine_distance(a, b)
+    expected = compare.cosine_distance(a, b)
     assert found.cosine_distance == pytest.approx(expected, rel=1e-9)
     assert found.trace_ratio == pytest.approx(np.trace(b) / np.trace(a), rel=1e-12)
     assert found.norms == pytest.approx([np.linalg.norm(a), np.linalg.norm(b)])
-    expected = [float(constancy.alignment(theta, y)) for theta in traced]
+    expected = [float(compare.alignment(theta, y)) for theta in traced]
     assert found.alignments == pytest.approx(expected, rel=1e-10)
     h = np.eye(70) - 1 / 70
     p, q = (h @ theta @ h for theta in traced)
@@ -201,9 +204,9 @@ def test_comparison_is_that_of_whole_kernels(pair, outputs):
 def test_small_cosine_distances_keep_their_digits(pair):
     apply, before, _, x, (whole, _) = pair
     near = jax.tree.map(lambda w: w + 1e-7 * jnp.cos(7 * w), before)
-    found = panels.compare(apply, before, near, x, tile=32)
-    after = empirical.matrix(np.asarray(empirical.ntk(apply, near, x)))
-    expected = constancy.cosine_distance(empirical.matrix(whole), after)
+    found = large.compare(apply, before, near, x, tile=32)
+    after = compare.matrix(np.asarray(empirical.ntk(apply, near, x)))
+    expected = compare.cosine_distance(compare.matrix(whole), after)
     assert expected < 1e-13
     assert found.cosine_distance == pytest.approx(expected, rel=1e-5)
 
@@ -211,8 +214,8 @@ def test_small_cosine_distances_keep_their_digits(pair):
 def test_float32_kernels_are_summed_in_double(pair):
     apply, before, after, x, _ = pair
     single = [jax.tree.map(lambda w: w.astype(jnp.float32), p) for p in (before, after)]
-    exact = panels.compare(apply, before, after, x, tile=32)
-    found = panels.compare(apply, *single, x.astype(np.float32), tile=32)
+    exact = large.compare(apply, before, after, x, tile=32)
+    found = large.compare(apply, *single, x.astype(np.float32), tile=32)
     assert found.change == pytest.approx(exact.change, rel=1e-5)
     assert found.cosine_distance == pytest.approx(exact.cosine_distance, rel=1e-4)
     assert 1e-9 < max(found.errors) < 1e-5
@@ -220,7 +223,7 @@ def test_float32_kernels_are_summed_in_double(pair):
 
 def test_kernel_without_targets_has_no_alignment(pair):
     apply, before, after, x, _ = pair
-    found = panels.compare(apply, before, after, x, tile=32, check=False)
+    found = large.compare(apply, before, after, x, tile=32, check=False)
     assert np.isnan(found.alignments).all()
     assert np.isnan(found.errors).all()
 
@@ -228,47 +231,47 @@ def test_kernel_without_targets_has_no_alignment(pair):
 def test_products_in_chunks(pair):
     apply, params, _, x, (whole, _) = pair
     v = np.cos(np.arange(140.0)).reshape(70, 2)
-    found = panels.vector_product(apply, params, x, v, chunk=32)
+    found = large.vector_product(apply, params, x, v, chunk=32)
     expected = np.einsum("nimj,mj->ni", whole, v)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_self_check_finds_samples_that_see_each_other(pair):
     apply, params, _, x, _ = pair
-    assert panels.self_check(apply, params, x[:8]) < 1e-12
-    assert panels.self_check(apply, params, x[:8], "trace") < 1e-12
+    assert large.self_check(apply, params, x[:8]) < 1e-12
+    assert large.self_check(apply, params, x[:8], "trace") < 1e-12
 
     def normed(params, x, site=dense):
         h = site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
         return jnp.tanh(h / h.std(0))
 
     with pytest.raises(ArithmeticError, match="samples see each other"):
-        panels.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])
+        large.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])
 
 
 def test_kernels_that_are_cut_differently_are_not_paired(pair):
     apply, before, after, x, _ = pair
-    narrow = 0.9 * empirical.plan(apply, before, x, tile=16).bytes
-    one = empirical.tiles(apply, before, x, tile=16)
-    other = empirical.tiles(apply, after, x, tile=16, budget=narrow)
+    narrow = 0.9 * tiles.plan(apply, before, x, tile=16).bytes
+    one = tiles.tiles(apply, before, x, tile=16)
+    other = tiles.tiles(apply, after, x, tile=16, budget=narrow)
     with pytest.raises(ValueError, match="cut differently"):
-        panels.reduce(lambda i, j, a, b: np.vdot(a, b), one, other)
+        large.reduce(lambda i, j, a, b: np.vdot(a, b), one, other)
 
 
 def test_kernels_of_each_layer_are_planned_and_neither_stored_nor_added(pair, tmp_path):
     apply, before, _, x, _ = pair
     one, each = (
-        empirical.plan(apply, before, x, tile=16, layers=layers)
+        tiles.plan(apply, before, x, tile=16, layers=layers)
         for layers in ("sum", "each")
     )
-    layers = len(empirical.hear(apply, before, x).taps)
+    layers = len(taps.hear(apply, before, x).taps)
     assert each.kernel_bytes == layers * one.kernel_bytes and each.bytes > one.bytes
     with pytest.raises(ValueError, match="layers='each'"):
-        panels.save(tmp_path / "kernel.npy", apply, before, x, layers="each")
+        large.save(tmp_path / "kernel.npy", apply, before, x, layers="each")
     assert not list(tmp_path.iterdir())
-    squares = empirical.tiles(apply, before, x, tile=16, layers="each")
+    squares = tiles.tiles(apply, before, x, tile=16, layers="each")
     with pytest.raises(ValueError, match="layers='each'"):
-        panels.reduce(lambda i, j, a: 0.0, squares)
+        large.reduce(lambda i, j, a: 0.0, squares)
 
 
 def test_kernels_of_zeros(pair):
@@ -278,8 +281,8 @@ def test_kernels_of_zeros(pair):
     def dead(params, x, site=dense):
         return 0 * apply(params, x, site)
 
-    assert panels.self_check(dead, params, x[:8]) == 0
-    found = panels.compare(dead, params, zero, x, tile=32)
+    assert large.self_check(dead, params, x[:8]) == 0
+    found = large.compare(dead, params, zero, x, tile=32)
     assert (
         found.norms == (0, 0) and np.isnan([found.change, found.cosine_distance]).all()
     )
@@ -288,24 +291,24 @@ def test_kernels_of_zeros(pair):
 def test_what_can_not_be_asked_is_refused(pair):
     apply, params, _, x, _ = pair
     with pytest.raises(ValueError, match="method"):
-        panels.change(apply, params, params, x, method="guess")
+        large.change(apply, params, params, x, method="guess")
     with pytest.raises(ValueError, match="shape"):
-        panels.vector_product(apply, params, x, np.ones(len(x)))
+        large.vector_product(apply, params, x, np.ones(len(x)))
     for start, iterations in ((np.ones(3), 0), (np.zeros(3), 5)):
         with pytest.raises(ValueError, match="iterations"):
-            panels.lanczos(lambda v: v, start, iterations)
+            large.lanczos(lambda v: v, start, iterations)
 
 
 def test_a_kernel_that_stands_still_is_estimated_so(pair):
     apply, params, _, x, _ = pair
-    found = panels.change(apply, params, params, x, method="estimate")
+    found = large.change(apply, params, params, x, method="estimate")
     assert found == (0.0, 0.0, "estimate")
 
 
 def test_extreme_eigenvalues_without_the_kernel(pair):
     apply, params, _, x, (whole, _) = pair
-    values = np.linalg.eigvalsh(empirical.matrix(whole)) / 70
-    found = panels.extreme_eigenvalues(apply, params, x, iterations=20)
+    values = np.linalg.eigvalsh(compare.matrix(whole)) / 70
+    found = large.extreme_eigenvalues(apply, params, x, iterations=20)
     assert found.high == pytest.approx(values[-1], rel=1e-9)
     assert found.high_error < 1e-4 * found.high
     assert found.low >= values[0] - 1e-12
@@ -314,7 +317,7 @@ def test_extreme_eigenvalues_without_the_kernel(pair):
 
 def test_lanczos_ends_where_the_space_does():
     a = np.diag([3.0, -2.0, 1.0, 1.0])
-    found = panels.lanczos(lambda v: a @ v, np.array([1.0, 2.0, 3.0, 4.0]), 50)
+    found = large.lanczos(lambda v: a @ v, np.array([1.0, 2.0, 3.0, 4.0]), 50)
     assert found.products == 3
     assert (found.low, found.high) == pytest.approx((-2, 3))
     assert found.high_error < 1e-12
@@ -325,7 +328,7 @@ def test_estimated_norm_is_right_on_average():
     q, _ = np.linalg.qr(rng.normal(size=(200, 200)))
     a = (q * 1 / np.arange(1, 201)) @ q.T
     found = [
-        panels.frobenius(lambda v: a @ v, (200,), 32, jax.random.key(i))
+        large.frobenius(lambda v: a @ v, (200,), 32, jax.random.key(i))
         for i in range(30)
     ]
     values, errors = np.array(found).T
@@ -338,13 +341,13 @@ def test_estimated_norm_is_right_on_average():
 def test_change_is_exact_where_that_is_cheaper(pair):
     apply, before, after, x, (a, b) = pair
     expected = np.linalg.norm(a - b) / np.linalg.norm(a)
-    found = panels.change(apply, before, after, x, tile=32)
+    found = large.change(apply, before, after, x, tile=32)
     assert found.method == "exact"
     assert found.value == pytest.approx(expected, rel=1e-11)
-    found = panels.change(apply, before, after, x, method="estimate", chunk=70)
+    found = large.change(apply, before, after, x, method="estimate", chunk=70)
     assert abs(found.value - expected) < 5 * found.error + 0.02 * expected
     with pytest.raises(ValueError, match="at least 8"):
-        panels.change(apply, before, after, x, method="estimate", probes=4)
+        large.change(apply, before, after, x, method="estimate", probes=4)
 
 
 def test_change_is_estimated_where_that_is_cheaper():
@@ -352,15 +355,15 @@ def test_change_is_estimated_where_that_is_cheaper():
     before = model.init_params(jax.random.key(0), 8, 3, 6)
     after = jax.tree.map(lambda w: w + 0.1 * jnp.cos(w), before)
     x = np.asarray(jax.random.normal(jax.random.key(1), (200, 3)))
-    found = panels.change(model.apply, before, after, x, probes=24)
+    found = large.change(model.apply, before, after, x, probes=24)
     assert found.method == "estimate"
-    exact = panels.change(model.apply, before, after, x, method="exact")
+    exact = large.change(model.apply, before, after, x, method="exact")
     assert abs(found.value - exact.value) < 5 * found.error + 0.02 * exact.value
-    traced = panels.change(model.apply, before, after, x, outputs="trace")
+    traced = large.change(model.apply, before, after, x, outputs="trace")
     assert traced.method == "exact"
     assert abs(traced.value / exact.value - 1) > 1e-3  # it is another kernel
     with pytest.raises(ValueError, match="compared exactly"):
-        panels.change(model.apply, before, after, x, outputs="trace", method="estimate")
+        large.change(model.apply, before, after, x, outputs="trace", method="estimate")
 
 
 DEVICES = """

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ntkpipe import curvature, empirical, panels
-from ntkpipe.models import MLP
+from ntkpipe.kernels import curvature, large, taps, tiles
+from ntkpipe.models.mlp import MLP
 from ntkpipe.training.loop import Points, Run
 from ntkpipe.training.protocol import Training
 
@@ -27,9 +27,9 @@ def precisions(lowered) -> list[str]:
 
 
 def test_kernels_ask_for_full_precision_by_themselves():
-    sites = empirical.signals(MODEL.apply, PARAMS, X)[1]
+    sites = taps.signals(MODEL.apply, PARAMS, X)[1]
     for outputs in ("full", "trace"):
-        found = precisions(empirical._square.lower(sites, sites, outputs, "sum"))
+        found = precisions(tiles._square.lower(sites, sites, outputs, "sum"))
         assert len(found) == 6
         assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
 
@@ -37,9 +37,9 @@ def test_kernels_ask_for_full_precision_by_themselves():
 def test_signals_and_products_ask_for_full_precision_by_themselves():
     v = jnp.ones((4, 2), jnp.float32)
     for lowered in (
-        empirical._signals.lower(MODEL.apply, PARAMS, X),
-        panels._pull.lower(MODEL.apply, PARAMS, X, v),
-        panels._push.lower(MODEL.apply, PARAMS, X, PARAMS),
+        tiles._signals.lower(MODEL.apply, PARAMS, X),
+        large._pull.lower(MODEL.apply, PARAMS, X, v),
+        large._push.lower(MODEL.apply, PARAMS, X, PARAMS),
         curvature.curvature.lower(MODEL.apply, PARAMS, X, iterations=3),
         curvature.of_model.lower(SHALLOW, (PARAMS[0][::2],), X),
     ):

@@ -24,7 +24,7 @@ from fuzz import kills, studies
 from helpers import run_stage, run_study
 from test_workflow import ROOT, environment, snakemake
 
-from ntkpipe import experiment, io, provenance, runtime, study
+from ntkpipe import artifacts, experiment, provenance, runtime, study
 from ntkpipe.claims import reading
 from ntkpipe.stages import report as build
 from ntkpipe.stages.verify import verify
@@ -94,7 +94,7 @@ def page(one, made, folder):
 
 def values(made, metric):
     """The rows of a metric in the table of all measurements."""
-    table = io.load(made["measurements", "", 0]).data
+    table = artifacts.load(made["measurements", "", 0]).data
     return table[table["metric"] == metric]
 
 
@@ -109,7 +109,7 @@ def test_names_may_look_like_numbers_or_nothing(tmp_path, name, capsys):
     text = f"{own[:-1]}, variants: {variants}}}"
     one = study.parse(text, f"{name}.yaml")
     made = run_study(one, tmp_path)
-    rows = io.load(made["measurements", "", 0]).data
+    rows = artifacts.load(made["measurements", "", 0]).data
     assert set(rows["variant"]) == {"2", "1e3", "null", "inf"}
     shown = page(one, made, tmp_path)
     assert "The kernel stands still" in shown and ">NA<" in shown
@@ -199,7 +199,7 @@ def damages(path, *others):
 def files(path):
     """The files of a product: a table has its record beside it."""
     path = Path(path)
-    return [path, io.record_of(path)] if path.suffix == ".csv" else [path]
+    return [path, artifacts.record_of(path)] if path.suffix == ".csv" else [path]
 
 
 def spoilt(path, *others):
@@ -226,7 +226,7 @@ def test_a_damaged_product_is_named_or_reads_as_before(
             file.write_bytes(body)
         try:
             result = read(one, made | {key: str(path)}, product)
-        except io.ProductError as error:
+        except artifacts.ProductError as error:
             assert str(path) in str(error), kind
             assert "delete it and run again" in str(error)
             found[kind] = "refused"
@@ -243,7 +243,7 @@ def test_a_product_of_another_width_is_refused(whole, tmp_path):
     copied = shutil.copy(there, tmp_path / "network.npz")
     swapped = made | {("network", "base", 4): copied}
     says = "are both the network of micro, base, width 8: delete both and run again"
-    with pytest.raises(io.ProductError, match=says) as error:
+    with pytest.raises(artifacts.ProductError, match=says) as error:
         read(one, swapped, "network")
     assert str(copied) in str(error.value) and str(there) in str(error.value)
     says = (
@@ -251,10 +251,10 @@ def test_a_product_of_another_width_is_refused(whole, tmp_path):
         "width 8, which may lie in the place of another: then delete it"
     )
     data, output = made["dataset", "base", 0], str(tmp_path / "linearized.npz")
-    with pytest.raises(io.ProductError, match=says):
+    with pytest.raises(artifacts.ProductError, match=says):
         run_stage("linearize", one, "base", 4, [data, there], output)
     lacking = {k: v for k, v in made.items() if k != ("network", "base", 4)}
-    with pytest.raises(io.ProductError, match="no network of micro, base"):
+    with pytest.raises(artifacts.ProductError, match="no network of micro, base"):
         read(one, lacking, "network")
 
 
@@ -278,13 +278,13 @@ def test_products_of_a_users_other_file_are_refused(tmp_path):
     network = made("train", "old", [old], 4)
     bring(2.0, at=1000)
     again = f"was made from another {own} than is there now: delete it and run again"
-    with pytest.raises(io.ProductError, match=rf"old/dataset.npz {again}"):
+    with pytest.raises(artifacts.ProductError, match=rf"old/dataset.npz {again}"):
         made("limit", "old", [old])
     new = made("dataset", "new")
-    with pytest.raises(io.ProductError, match=rf"old/train.npz {again}"):
+    with pytest.raises(artifacts.ProductError, match=rf"old/train.npz {again}"):
         made("linearize", "new", [new, network], 4)
     own.unlink()
-    with pytest.raises(io.ProductError, match="were made from different files"):
+    with pytest.raises(artifacts.ProductError, match="were made from different files"):
         made("linearize", "new", [new, network], 4)
     made("linearize", "old", [old, network], 4)
 
@@ -292,7 +292,9 @@ def test_products_of_a_users_other_file_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["claims", "figure"])
 def test_a_command_without_the_measurements_says_so(whole, tmp_path, name):
     one, _ = whole
-    with pytest.raises(io.ProductError, match=r"no measurements of micro among .*none"):
+    with pytest.raises(
+        artifacts.ProductError, match=r"no measurements of micro among .*none"
+    ):
         figure = "loss" if name == "figure" else ""
         run_stage(name, one, output=tmp_path / "made.csv", figure=figure)
 
@@ -318,7 +320,7 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
         ([one], [before], f"{before} was made from another dataset of micro, base"),
         ([micro(claims=[])], [ours], f"{ours} was made with another spec"),
     ):
-        with pytest.raises(io.ProductError, match=re.escape(says)):
+        with pytest.raises(artifacts.ProductError, match=re.escape(says)):
             verify(studies_, inputs)
 
 
@@ -355,7 +357,9 @@ def test_a_damaged_figure_is_named(whole, other, tmp_path):
         for damage, bodies in spoilt(path, *others):
             for file, changed in zip(files(path), bodies, strict=True):
                 file.write_bytes(changed)
-            with pytest.raises(io.ProductError, match="delete it and run again") as bad:
+            with pytest.raises(
+                artifacts.ProductError, match="delete it and run again"
+            ) as bad:
                 report()
             assert str(path) in str(bad.value), damage
             assert not output.exists()
@@ -363,17 +367,17 @@ def test_a_damaged_figure_is_named(whole, other, tmp_path):
             file.write_bytes(whole_)
     report()
     del paths[0]
-    with pytest.raises(io.ProductError, match=f"no table of the figure {name}"):
+    with pytest.raises(artifacts.ProductError, match=f"no table of the figure {name}"):
         report()
 
 
 def test_what_a_killed_writer_left_is_cleared_but_not_what_is_written(tmp_path):
     left = tmp_path / ".a.csv.x1y2.tmp"
     left.write_text("half")
-    with io.atomic(tmp_path / "a.csv") as first:
+    with artifacts.atomic(tmp_path / "a.csv") as first:
         assert not left.exists()
         first.write(b"first")
-        with io.atomic(tmp_path / "a.csv") as second:
+        with artifacts.atomic(tmp_path / "a.csv") as second:
             second.write(b"second")
     assert (tmp_path / "a.csv").read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["a.csv"]
@@ -547,9 +551,9 @@ def test_diverged_networks_are_told_and_stop_nobody(tmp_path):
     made = run_study(one, tmp_path)
     diverged = values(made, "diverged").groupby("variant")["value"].mean()
     assert diverged["wild"] > 0 and diverged["tame"] == 0
-    table = io.load(made["measurements", "", 0]).data
+    table = artifacts.load(made["measurements", "", 0]).data
     assert np.isfinite(table["value"]).all()
-    claims = io.load(made["claims", "", 0]).data.set_index("claim")
+    claims = artifacts.load(made["claims", "", 0]).data.set_index("claim")
     assert claims.loc["tame", "verdict"] == "supported"
     assert claims.loc["wild", "verdict"] == "missing" or "diverged" in str(
         claims.loc["wild", "detail"]
@@ -571,7 +575,7 @@ def test_dead_networks_are_told(tmp_path):
     made = run_study(one, tmp_path)
     table = values(made, "dead")
     dead = table[table["step"] == 0].set_index("seed")["value"]
-    network = io.load(made["network", "base", 1]).data
+    network = artifacts.load(made["network", "base", 1]).data
     assert dead.tolist() == [float(k.max() == 0) for k in network["nngp"][:, 0]]
     assert 0 < dead.sum() < 10
     # 0/0 has no row of its own, but one that counts it
@@ -586,7 +590,7 @@ def test_dead_networks_are_told(tmp_path):
     ever = table.groupby("seed")["value"].max()
     assert f"{ever.sum():.0f} of 10 networks are dead" in text
     assert dead.sum() < ever.sum() < 10
-    everything = io.load(made["measurements", "", 0]).data
+    everything = artifacts.load(made["measurements", "", 0]).data
     cosine = reading.read(everything, "ntk_cosine", "final", None, 1, None).values
     assert set(cosine.index.unique("seed")) == set(ever.index[ever == 0])
     assert "without a value (0/0) are" in text
@@ -605,7 +609,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
     made = run_study(one, tmp_path / "one")
     assert (values(made, "dead")["value"] == 1).all()
     assert "2 of 2 networks are dead" in page(one, made, tmp_path / "one")
-    drawn = io.load(tmp_path / "one" / "micro" / "figures" / "loss.csv").data
+    drawn = artifacts.load(tmp_path / "one" / "micro" / "figures" / "loss.csv").data
     assert "no metric ntk_change" in drawn["note"].item()
     # those beside them are shown
     both = [MICRO["figures"][0] | {"variants": ["dead", "tame"]}]
@@ -613,7 +617,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
     beside = micro(seed=1, variants=variants, claims=[], figures=both)
     made = run_study(beside, tmp_path / "two")
     assert "2 of 2 networks are dead" in page(beside, made, tmp_path / "two")
-    drawn = io.load(tmp_path / "two" / "micro" / "figures" / "loss.csv").data
+    drawn = artifacts.load(tmp_path / "two" / "micro" / "figures" / "loss.csv").data
     assert set(drawn["variant"]) == {"tame"}
 
 
@@ -653,7 +657,7 @@ def test_a_change_below_rounding_is_told(tmp_path, dtype):
 def test_no_products_have_a_nan_where_none_is_told(whole):
     _, made = whole
     for key, path in made.items():
-        data = io.load(path).data
+        data = artifacts.load(path).data
         if isinstance(data, pd.DataFrame):
             if key[0] != "claims":
                 assert np.isfinite(data["value"]).all()
@@ -680,11 +684,11 @@ def test_the_page_says_what_made_it(whole, tmp_path):
 def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
     """After an upgrade claims are made anew, and networks are not."""
     one, made = whole
-    meta, table = io.load(made["constancy", "base", 0])
+    meta, table = artifacts.load(made["constancy", "base", 0])
     newer = provenance.versions()["jax"]
     meta["versions"] |= {"jax": "0.9.1"}
     before = str(tmp_path / "constancy.csv")
-    io.save_table(before, table, meta | {"device": "gpu: H100"})
+    artifacts.save_table(before, table, meta | {"device": "gpu: H100"})
     inputs = [before, made["limit", "base", 0]]
     measured = str(tmp_path / "measurements.csv")
     run_stage("measure", one, inputs=inputs, output=measured)
@@ -743,7 +747,7 @@ def test_one_core_or_two_change_no_verdict_of_a_study(finished, tmp_path):
     snakemake(folder, "--set-threads", *threads, "--", target)
     one, two = (
         {
-            name: io.load(where / "results" / "tiny" / f"{name}.csv").data
+            name: artifacts.load(where / "results" / "tiny" / f"{name}.csv").data
             for name in ("claims", "measurements")
         }
         for where in (finished, folder)
@@ -789,7 +793,7 @@ def test_one_core_or_two_make_no_difference_that_counts(tmp_path):
         output = tmp_path / f"network{threads}.npz"
         where = ["--input", data, "--output", output, "--width", 1024]
         ntkpipe("train", path, *where, *common, threads)
-        arrays.append(io.load(output).data)
+        arrays.append(artifacts.load(output).data)
     for name, array in arrays[0].items():
         if array.dtype.kind == "f":
             scale = max(np.abs(array).max(), 1e-300) if array.size else 1

@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers import run_stage, run_study
 
-from ntkpipe import io, stages, study
+from ntkpipe import artifacts, stages, study
 from ntkpipe.stages import STAGES, Place, plan
 
 STUDY = """
@@ -99,7 +99,9 @@ def test_a_stage_depends_on_its_own_settings_only():
 def test_a_product_that_a_command_does_not_read_is_named(tmp_path):
     one, made = parsed(), run_study(parsed(), tmp_path)
     table, output = made["measurements", "", 0], tmp_path / "network.npz"
-    with pytest.raises(io.ProductError, match=f"{table} is the measurements of x, whi"):
+    with pytest.raises(
+        artifacts.ProductError, match=f"{table} is the measurements of x, whi"
+    ):
         run_stage("train", one, "base", 4, [table], output)
 
 

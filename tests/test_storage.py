@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_workflow import ROOT
 
-from ntkpipe import io
+from ntkpipe import artifacts
 
 pytestmark = pytest.mark.workflow
 
@@ -105,5 +105,5 @@ def test_a_users_data_come_from_the_store(places):
     study.write_text(study.read_text().replace("variants:\n", own, 1))
     made = "results/tiny/own/dataset.npz"
     snakemake(*places, made)
-    assert (io.load(store / made).data["x_train"] == x).all()
+    assert (artifacts.load(store / made).data["x_train"] == x).all()
     assert not (here / "mine.npz").exists()

@@ -9,9 +9,10 @@ from helpers import run_stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntkpipe.datasets import Data
-from ntkpipe.empirical import ntk
-from ntkpipe.models import MLP, OneParameter
+from ntkpipe.data.base import Data
+from ntkpipe.kernels.empirical import ntk
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.training import loop, train
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders.landscape import Landscape
@@ -399,7 +400,7 @@ def test_units_that_move_and_flip_are_counted(zero_output):
 
 
 def test_networks_that_begin_at_zero_have_one_limit_for_every_scale(tmp_path):
-    from ntkpipe import io, study
+    from ntkpipe import artifacts, study
 
     text = """
 title: A
@@ -421,8 +422,8 @@ variants:
         (tmp_path / variant).mkdir()
         path = str(tmp_path / variant / "limit.npz")
         run_stage("limit", one, variant, 0, [data], path)
-        found[variant] = io.load(path).data
-    y = io.load(data).data["y_train"]
+        found[variant] = artifacts.load(path).data
+    y = artifacts.load(data).data["y_train"]
     theta = found["one"]["ntk_train_train"]
     left = np.linalg.matrix_power(np.eye(4) - theta / 4, 50) @ -y
     for limit in found.values():

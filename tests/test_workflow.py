@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntkpipe import io, runtime
+from ntkpipe import artifacts, runtime
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.workflow
@@ -117,11 +117,11 @@ def test_claims_are_those_of_the_measurements(finished):
 
 def test_measurements_are_those_of_the_products(finished):
     results = finished / "results" / "tiny"
-    data = io.load(results / "tanh" / "dataset.npz").data
+    data = artifacts.load(results / "tanh" / "dataset.npz").data
     width = results / "tanh" / "width32"
-    network = io.load(width / "network.npz").data
-    linear = io.load(width / "linearized.npz").data
-    limit = io.load(results / "tanh" / "limit.npz").data
+    network = artifacts.load(width / "network.npz").data
+    linear = artifacts.load(width / "linearized.npz").data
+    limit = artifacts.load(results / "tanh" / "limit.npz").data
     rows = pd.read_csv(results / "measurements.csv")
     rows = rows.query("variant == 'tanh' and width == 32 and seed == 2 and step == 100")
     value = rows.set_index("metric")["value"]
@@ -179,7 +179,7 @@ def test_a_users_file_that_is_replaced_by_an_older_one_is_read_again(copy):
         np.savez(path, x_train=scale * x, y_train=x[:, 0], x_test=x, y_test=x[:, 1])
         os.utime(path, (1000, 1000))
         snakemake(copy, made)
-        assert (io.load(copy / made).data["x_train"] == scale * x).all()
+        assert (artifacts.load(copy / made).data["x_train"] == scale * x).all()
     path.unlink()
     assert "MissingInputException" in snakemake(copy, made, "--forceall", fails=1)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkpipe import constancy
-from ntkpipe.constancy import matrix
+from ntkpipe.kernels import compare
+from ntkpipe.kernels.compare import matrix
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.group import Arrays, Group, Values
 from ntkpipe.measurements.kernel import finite
@@ -38,7 +38,7 @@ def faults(network: Arrays) -> Values:
     snapshot = network["snapshot"]
     ends = [0] if len(snapshot) == 1 else [0, -1]
     theta = finite(matrix(network["ntk"])[:, ends])
-    low, high = constancy.extreme_eigenvalues(theta)
+    low, high = compare.extreme_eigenvalues(theta)
     precision = np.finfo(network["ntk"].dtype).eps
     found = {
         "singular": (
@@ -54,7 +54,7 @@ def faults(network: Arrays) -> Values:
         found["dead"] = (snapshot[ends], (alike | off).astype(float))
     if len(ends) > 1:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            moved = constancy.relative_change(theta[:, 0], theta[:, 1])
+            moved = compare.relative_change(theta[:, 0], theta[:, 1])
         found["unresolved"] = (
             snapshot[-1:],
             (moved < 4 * precision).astype(float)[:, None],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkpipe import constancy
-from ntkpipe.constancy import matrix
+from ntkpipe.kernels import compare
+from ntkpipe.kernels.compare import matrix
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
 from ntkpipe.measurements.metric import Metric
@@ -205,16 +205,16 @@ def kernels(
     trace = np.trace(theta, axis1=-2, axis2=-1)
     points = len(data["x_train"])
     ends = [0] if len(snapshot) == 1 else [0, -1]
-    low, high = constancy.extreme_eigenvalues(finite(theta[:, ends]) / points)
+    low, high = compare.extreme_eigenvalues(finite(theta[:, ends]) / points)
     # no number where only rounding keeps Θ from being singular
     rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps
     known = low > rounding * high
     metrics = {
-        "ntk_change": constancy.relative_change(start, theta),
-        "ntk_cosine": constancy.cosine_distance(start, theta),
+        "ntk_change": compare.relative_change(start, theta),
+        "ntk_cosine": compare.cosine_distance(start, theta),
         "ntk_trace_ratio": trace / trace[:, :1],
         "ntk_inflation": trace / trace[:, :1] - 1,
-        "ntk_alignment": constancy.alignment(constancy.traced(ntk), data["y_train"]),
+        "ntk_alignment": compare.alignment(compare.traced(ntk), data["y_train"]),
     }
     if "nngp" in network:
         metrics["feature_change"] = network["feature_change"][..., -1]
@@ -222,8 +222,8 @@ def kernels(
         # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
         sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
         sigma = sigma.reshape(theta.shape)
-        metrics["nngp_change"] = constancy.relative_change(sigma[:, :1], sigma)
-        metrics["ntk_rest_change"] = constancy.relative_change(
+        metrics["nngp_change"] = compare.relative_change(sigma[:, :1], sigma)
+        metrics["ntk_rest_change"] = compare.relative_change(
             (theta - sigma)[:, :1], theta - sigma
         )
     at_ends = {
@@ -244,8 +244,8 @@ def kernels(
         metrics["kappa"] = network["hessian_norm"] / network["gradient_norm"] ** 2
     if limit is not None:
         infinite = limit["ntk_train_train"]
-        metrics["ntk_limit_error"] = constancy.relative_change(
-            infinite, constancy.traced(ntk)
+        metrics["ntk_limit_error"] = compare.relative_change(
+            infinite, compare.traced(ntk)
         )
     result = {name: (snapshot, values) for name, values in metrics.items()}
     return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
@@ -267,7 +267,7 @@ def pseudo_error(ntk: np.ndarray) -> np.ndarray:
     k = ntk.shape[-1]
     pseudo = np.einsum("...nimj->...nm", ntk) / k
     approximation = np.einsum("...nm,ij->...nimj", pseudo, np.eye(k))
-    return constancy.relative_change(matrix(ntk), matrix(approximation))
+    return compare.relative_change(matrix(ntk), matrix(approximation))
 
 
 def finite(a: np.ndarray) -> np.ndarray:

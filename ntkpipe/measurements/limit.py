@@ -137,7 +137,7 @@ def limit_dynamics(
     network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
 ) -> dict[str, np.ndarray]:
     """Each network's outputs as the infinite-width kernel moves them from f(w₀)."""
-    from ntkpipe import linear
+    from ntkpipe.kernels import linear
 
     kernel = limit["ntk_train_train"][:, None, :, None]
     test = limit["ntk_test_train"][:, None, :, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkpipe.constancy import matrix
+from ntkpipe.kernels.compare import matrix
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
 from ntkpipe.measurements.metric import Metric

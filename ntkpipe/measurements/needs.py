@@ -9,7 +9,7 @@ import numpy as np
 from ntkpipe.measurements.metric import Index, Need
 
 if TYPE_CHECKING:
-    from ntkpipe.datasets import Sizes
+    from ntkpipe.data.base import Sizes
     from ntkpipe.experiment import Experiment
 
 # So many eigenvalues of the limit kernel are metrics.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ntkpipe import constancy as metrics
-from ntkpipe import cost, io
-from ntkpipe.io import ProductError
+from ntkpipe import artifacts, cost
+from ntkpipe.artifacts import ProductError
+from ntkpipe.kernels import compare as metrics
 from ntkpipe.stages.job import USER_FILE, Job, log
 from ntkpipe.stages.stage import Stage
 
@@ -28,7 +28,7 @@ def run(job: Job) -> None:
         log.warning("training points %d and %d are equal: H is singular", first, second)
     about = {}
     if source.user_file is not None:
-        digest = io.users_digest(source.path)
+        digest = artifacts.users_digest(source.path)
         about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]
     job.write(data._asdict(), **about)
     log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)

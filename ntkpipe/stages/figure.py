@@ -54,7 +54,7 @@ class Arrays:
 
 def run(job: Job) -> None:
     """Draw one figure: its table as .csv, the picture as .png, .svg, .pdf or .gif."""
-    from ntkpipe import plotting
+    from ntkpipe.figures import axes, save
 
     name = job.at.figure
     rows, drawn = job.read("measurements"), job.study.figure(name)
@@ -63,7 +63,7 @@ def run(job: Job) -> None:
         table = drawn.table(rows, Arrays(job))
         picture = drawn.draw(table)
         frames = drawn.frames(table) if is_animated(drawn) else None
-        drawn_as = plotting.save(picture, pictures, frames)
+        drawn_as = save.save(picture, pictures, frames)
     except (ValueError, LookupError) as error:
         # a list or table has no such place, a formula can't be read
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -74,8 +74,8 @@ def run(job: Job) -> None:
         # the page is made all the same, and the picture says what is wrong
         log.warning("figure %s: %s", name, reason)
         table = pd.DataFrame({"note": [reason]})
-        picture = plotting.nothing(reason)
-        drawn_as = plotting.save(picture, pictures, [picture])
+        picture = axes.nothing(reason)
+        drawn_as = save.save(picture, pictures, [picture])
     for output in set(job.outputs) - set(pictures):
         job.write_table(table, output, pictures=drawn_as)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ntkpipe import io, provenance
+from ntkpipe import artifacts, provenance
+from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.experiment import Experiment
-from ntkpipe.io import Product, ProductError
 from ntkpipe.stages.stage import Place, Stage
 from ntkpipe.study import Study
 
@@ -78,11 +78,11 @@ class Job:
 
     def write(self, arrays: Mapping[str, Any], device: str = "", **about: Any) -> None:
         """Write the product's arrays, and what made them."""
-        io.save(self.outputs[0], arrays, self.about(device) | about)
+        artifacts.save(self.outputs[0], arrays, self.about(device) | about)
 
     def write_table(self, table: pd.DataFrame, output: str = "", **about: Any) -> None:
         """Write the product's table, and what made it."""
-        io.save_table(output or self.outputs[0], table, self.about() | about)
+        artifacts.save_table(output or self.outputs[0], table, self.about() | about)
 
     def about(self, device: str = "") -> dict[str, Any]:
         """What the product says of itself, with versions and devices of its inputs."""
@@ -127,7 +127,7 @@ def read_products(
     makers = _makers(sources)
     found, origin, files = {}, {}, {}
     for path in paths:
-        product = io.load(path)
+        product = artifacts.load(path)
         kind, variant, width = product.key
         if kind not in makers:
             raise ProductError(
@@ -166,7 +166,7 @@ def read_studies(
     """The products of each study by its name, which must be those of these stages."""
     own: dict[str, list[str]] = {study.name: [] for study in studies}
     for path in paths:
-        name = io.load(path).meta.get("study")
+        name = artifacts.load(path).meta.get("study")
         if name not in own:
             raise ProductError(
                 f"{path} is of {name}, not of {' or '.join(own)}: delete it and run "
@@ -190,11 +190,13 @@ def check_settings(study: Study, path: str, product: Product, *sources: Stage) -
     """
     makers = _makers(sources)
     figure = product.meta.get("figure", "")
-    io.check(path, product, {"spec": _settings(makers, study, *product.key, figure)})
+    artifacts.check(
+        path, product, {"spec": _settings(makers, study, *product.key, figure)}
+    )
     for *source, made_with in product.meta.get("inputs", []):
         if source[0] == USER_FILE:
             data = study.variants[source[1]].dataset
-            if (io.users_digest(data.path) or made_with) != made_with:
+            if (artifacts.users_digest(data.path) or made_with) != made_with:
                 raise ProductError(
                     f"{path} was made from another {data.path} than is there now: "
                     "delete it and run again"

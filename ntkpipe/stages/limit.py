@@ -12,7 +12,7 @@ from ntkpipe.stages.stage import Stage
 
 def run(job: Job) -> None:
     """Infinite width: kernels, mean and covariance of the ensemble: limit.npz."""
-    from ntkpipe import infinite
+    from ntkpipe.kernels import ensemble, infinite
 
     e, data = job.experiment, job.read("dataset")
     # all points at once: each shape of a kernel is compiled by itself
@@ -44,17 +44,17 @@ def run(job: Job) -> None:
         ("train", start["train_train"], start["train_train"]),
         ("test", start["test_train"], start["test_test"]),
     ):
-        ensemble = infinite.ensemble(
+        trained = ensemble.ensemble(
             start["train_train"],
             across,
             own,
             data["y_train"],
             **times,
         )
-        variance = np.maximum(np.einsum("tmm->tm", np.asarray(ensemble.cov)), 0)
-        arrays |= {f"mean_{name}": ensemble.mean, f"sd_{name}": np.sqrt(variance)}
+        variance = np.maximum(np.einsum("tmm->tm", np.asarray(trained.cov)), 0)
+        arrays |= {f"mean_{name}": trained.mean, f"sd_{name}": np.sqrt(variance)}
         if name == "test":
-            arrays["cov_test"] = ensemble.cov[-1]
+            arrays["cov_test"] = trained.cov[-1]
     job.write(arrays, provenance.device())
 
 

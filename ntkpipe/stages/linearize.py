@@ -15,7 +15,7 @@ def run(job: Job) -> None:
     """The linearised model of each network in closed form: linearized.npz."""
     import jax
 
-    from ntkpipe import linear
+    from ntkpipe.kernels import linear
 
     e, network, data = job.experiment, job.read("network"), job.read("dataset")
     rate = e.training.learning_rate

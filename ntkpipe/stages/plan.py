@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ntkpipe import cost, io
-from ntkpipe.io import Product, ProductError
+from ntkpipe import artifacts, cost
+from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.stages import STAGES
 from ntkpipe.stages.figure import endings
 from ntkpipe.stages.job import check_settings
@@ -31,13 +31,13 @@ def files(study: Study) -> Iterator[str]:
         else:
             yield stage.path(at)
             if stage.makes.endswith(".csv"):
-                yield io.record_of(stage.path(at)).as_posix()
+                yield artifacts.record_of(stage.path(at)).as_posix()
 
 
 def is_of(study: Study, path: str) -> bool:
     """Whether a product says that it was made with the study's settings and data."""
     try:
-        product = Product(io.load_meta(path), None)
+        product = Product(artifacts.load_meta(path), None)
         check_settings(study, path, product, *STAGES.values())
     except (ProductError, StudyError):
         return False

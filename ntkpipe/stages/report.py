@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntkpipe import io, provenance
-from ntkpipe.io import Product, ProductError
+from ntkpipe import artifacts, provenance
+from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.report import doubts
 from ntkpipe.report.gallery import load
@@ -74,7 +74,7 @@ def write(
     ]
     sources = load(gallery) if gallery else ()
     text = page(pages, verdicts(by_study), provenance.versions(), sources)
-    io.write(output, lambda file: file.write(text.encode()))
+    artifacts.write(output, lambda file: file.write(text.encode()))
 
 
 def _is_product(path: str) -> bool:
@@ -141,12 +141,12 @@ def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
     if "csv" not in files:
         raise ProductError(f"no table of the figure {figure.name} among the inputs")
     path = str(files["csv"])
-    table = io.load(path)
+    table = artifacts.load(path)
     about = {"product": "figure", "study": study.name, "figure": figure.name}
-    io.check(path, table, about)
+    artifacts.check(path, table, about)
     check_settings(study, path, table, FIGURE)
     digests = table.meta["pictures"]
-    return {e: io.read_picture(p, digests.get(e)) for e, p in pictures.items()}
+    return {e: artifacts.read_picture(p, digests.get(e)) for e, p in pictures.items()}
 
 
 def seeds(study: Study) -> str:

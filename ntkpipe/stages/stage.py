@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic_core import to_jsonable_python
 
-from ntkpipe import cost, io
+from ntkpipe import artifacts, cost
 from ntkpipe.experiment import Experiment
 from ntkpipe.fingerprint import fingerprint
 from ntkpipe.study import Study
@@ -94,7 +94,7 @@ class Stage:
     def code(self, at: Place) -> str:
         """A fingerprint of the code that it runs, and of how files are written."""
         module = self.run.__module__
-        return fingerprint(module, io.__name__, self.sections(at))
+        return fingerprint(module, artifacts.__name__, self.sections(at))
 
     def is_at(self, at: Place) -> bool:
         """Whether a study has this stage at a place."""

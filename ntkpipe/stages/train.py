@@ -16,7 +16,7 @@ def run(job: Job) -> None:
     import jax
 
     from ntkpipe import training
-    from ntkpipe.datasets import Data
+    from ntkpipe.data.base import Data
 
     e, width, begin = job.experiment, job.at.width, time.monotonic()
     trajectory = training.train(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ntkpipe.artifacts import Product
 from ntkpipe.claims import words
-from ntkpipe.io import Product
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages.claims import CLAIMS
 from ntkpipe.stages.job import read_studies

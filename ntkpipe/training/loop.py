@@ -18,9 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe import empirical, xla
-from ntkpipe.datasets import Data
-from ntkpipe.models import MLP
+from ntkpipe import xla
+from ntkpipe.data.base import Data
+from ntkpipe.kernels import taps
+from ntkpipe.kernels.devices import shared_over_devices
+from ntkpipe.models.mlp import MLP
 from ntkpipe.training.loss import SQUARED
 from ntkpipe.training.optimizers import transformation
 from ntkpipe.training.protocol import Training
@@ -106,7 +108,7 @@ def train(
         replicates = first
         if together:
             replicates = np.arange(first, first + batch)
-            replicates = empirical.shared_over_devices(replicates)
+            replicates = shared_over_devices(replicates)
         record = _train_batch(compiled, replicates, training, partial(progress, label))
         batches.append(record if together else {k: v[None] for k, v in record.items()})
     whole = {
@@ -254,7 +256,7 @@ class Run:
         params = self.init(points, key, replicate)
         zero = jnp.zeros((), jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
-        y, sites = empirical.signals(self.model.apply, params, points.all())
+        y, sites = taps.signals(self.model.apply, params, points.all())
         subtract = self.model.zero_output == "subtract"
         kept = self._record("begin", Now(points, params, f=y, sites=sites))
         return state, Start(
@@ -311,7 +313,7 @@ class Run:
 
     def snapshot(self, points: Points, params, start: Start) -> dict:
         """What is recorded at each snapshot."""
-        _, sites = empirical.signals(self.model.apply, params, points.x)
+        _, sites = taps.signals(self.model.apply, params, points.x)
         return self._record("snapshot", Now(points, params, start, sites=sites))
 
     def ends(self, points: Points, params, start: Start) -> dict:

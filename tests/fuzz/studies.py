@@ -25,7 +25,7 @@ import jax
 import numpy as np
 import yaml
 
-from ntkpipe import cost, io, study
+from ntkpipe import artifacts, cost, study
 from ntkpipe.stages import plan as planning
 from ntkpipe.study.loader import document
 
@@ -297,7 +297,7 @@ def draw(dataset):
         return
     try:
         data = dataset.sample(jax.random.key(0))
-    except io.ProductError:
+    except artifacts.ProductError:
         assert dataset.kind == "npz"
     except ValueError as error:
         assert "eigenvalue" in str(error), error  # only the numbers tell

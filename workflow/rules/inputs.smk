@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from ntkpipe import io
+from ntkpipe import artifacts
 from ntkpipe.fingerprint import fingerprint
 from ntkpipe.report import layout
 from ntkpipe.stages import plan
@@ -65,7 +65,7 @@ def settings(stage):
         value = STAGES[stage].spec(place(wildcards))
         if stage == "dataset" and (files := users_data(wildcards)):
             # times tell nothing of a file that is replaced by an older one
-            value["files"] = [io.users_digest(path) for path in files]
+            value["files"] = [artifacts.users_digest(path) for path in files]
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
     return spec
@@ -91,4 +91,4 @@ def code(stage):
 
 def code_of(module):
     """The same of a command that is for all studies."""
-    return lambda wildcards: fingerprint(f"ntkpipe.stages.{module}", io.__name__)
+    return lambda wildcards: fingerprint(f"ntkpipe.stages.{module}", artifacts.__name__)

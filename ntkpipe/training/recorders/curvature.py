@@ -29,7 +29,7 @@ class Curvature(Recorder):
 
     def snapshot(self, run, now: Now) -> Record:
         """The two norms."""
-        from ntkpipe import curvature
+        from ntkpipe.kernels import curvature
 
         found = curvature.of_model(run.model, now.params, now.points.x[:1])
         return {

@@ -30,22 +30,22 @@ class Kernels(Recorder):
 
     def begin(self, run, now: Now) -> Record:
         """Θ between test and training points, and the hidden layers."""
-        from ntkpipe import empirical
+        from ntkpipe.kernels import blocks, taps
 
         n = len(now.points.x)
-        train = empirical.of_points(now.sites, slice(n))
-        test = empirical.of_points(now.sites, slice(n, None))
-        block = empirical.block(test, train, run.training.kernel)
+        train = taps.of_points(now.sites, slice(n))
+        test = taps.of_points(now.sites, slice(n, None))
+        block = blocks.block(test, train, run.training.kernel)
         return {"ntk_test_train": block[None], "features": features(train)}
 
     def snapshot(self, run, now: Now) -> Record:
         """Θ, Σ and the change of each hidden layer."""
-        from ntkpipe import empirical
+        from ntkpipe.kernels import blocks
 
-        found = {"ntk": empirical.block(now.sites, now.sites, run.training.kernel)}
+        found = {"ntk": blocks.block(now.sites, now.sites, run.training.kernel)}
         before = now.start.kept["features"]
         if before:
-            found["nngp"] = empirical.last_layer(now.sites)
+            found["nngp"] = blocks.last_layer(now.sites)
             found["feature_change"] = jnp.array(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)

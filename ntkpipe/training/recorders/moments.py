@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe.lazy import Lazy
-from ntkpipe.models import MLP
+from ntkpipe.models.mlp import MLP
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Record, Recorder
 

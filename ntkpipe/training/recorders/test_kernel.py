@@ -30,7 +30,7 @@ class TestKernel(Recorder):
 
     def ends(self, run, now: Now) -> Record:
         """Θ, (m 1 m 1)."""
-        from ntkpipe import empirical
+        from ntkpipe.kernels import empirical
 
         theta = empirical.ntk(
             run.model.apply, now.params, now.points.x_test, outputs="trace"

@@ -35,13 +35,13 @@ class WeightGap(Recorder):
 
     def begin(self, run, now: Now) -> Record:
         """The coefficients a of the gradients, (t n k), at all recorded steps."""
-        from ntkpipe import empirical, linear
+        from ntkpipe.kernels import blocks, compare, linear, taps
 
         training, alpha, y = run.training, run.model.alpha, now.points.y
         n = len(y)
         h = now.f[:n] * (run.model.zero_output != "subtract")
-        sites = empirical.of_points(now.sites, slice(n))
-        theta = empirical.matrix(empirical.block(sites, sites)) / n
+        sites = taps.of_points(now.sites, slice(n))
+        theta = compare.matrix(blocks.block(sites, sites)) / n
         values, vectors = jnp.linalg.eigh(theta)
         _, moved = linear.gain(
             values, training.recorded(), training.learning_rate, training.heavy_ball

@@ -24,10 +24,13 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ntkpipe import empirical
-from ntkpipe.activations import ACTIVATIONS
-from ntkpipe.empirical import Apply, Signals
-from ntkpipe.models import MLP, OneParameter, Scale, dense
+from ntkpipe.kernels import taps
+from ntkpipe.kernels.taps import Apply, Signals
+from ntkpipe.models.activations import ACTIVATIONS
+from ntkpipe.models.dense import dense
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.one_parameter import OneParameter
+from ntkpipe.models.parameterizations import Scale
 
 Array = jax.Array
 
@@ -171,13 +174,13 @@ def _direction(v: Array) -> Array:
 def _norm(apply, params, point, unit, iterations, key):
     """‖∇²(c·f)‖, its error, (uᵀ∇²f_i u)_i along the eigenvector, and ‖∇(c·f)‖."""
     x = point[None]
-    loose = empirical.hear(apply, params, x).loose
+    loose = taps.hear(apply, params, x).loose
     if loose:
         raise ValueError(
             f"the Hessian with respect to {', '.join(loose.values())} has no compact "
             "form: every parameter must be read by one dense layer, and by one only"
         )
-    _, sites = empirical.signals(apply, params, x)
+    _, sites = taps.signals(apply, params, x)
     frames = {name: _frame(s, unit) for name, s in sites.items()}
     zeros, unravel = ravel_pytree(
         {name: frame.coordinates() for name, frame in frames.items()}
@@ -246,7 +249,7 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
     """`curvature` of any model of few weights P, by its P × P Hessians."""
     flat, unravel = ravel_pytree(params)
     # coordinates in which gradient descent has one rate, see `curvature`
-    rates = empirical.learning_rates(apply, params, x)
+    rates = taps.learning_rates(apply, params, x)
     rates, _ = ravel_pytree(jax.tree.map(jnp.full_like, params, rates))
     root = jnp.sqrt(rates)
 
@@ -258,9 +261,6 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
     jacobian = jax.vmap(jax.jacrev(f), (None, 0))(flat, x)
     gradient = jnp.linalg.norm(root * jacobian, axis=-1)
     return Curvature(norm, gradient, norm / gradient**2, jnp.zeros_like(norm))
-
-
-# --- one hidden layer -----------------------------------------------------------------
 
 
 @partial(jax.jit, static_argnames="model")

@@ -30,7 +30,10 @@ from ntkpipe.training import trajectory
 
 pd = Lazy("pandas")
 
+
 FORMAT = 2
+
+
 # What each product holds: its arrays and their axes; one letter is one length.
 PRODUCTS: dict[str, dict[str, str]] = {
     "dataset": {
@@ -63,26 +66,42 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "cov_test": "m m",
     },
 }
+
+
 # Arrays that a product may lack.
 OPTIONAL = {"network": trajectory.OPTIONAL}
+
+
 TABLES: dict[str, tuple[str, ...]] = {
     "constancy": ("variant", "width", "seed", "step", "metric", "value"),
     "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),
     "claims": (),  # the fields of `ntkpipe.claims.Verdict`
     "figure": (),  # each figure has columns of its own
 }
+
+
 # A user's arrays: at most so many bytes in float64, 80,000 points of 3,072 numbers.
 USERS = tuple(PRODUCTS["dataset"])
+
+
 LARGEST = 2**31
+
+
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
 DAMAGED = "{path} is damaged ({reason}): delete it and run again"
+
+
 UNFIT = (
     "{path}: {reason}; expected a .npz of the arrays "
     f"{', '.join(USERS)}, (n d) or (n,)"
 )
+
+
 # A diverged network has no finite numbers; `diverged` says so instead.
 MAY_DIVERGE = ("network", "linearized")
 

@@ -4,6 +4,7 @@ from ntkpipe.lazy import Lazy
 
 jax = Lazy("jax")
 
+
 ACTIVATIONS = {
     # max(0, u); derivative 0 at the kink
     "relu": lambda u: jax.nn.relu(u),

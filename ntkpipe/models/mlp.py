@@ -1,132 +1,22 @@
-"""Multilayer perceptrons in the abc-parametrisations of Yang & Hu (2021).
-
-Beside them stands the model of one weight with which the blog explains lazy training.
-"""
+"""Multilayer perceptrons in the abc-parametrisations of Yang & Hu (2021)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from ntkpipe.activations import ACTIVATIONS
 from ntkpipe.lazy import Lazy
+from ntkpipe.models.activations import ACTIVATIONS
+from ntkpipe.models.dense import Layer, Params, Site, dense
+from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents, Scale
 from ntkpipe.section import Fault, section
 
 jax, jnp = Lazy("jax"), Lazy("jax.numpy")
-
-HUGE = 1e100  # its square is a number, too
-Layer = dict[str, "jax.Array"]  # w (fan_in fan_out) and, with biases, b (fan_out,)
-Params = tuple[tuple[Layer, ...], ...]  # one network, or the two of `double`
-
-
-class Exponents(NamedTuple):
-    """Weight n^−a·w with w ~ N(0, n^−2b), learned at the rate η·n^−c; n the width."""
-
-    a: float
-    b: float
-    c: float
-
-
-# μP and mean_field are one parametrisation written in two ways:
-# (a, b, c) and (a + θ, b − θ, c − 2θ) train alike for every θ (Yang & Hu, §3).
-PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {
-    "ntk": {
-        "input": Exponents(0.0, 0.0, 0.0),
-        "hidden": Exponents(0.5, 0.0, 0.0),
-        "output": Exponents(0.5, 0.0, 0.0),
-        "bias": Exponents(0.0, 0.0, 0.0),
-        "output_bias": Exponents(0.0, 0.0, 0.0),
-    },
-    "standard": {
-        "input": Exponents(0.0, 0.0, 0.0),
-        "hidden": Exponents(0.0, 0.5, 0.0),
-        "output": Exponents(0.0, 0.5, 0.0),
-        "bias": Exponents(0.0, 0.0, 0.0),
-        "output_bias": Exponents(0.0, 0.0, 0.0),
-    },
-    "mup": {
-        "input": Exponents(-0.5, 0.5, 0.0),
-        "hidden": Exponents(0.0, 0.5, 0.0),
-        "output": Exponents(0.5, 0.5, 0.0),
-        "bias": Exponents(-0.5, 0.5, 0.0),
-        "output_bias": Exponents(0.0, 0.0, 0.0),
-    },
-    "mean_field": {
-        "input": Exponents(0.0, 0.0, -1.0),
-        "hidden": Exponents(0.5, 0.0, -1.0),
-        "output": Exponents(1.0, 0.0, -1.0),
-        "bias": Exponents(0.0, 0.0, -1.0),
-        "output_bias": Exponents(0.5, -0.5, -1.0),
-    },
-}
-
-
-class Scale(NamedTuple):
-    """z = w·(h W) + b·β, where W and β learn lr_w and lr_b times as fast as η."""
-
-    w: float
-    b: float
-    lr_w: float
-    lr_b: float
-
-
-class ModelKind(Protocol):
-    """What training, kernels, costs and study files ask of a kind of model."""
-
-    depth: int
-    """Number of hidden layers."""
-    alpha: float
-    """Output scale: f = α·h, and the loss is divided by α²."""
-    layer_names: tuple[str, ...]
-    """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
-    weight_layers: int
-    """Number of weight matrices."""
-    starts_at_zero: bool
-    """Whether f(w₀) = 0 by `zero_output`."""
-    learned_output: bool
-    """Whether the last layer is learned, and its Σ a part of Θ."""
-    has_last_layer: bool
-    """Whether there is a hidden layer, whose kernel is the NNGP."""
-    has_infinite_limit: bool
-    """Whether `infinite` has the kernels of the infinitely wide network."""
-
-    def init_params(self, key: jax.Array, width: int, d: int, k: int, dtype=float):
-        """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
-
-    def apply(self, params, x: jax.Array) -> jax.Array:
-        """h(x; w), (n d) → (n k), before the output scale α."""
-
-    def learning_rates(self, params):
-        """Relative learning rates, a tree like `params`."""
-
-    def curvature(self, params, x: jax.Array) -> curvature.Curvature:
-        """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest way there is."""
-
-    def weights(self, width: int, d: int, k: int) -> int:
-        """Number of weights, without biases."""
-
-    def unmet(self, e) -> Iterator[Fault]:
-        """Why the model can't do what an `Experiment` asks for, by keys of that."""
-
-
-Site = Callable[[str, "jax.Array", Layer, Scale], "jax.Array"]
-
-
-def dense(name: str, h: jax.Array, layer: Layer, scale: Scale) -> jax.Array:
-    """z = w·h W + b·β: the one operation that networks are written in.
-
-    `MLP.apply` calls it for each layer through its argument `site`, which is where
-    `ntkpipe.empirical` listens.
-    """
-    del name
-    # on a GPU the default is TF32, whose error is the kernel change of a wide network
-    z = scale.w * jnp.matmul(h, layer["w"], precision="highest")
-    return z + scale.b * layer["b"] if "b" in layer else z
 
 
 @section
@@ -279,7 +169,7 @@ class MLP:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
         if faults := [*self.without_limit()]:
             raise ValueError("; ".join(map(str, faults)))
-        from ntkpipe import infinite
+        from ntkpipe.kernels import infinite
 
         return infinite.kernels(
             x1,
@@ -294,7 +184,7 @@ class MLP:
 
     def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
         """‖∇f‖, ‖∇²f‖ and κ, of one hidden layer in closed form."""
-        from ntkpipe import curvature
+        from ntkpipe.kernels import curvature
 
         if self.depth == 1:
             return curvature.one_hidden_layer(self, params, x)
@@ -363,89 +253,3 @@ class MLP:
             fixed_w, fixed_b = self._fixed_std(index, fan_in)
             w_std, b_std = w_std * fixed_w, b_std * fixed_b
         return w_std, 0.0 if self.biases == "zero" else b_std
-
-
-@section
-class OneParameter:
-    """f(w) = α·(wx + w²x + sin e^{w/10})(w − w₀): one weight, and zero at w₀.
-
-    Its loss is a curve that can be drawn (Rajat V D 2019, "Understanding the NTK").
-    The width plays no part: say `widths: [1]`.
-    """
-
-    kind: Literal["one_parameter"]
-    start: float = 0.4
-    """The initial weight w₀."""
-    alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
-    """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
-
-    depth: ClassVar[int] = 0
-    zero_output: ClassVar[str] = "none"
-    output_weights: ClassVar[str] = "learned"
-    layer_names: ClassVar[tuple[str, ...]] = ("W1",)
-    weight_layers: ClassVar[int] = 1
-    starts_at_zero: ClassVar[bool] = False
-    learned_output: ClassVar[bool] = True
-    has_last_layer: ClassVar[bool] = False
-    has_infinite_limit: ClassVar[bool] = False
-
-    def unmet(self, e) -> Iterator[Fault]:
-        """Why the model can't do what an experiment asks for."""
-        sizes = e.dataset.stated_sizes
-        if sizes and (ends := (sizes.dimension, sizes.outputs)) != (1, 1):
-            yield Fault(
-                ("model", "kind"),
-                "one_parameter takes one input and one output, and the points have "
-                f"{ends[0]} and {ends[1]}",
-            )
-        for key, asked in (
-            (("limit",), e.has_limit),
-            (("training", "ensemble"), e.training.ensemble is not None),
-            (("measure", "straight"), e.measure.straight),
-        ):
-            if asked:
-                yield Fault(key, "needs model.kind: mlp, not one_parameter")
-
-    def init_params(
-        self, key: jax.Array, width: int, d: int, k: int, dtype=float
-    ) -> Params:
-        """The initial weight, of one input and one output."""
-        del key, width
-        if (d, k) != (1, 1):
-            raise ValueError(
-                f"model.kind: one_parameter takes one input and one output, not {d} "
-                f"and {k}"
-            )
-        return (({"w": jnp.full((1, 1), self.start, dtype)},),)
-
-    def apply(self, params: Params, x: jax.Array) -> jax.Array:
-        """h(x; w), (n 1) → (n 1), before the output scale α."""
-        w = params[0][0]["w"]
-        return (w * x + w**2 * x + jnp.sin(jnp.exp(0.1 * w))) * (w - self.start)
-
-    def learning_rates(self, params: Params):
-        """Relative learning rates: 1."""
-        return jax.tree.map(lambda _: 1.0, params)
-
-    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
-        """‖∇f‖, ‖∇²f‖ and κ, from the whole Hessian."""
-        from ntkpipe import curvature
-
-        return curvature.whole(self.apply, params, x)
-
-    def weights(self, width: int, d: int, k: int) -> int:
-        """One weight, whatever the width."""
-        return 1
-
-
-def _kind(model: Any) -> str:
-    """The kind of a model, `mlp` where none is said."""
-    if isinstance(model, dict):
-        return model.get("kind", "mlp")
-    return getattr(model, "kind", "mlp")
-
-
-Model = Annotated[
-    Annotated[MLP, Tag("mlp")] | Annotated[OneParameter, Tag("one_parameter")],
-    Discriminator(_kind),
-]

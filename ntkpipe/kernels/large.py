@@ -24,16 +24,18 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ntkpipe import empirical
-from ntkpipe.empirical import Apply, Outputs, Tile
-from ntkpipe.squares import place
+from ntkpipe.kernels import empirical, taps, tiles
+from ntkpipe.kernels.assemble import place
+from ntkpipe.kernels.compare import matrix
+from ntkpipe.kernels.devices import free_memory
+from ntkpipe.kernels.taps import Apply, Outputs
+from ntkpipe.kernels.tiles import Tile
 
 log = logging.getLogger("ntkpipe")
+
+
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """Largest relative difference of Θv from its jvp of a vjp that is rounding."""
-
-
-# --- squares to a file, or into sums ----------------------------------------------
 
 
 def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.ndarray:
@@ -63,9 +65,9 @@ def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.n
             f"{free / 1e9:.1f} GB are free there: choose another disk, "
             "`outputs='trace'`, or `reduce`, which stores nothing"
         )
-    dtype = empirical.output(apply, params, x1).dtype
+    dtype = tiles.output(apply, params, x1).dtype
     kernel = np.lib.format.open_memmap(path, "w+", dtype, cut.shape)
-    for square in empirical.tiles(apply, params, x1, x2, **options):
+    for square in tiles.tiles(apply, params, x1, x2, **options):
         place(kernel, square.rows, square.columns, square.theta, square.mirrored)
     kernel.flush()
     return np.load(path, mmap_mode="r")
@@ -111,16 +113,13 @@ def _alike(*kernels: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
         yield squares
 
 
-def _announce(apply, params, x1, x2, options) -> empirical.Plan:
+def _announce(apply, params, x1, x2, options) -> tiles.Plan:
     """Say what is about to be computed."""
     options = dict(options)
     devices = options.pop("devices", None) or jax.local_devices()
-    cut = empirical.plan(apply, params, x1, x2, devices=len(devices), **options)
+    cut = tiles.plan(apply, params, x1, x2, devices=len(devices), **options)
     log.info("%s", cut)
     return cut
-
-
-# --- two kernels --------------------------------------------------------------------
 
 
 class Comparison(NamedTuple):
@@ -173,7 +172,7 @@ def compare(
     Raises:
         ArithmeticError: Θv is not the jvp of the vjp.
     """
-    budget = empirical.free_memory() / 2 if budget is None else budget
+    budget = free_memory() / 2 if budget is None else budget
     options |= {"outputs": outputs, "budget": budget / 2}
     log.info("two kernels side by side, each takes what follows")
     cut = _announce(apply, before, x, None, options)
@@ -187,8 +186,8 @@ def compare(
     acted = np.zeros((2, *known.shape))
     products = np.zeros((2, *v.shape))
     squares = _alike(
-        empirical.tiles(apply, before, x, **options),
-        empirical.tiles(apply, after, x, **options),
+        tiles.tiles(apply, before, x, **options),
+        tiles.tiles(apply, after, x, **options),
     )
     # XLA has all cores: threads of BLAS would wait for one, ten times as long
     with threadpool_limits(1, "blas"):
@@ -221,7 +220,7 @@ def _sums(a, b, known_i, known_j, v_i, v_j, mirrored):
         sum(t[:, i, :, i] for i in range(k)) / k if k > 1 else t[:, 0, :, 0]
         for t in pair
     ]
-    pair = [empirical.matrix(t) for t in pair]
+    pair = [matrix(t) for t in pair]
     delta, both = pair[1] - pair[0], pair[1] + pair[0]
     factors = [(t, t) for t in (*pair, delta)] + [(delta, both)]
     factors += [(t, t) for t in traced] + [traced]
@@ -260,9 +259,6 @@ def _comparison(scalars, acted, centred, errors) -> Comparison:
     )
 
 
-# --- without the kernel -------------------------------------------------------------
-
-
 def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarray:
     """Θ(x, x) v, v (n k), in chunks of points: Jᵀv is summed, then J of it is taken.
 
@@ -278,12 +274,12 @@ def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarr
     Raises:
         ValueError: v has another shape.
     """
-    y = empirical.output(apply, params, x)
+    y = tiles.output(apply, params, x)
     v = np.asarray(v, y.dtype)
     if v.shape != (shape := (len(x), y.shape[1])):
         raise ValueError(f"v has the shape {v.shape}, not {shape}")
     chunk = min(chunk, len(x))
-    chunks = empirical.chunks(x, chunk)
+    chunks = tiles.chunks(x, chunk)
     pulled = None
     for rows, points in chunks:
         padded = np.zeros((chunk, v.shape[1]), v.dtype)
@@ -306,7 +302,7 @@ def _pull(apply, params, x, v):
 @partial(jax.jit, static_argnames="apply")
 @jax.default_matmul_precision("highest")
 def _push(apply, params, x, pulled):
-    rates = empirical.learning_rates(apply, params, x)
+    rates = taps.learning_rates(apply, params, x)
     direction = jax.tree.map(lambda g, rate: g * rate, pulled, rates)
     return jax.jvp(lambda p: apply(p, x), (params,), (direction,))[1]
 
@@ -339,7 +335,7 @@ def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> 
 
 def _checked(apply, params, x, v, product, outputs) -> float:
     """Relative difference of Θv, as it was found, from its product by autodiff."""
-    y = empirical.output(apply, params, x)
+    y = tiles.output(apply, params, x)
     k = y.shape[1]
     if outputs == "trace":
         units = [np.where(np.arange(k) == i, v, 0.0) for i in range(k)]
@@ -413,7 +409,7 @@ def extreme_eigenvalues(
     apply: Apply, params, x, *, iterations: int = 30, key=None, chunk: int = 1024
 ) -> Extremes:
     """Extreme eigenvalues of Θ(x, x)/n by `lanczos`; the kernel is never formed."""
-    y = empirical.output(apply, params, x)
+    y = tiles.output(apply, params, x)
     key = jax.random.key(0) if key is None else key
     start = np.asarray(jax.random.normal(key, (len(x), y.shape[1])))
 
@@ -473,13 +469,13 @@ def change(
         method = "exact"
     if method == "auto":
         tiling = {k: v for k, v in options.items() if k in ("tile", "budget")}
-        exact = 2 * empirical.plan(apply, before, x, **tiling).flop
+        exact = 2 * tiles.plan(apply, before, x, **tiling).flop
         weights = sum(np.size(leaf) for leaf in jax.tree.leaves(before))
         method = "exact" if exact <= 3 * probes * 12 * len(x) * weights else "estimate"
         log.info("change of the kernel: %s, exact is %.1e FLOP", method, exact)
     if method == "exact":
         return Change(compare(apply, before, after, x, **options).change, 0.0, "exact")
-    shape = (len(x), empirical.output(apply, before, x).shape[1])
+    shape = (len(x), tiles.output(apply, before, x).shape[1])
     product = partial(vector_product, apply, x=x, chunk=chunk)
     key1, key2 = jax.random.split(jax.random.key(0) if key is None else key)
     moved, moved_error = frobenius(

@@ -1,6 +1,6 @@
-"""Kernels in host memory, put together square by square.
+"""Assemble a kernel in host memory from its tiles.
 
-XLA would copy a whole array to write one square of it.
+XLA would copy a whole array to write one tile of it.
 """
 
 import math

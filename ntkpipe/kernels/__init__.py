@@ -1,0 +1,53 @@
+"""The library: kernels of networks, arrays in and arrays out.
+
+    from ntkpipe.kernels import ntk, infinite_kernels, linearize, predict
+
+Nothing here knows a study or a file. A name is imported when it is first used, so that
+a job that needs one module does not wait for the others.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    # the empirical kernel Θ
+    "ntk": "empirical",
+    "ntk_vector_product": "empirical",
+    "kernel_tiles": "tiles",
+    "plan": "tiles",
+    # kernels larger than memory
+    "save": "large",
+    "reduce": "large",
+    "compare_kernels": "large",
+    "extreme_eigenvalues": "large",
+    # the infinitely wide network
+    "infinite_kernels": "infinite",
+    "trained_ensemble": "ensemble",
+    # the linearised model
+    "linearize": "linear",
+    "predict": "linear",
+    "max_learning_rate": "linear",
+    # how far a kernel moved
+    "relative_change": "compare",
+    "cosine_distance": "compare",
+    "alignment": "compare",
+    # second derivatives
+    "hessian_norm": "curvature",
+}
+_THERE = {
+    "kernel_tiles": "tiles",
+    "compare_kernels": "compare",
+    "infinite_kernels": "kernels",
+    "trained_ensemble": "ensemble",
+    "hessian_norm": "curvature",
+}
+_MODULES = frozenset(_HOMES.values())
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """The function of this name, from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(module, _THERE.get(name, name))

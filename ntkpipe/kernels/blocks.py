@@ -1,0 +1,62 @@
+"""Θ between two sets of points from the signals of the layers.
+
+    Θ(x, x')_ij = Σ_l (η_l s_l² h_l(x)·h_l(x') + η'_l t_l²) (δ_li(x)·δ_lj(x')),
+
+where η_l, η'_l are the layer's relative learning rates (1 unless the parametrisation
+says otherwise), so that Θ is the kernel that gradient descent follows.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from ntkpipe.kernels.taps import Array, Layers, Outputs, Signals
+
+LEAF = 256
+"""Squares with so many rows are not halved further for the sake of symmetry."""
+
+
+def layer_block(s1: Signals, s2: Signals, outputs: Outputs = "full") -> Array:
+    """One layer's part of Θ between two sets of points, (n k m k) or (n 1 m 1)."""
+    scale = s1.scale
+    inner = scale.lr_w * scale.w**2 * _dot(s1.h, s2.h)
+    inner = (inner + scale.lr_b * scale.b**2)[:, None, :, None]
+    (n, k, _), (m, _, q) = s1.delta.shape, s2.delta.shape
+    if outputs == "trace":
+        outer = _dot(s1.delta.reshape(n, -1), s2.delta.reshape(m, -1)) / k
+        return inner * outer[:, None, :, None]
+    # of matrices: XLA would transpose the factors and the product of an einsum of δ
+    outer = _dot(s1.delta.reshape(-1, q), s2.delta.reshape(-1, q))
+    return inner * outer.reshape(n, k, m, k)
+
+
+def block(sites1, sites2, outputs: Outputs = "full", layers: Layers = "sum"):
+    """Θ between two sets of points from their signals: the sum over layers.
+
+    With `layers="each"` a dict of the layers' parts.
+    """
+    parts = {name: layer_block(sites1[name], sites2[name], outputs) for name in sites1}
+    return sum(parts.values()) if layers == "sum" else parts
+
+
+def last_layer(sites: dict[str, Signals]) -> Array:
+    """The last layer's part of Θ, traced: s² h·h' + t², the empirical NNGP, (n n).
+
+    It is the "Σ part" of Θ, the same for each output; the rest holds derivatives of
+    the activation, the "Σ̇ part". Of weights that are not learned it is the NNGP all the
+    same, which Θ then lacks. Sites are named `layer.copy`; without any, (0 0).
+    """
+    layer = {name: name.split(".")[0] for name in sites}
+    depth = max((int(n) for n in layer.values() if n.isdigit()), default=None)
+    if depth is None:
+        return jnp.zeros((0, 0))
+    last = [s for name, s in sites.items() if layer[name] == str(depth)]
+    last = [
+        s if s.scale.lr_w else s._replace(scale=s.scale._replace(lr_w=1.0))
+        for s in last
+    ]
+    return sum(layer_block(s, s, "trace") for s in last)[:, 0, :, 0]
+
+
+_dot = partial(jnp.einsum, "ap,bp->ab", precision=jax.lax.Precision.HIGHEST)

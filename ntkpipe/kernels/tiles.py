@@ -1,0 +1,243 @@
+"""Θ tile by tile, in the memory of a few tiles and of the signals.
+
+`plan` cuts Θ so that signals and one tile fit into memory, and says what Θ costs.
+`tiles` computes the tiles in turn; of a symmetric Θ it leaves out the mirror images.
+"""
+
+import collections
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkpipe.kernels.blocks import block
+from ntkpipe.kernels.devices import free_memory, placements
+from ntkpipe.kernels.taps import Apply, Array, Layers, Outputs, signals
+
+QUEUE = 8
+"""Tiles computed ahead of the one that is read."""
+
+
+def output(apply: Apply, params, x) -> jax.ShapeDtypeStruct:
+    """Shape (1 k) and dtype of f at one point: looked up, once it was traced."""
+    one = jax.ShapeDtypeStruct((1, *np.shape(x)[1:]), jnp.result_type(x))
+    return _jitted.eval_shape(apply, params, one)
+
+
+@partial(jax.jit, static_argnames="apply")
+def _jitted(apply, params, x):
+    return apply(params, x)
+
+
+class Tile(NamedTuple):
+    """Θ between the points `rows` of x1 and `columns` of x2."""
+
+    rows: slice
+    columns: slice
+    theta: Array  # (a k b k), or a dict of such arrays with `layers="each"`
+    mirrored: bool  # the transposed square belongs to the kernel, and does not follow
+
+
+class Plan(NamedTuple):
+    """How a kernel is cut so that it fits into memory, and what it costs."""
+
+    shape: tuple[int, int, int, int]  # of the kernel
+    tile: int  # points along the side of a square
+    band: int  # chunks of `tile` points whose signals are held
+    bytes: int  # most memory at a time: signals and one square, without the kernel
+    kernel_bytes: int  # what the kernel, or those of all layers, would take whole
+    flop: float  # of signals and of the squares that are computed
+
+    def __str__(self):
+        """One line for the log."""
+        n, k, m, _ = self.shape
+        return (
+            f"kernel of {n:,} × {m:,} points, {k} output{'s' * (k > 1)}: squares of "
+            f"{self.tile:,} points, {self.bytes / 1e9:.2f} GB of memory, "
+            f"{self.flop:.1e} FLOP; whole it is {self.kernel_bytes / 1e9:.2f} GB"
+        )
+
+
+def plan(
+    apply: Apply,
+    params,
+    x1: Array,
+    x2: Array | None = None,
+    *,
+    outputs: Outputs = "full",
+    layers: Layers = "sum",
+    tile: int | None = None,
+    budget: float | None = None,
+    devices: int = 1,
+) -> Plan:
+    """Cut Θ(x1, x2) so that signals and one square stay below `budget`.
+
+    Nothing is computed. Signals of all points of x1 are held where they fit; else
+    those of a band of them, and the signals of x2 are computed anew for each band.
+
+    Args:
+        apply: network `apply(params, x, site)`.
+        params: its parameters.
+        x1: points (n d).
+        x2: points (m d); default x1.
+        outputs: `full` or `trace`.
+        layers: `sum` or `each`.
+        tile: points along the side of a square; default 128 to 512, fewer for many
+            outputs or where memory asks for it, 4096 on accelerators.
+        budget: bytes; default half of what is free.
+        devices: devices that share the rows of a square.
+
+    Raises:
+        MemoryError: the smallest squares do not fit.
+    """
+    n, m = len(x1), len(x1 if x2 is None else x2)
+    one = jax.ShapeDtypeStruct((1, *np.shape(x1)[1:]), jnp.result_type(x1))
+    y, sites = _signals.eval_shape(apply, params, one)
+    k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
+    point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(sites))
+    budget = free_memory() / 2 if budget is None else budget
+    side = tile or _side(max(n, m), k)
+    parts = len(sites) if layers == "each" else 1
+    while True:
+        side = max(math.ceil(side / devices) * devices, 1)
+        # XLA holds both factors of each layer before it multiplies them; passes hold
+        # about as much as the signals that come out of them
+        square = (2 * len(sites) + parts * (1 + QUEUE)) * (side * k) ** 2 * size
+        base = square + 3 * side * point
+        count = math.ceil(n / side)
+        band = min(count, int((budget - base) // (side * point)))
+        if band >= 1 or tile or side <= 16:
+            break
+        side //= 2
+    if band < 1:
+        raise MemoryError(
+            f"squares of {side} points need {(base + side * point) / 1e9:.2g} GB and "
+            f"{budget / 1e9:.2g} GB are allowed: raise `budget`, or choose a smaller "
+            "`tile`, a narrower network or `outputs='trace'`"
+        )
+    starts = np.arange(0, n, side)
+    pairs = n * m if x2 is not None else sum(min(side, n - i) * (n - i) for i in starts)
+    bands = math.ceil(count / band)
+    passes = n + m * bands if x2 is not None else n * (bands + 1) / 2
+    widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
+    outer = y.shape[1] if outputs == "trace" else k * k
+    flop = 2 * pairs * sum(p + outer * q for p, q in widths)
+    flop += 2 * passes * (1 + y.shape[1]) * sum(p * q for p, q in widths)
+    total = base + band * side * point
+    kernel = parts * n * m * k * k * size
+    return Plan((n, k, m, k), side, band, int(total), kernel, float(flop))
+
+
+def _side(points: int, k: int) -> int:
+    """Points along the side of a square: large enough for the matrix product."""
+    if jax.default_backend() != "cpu":
+        return _equal(points, max(512, 4096 // k))
+    # four or more rows of squares, or symmetry saves little; some 512 rows N·k, as
+    # larger squares leave the cache between their layers
+    side = min(512, max(128, points // 4 // 64 * 64))
+    return _equal(points, max(64, min(side, 768 // k // 64 * 64)))
+
+
+def _equal(points: int, side: int) -> int:
+    """At most `side`, for squares of one size: the last would else be filled up."""
+    return math.ceil(points / math.ceil(points / side) / 8) * 8
+
+
+def tiles(
+    apply: Apply,
+    params,
+    x1: Array,
+    x2: Array | None = None,
+    *,
+    outputs: Outputs = "full",
+    layers: Layers = "sum",
+    tile: int | None = None,
+    budget: float | None = None,
+    devices: tuple[jax.Device, ...] | None = None,
+) -> Iterator[Tile]:
+    """Θ(x1, x2) square by square; of Θ(x1, x1) those on and above the diagonal.
+
+    Up to `QUEUE` squares are computed ahead of the one that is read, so that no core
+    waits for the reader. Rows of a square are shared by `devices`.
+
+    Args:
+        apply: network `apply(params, x, site)`.
+        params: its parameters.
+        x1: points (n d).
+        x2: points (m d); default x1.
+        outputs: `full` or `trace`.
+        layers: `sum` or `each`.
+        tile: points along the side of a square, see `plan`.
+        budget: bytes, see `plan`.
+        devices: default all local devices.
+    """
+    devices = tuple(jax.local_devices() if devices is None else devices)
+    cut = plan(
+        apply,
+        params,
+        x1,
+        x2,
+        outputs=outputs,
+        layers=layers,
+        tile=tile,
+        budget=budget,
+        devices=len(devices),
+    )
+    share, spread = placements(devices)
+    params = share(params)
+    rows = chunks(x1, cut.tile)
+    columns = rows if x2 is None else chunks(x2, cut.tile)
+
+    def see(x):
+        return _signals(apply, params, spread(x))[1]
+
+    waiting = collections.deque()
+    for first in range(0, len(rows), cut.band):
+        band = range(first, min(first + cut.band, len(rows)))
+        held = {i: see(rows[i][1]) for i in band}
+        for j in range(0 if x2 is not None else first, len(columns)):
+            own = x2 is None and j in held
+            right = share(held[j] if own else see(columns[j][1]))
+            for i in band:
+                if x2 is None and i > j:
+                    break
+                theta = _square(held[i], right, outputs, layers)
+                mirrored = x2 is None and i != j
+                waiting.append((rows[i][0], columns[j][0], theta, mirrored))
+                if len(waiting) > QUEUE:
+                    yield _trim(*waiting.popleft())
+    while waiting:
+        yield _trim(*waiting.popleft())
+
+
+_signals = partial(jax.jit, static_argnames="apply")(signals)
+
+
+_square = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
+
+
+def chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
+    """Points in chunks of one size; the last is filled up with its last point.
+
+    One size is one compilation, and divides by the number of devices.
+    """
+    x = np.asarray(x)
+    found = []
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
+        found.append((slice(start, start + len(part)), filled))
+    return found
+
+
+def _trim(rows: slice, columns: slice, theta, mirrored: bool) -> Tile:
+    """Cut off what `chunks` filled up, once the square is there."""
+    a, b = rows.stop - rows.start, columns.stop - columns.start
+    jax.block_until_ready(theta)
+    if any(part.shape[::2] != (a, b) for part in jax.tree.leaves(theta)):
+        theta = jax.tree.map(lambda part: part[:a, :, :b], theta)
+    return Tile(rows, columns, theta, mirrored)

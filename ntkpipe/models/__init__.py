@@ -1,0 +1,23 @@
+"""The networks that a study can train, one kind a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from ntkpipe.models.mlp import MLP
+from ntkpipe.models.one_parameter import OneParameter
+
+
+def _kind(model: Any) -> str:
+    """The kind of a model, `mlp` where none is said."""
+    if isinstance(model, dict):
+        return model.get("kind", "mlp")
+    return getattr(model, "kind", "mlp")
+
+
+Model = Annotated[
+    Annotated[MLP, Tag("mlp")] | Annotated[OneParameter, Tag("one_parameter")],
+    Discriminator(_kind),
+]

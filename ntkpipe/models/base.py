@@ -1,0 +1,50 @@
+"""What training, kernels, measurements and cost ask of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from ntkpipe.lazy import Lazy
+from ntkpipe.section import Fault
+
+jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+
+
+class ModelKind(Protocol):
+    """What training, kernels, costs and study files ask of a kind of model."""
+
+    depth: int
+    """Number of hidden layers."""
+    alpha: float
+    """Output scale: f = α·h, and the loss is divided by α²."""
+    layer_names: tuple[str, ...]
+    """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
+    weight_layers: int
+    """Number of weight matrices."""
+    starts_at_zero: bool
+    """Whether f(w₀) = 0 by `zero_output`."""
+    learned_output: bool
+    """Whether the last layer is learned, and its Σ a part of Θ."""
+    has_last_layer: bool
+    """Whether there is a hidden layer, whose kernel is the NNGP."""
+    has_infinite_limit: bool
+    """Whether `infinite` has the kernels of the infinitely wide network."""
+
+    def init_params(self, key: jax.Array, width: int, d: int, k: int, dtype=float):
+        """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
+
+    def apply(self, params, x: jax.Array) -> jax.Array:
+        """h(x; w), (n d) → (n k), before the output scale α."""
+
+    def learning_rates(self, params):
+        """Relative learning rates, a tree like `params`."""
+
+    def curvature(self, params, x: jax.Array) -> curvature.Curvature:
+        """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest way there is."""
+
+    def weights(self, width: int, d: int, k: int) -> int:
+        """Number of weights, without biases."""
+
+    def unmet(self, e) -> Iterator[Fault]:
+        """Why the model can't do what an `Experiment` asks for, by keys of that."""

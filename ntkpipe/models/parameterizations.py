@@ -1,0 +1,58 @@
+"""The abc-parametrisations of Yang & Hu (2021), one table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+HUGE = 1e100  # its square is a number, too
+
+
+class Exponents(NamedTuple):
+    """Weight n^−a·w with w ~ N(0, n^−2b), learned at the rate η·n^−c; n the width."""
+
+    a: float
+    b: float
+    c: float
+
+
+# μP and mean_field are one parametrisation written in two ways:
+# (a, b, c) and (a + θ, b − θ, c − 2θ) train alike for every θ (Yang & Hu, §3).
+PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {
+    "ntk": {
+        "input": Exponents(0.0, 0.0, 0.0),
+        "hidden": Exponents(0.5, 0.0, 0.0),
+        "output": Exponents(0.5, 0.0, 0.0),
+        "bias": Exponents(0.0, 0.0, 0.0),
+        "output_bias": Exponents(0.0, 0.0, 0.0),
+    },
+    "standard": {
+        "input": Exponents(0.0, 0.0, 0.0),
+        "hidden": Exponents(0.0, 0.5, 0.0),
+        "output": Exponents(0.0, 0.5, 0.0),
+        "bias": Exponents(0.0, 0.0, 0.0),
+        "output_bias": Exponents(0.0, 0.0, 0.0),
+    },
+    "mup": {
+        "input": Exponents(-0.5, 0.5, 0.0),
+        "hidden": Exponents(0.0, 0.5, 0.0),
+        "output": Exponents(0.5, 0.5, 0.0),
+        "bias": Exponents(-0.5, 0.5, 0.0),
+        "output_bias": Exponents(0.0, 0.0, 0.0),
+    },
+    "mean_field": {
+        "input": Exponents(0.0, 0.0, -1.0),
+        "hidden": Exponents(0.5, 0.0, -1.0),
+        "output": Exponents(1.0, 0.0, -1.0),
+        "bias": Exponents(0.0, 0.0, -1.0),
+        "output_bias": Exponents(0.5, -0.5, -1.0),
+    },
+}
+
+
+class Scale(NamedTuple):
+    """z = w·(h W) + b·β, where W and β learn lr_w and lr_b times as fast as η."""
+
+    w: float
+    b: float
+    lr_w: float
+    lr_b: float
