@@ -18,7 +18,7 @@ They are those of the weights where all rates are 1.
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,8 @@ from jax.flatten_util import ravel_pytree
 from ntkpipe.kernels import taps
 from ntkpipe.kernels.taps import Apply, Signals
 from ntkpipe.models.activations import ACTIVATIONS
+from ntkpipe.models.base import ModelKind
 from ntkpipe.models.dense import dense
-from ntkpipe.models.mlp import MLP
-from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.models.parameterizations import Scale
 
 Array = jax.Array
@@ -264,12 +263,12 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
 
 
 @partial(jax.jit, static_argnames="model")
-def of_model(model: MLP | OneParameter, params, x: Array) -> Curvature:
+def of_model(model: ModelKind, params, x: Array) -> Curvature:
     """`curvature` of the package's models by the cheapest way there is."""
     return model.curvature(params, x)
 
 
-def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
+def one_hidden_layer(model: Any, params, x: Array) -> Curvature:
     """`curvature` of a network with one hidden layer, in closed form; any width.
 
     f = s₂ Σ_j v_j φ(z_j) + …, and z_j depends on the unit's own weights only, along one
@@ -278,7 +277,7 @@ def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
     the eigenvalue of largest size (|p| + √(p² + 4 q²))/2.
 
     Args:
-        model: depth 1.
+        model: an `MLP` of depth 1.
         params: its parameters.
         x: points (n d).
 
@@ -294,7 +293,7 @@ def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
 
 
 @partial(jax.jit, static_argnames="model")
-def one_hidden_layer_joint(model: MLP, params, x: Array) -> Array:
+def one_hidden_layer_joint(model: Any, params, x: Array) -> Array:
     """Hessian norm of `joint`, (n,): the block of a unit is largest for c ∥ v_j."""
     copies = [_units(model, layers, x) for layers in params]
     norm = jnp.stack([_largest(jnp.linalg.norm(p, axis=-1), q) for p, q, _ in copies])
@@ -302,7 +301,7 @@ def one_hidden_layer_joint(model: MLP, params, x: Array) -> Array:
 
 
 @jax.default_matmul_precision("highest")
-def _units(model: MLP, layers, x: Array) -> tuple[Array, Array, Array]:
+def _units(model: Any, layers, x: Array) -> tuple[Array, Array, Array]:
     """Block entries p (n m k) and q (n m) of m units, and ‖∇f‖² (n k)."""
     if model.depth != 1:
         raise ValueError(
