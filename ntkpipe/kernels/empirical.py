@@ -71,8 +71,8 @@ def ntk(
     cut = plan(apply, params, x1, x2, outputs=outputs, layers=layers)
     if cut.kernel_bytes > free_memory():
         raise MemoryError(
-            f"the {cut}; {free_memory() / 1e9:.3g} GB are free: use `panels.save`, or "
-            "`tiles` and sums over its squares (`panels.reduce`, `panels.compare`)"
+            f"the {cut}; {free_memory() / 1e9:.3g} GB are free: use `large.save`, or "
+            "`tiles` and sums over its squares (`large.reduce`, `large.compare`)"
         )
     size = (len(x1), len(x1 if x2 is None else x2))
     squares = tiles(apply, params, x1, x2, outputs=outputs, layers=layers)

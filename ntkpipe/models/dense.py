@@ -23,7 +23,7 @@ def dense(name: str, h: jax.Array, layer: Layer, scale: Scale) -> jax.Array:
     """z = w·h W + b·β: the one operation that networks are written in.
 
     `MLP.apply` calls it for each layer through its argument `site`, which is where
-    `ntkpipe.empirical` listens.
+    `ntkpipe.kernels.taps` listens.
     """
     del name
     # on a GPU the default is TF32, whose error is the kernel change of a wide network
