@@ -21,6 +21,7 @@ from ntkpipe.figures.base import Arrays, MovingFigure, concatenated
 from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, PAGE, TARGET, style
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
+from ntkpipe.training.loss import SQUARED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,8 +145,7 @@ class Landscapes(MovingFigure):
             y = arrays("dataset", variant)["y_train"]
             if network["diverged"][0]:
                 continue
-            e = arrays.experiment(variant)
-            loss, alpha = e.training.loss.value, e.model.alpha
+            alpha = arrays.experiment(variant).model.alpha
             f, tangent = network["landscape_f"], network["landscape_linear"]
             frame = {
                 "variant": variant,
@@ -154,8 +154,8 @@ class Landscapes(MovingFigure):
                 "y": y[0, 0],
                 "f": f[:, 0, 0],
                 "tangent": tangent[:, 0, 0],
-                "loss": np.asarray(loss(f, y, alpha)),
-                "loss_tangent": np.asarray(loss(tangent, y, alpha)),
+                "loss": SQUARED.value(f, y, alpha),
+                "loss_tangent": SQUARED.value(tangent, y, alpha),
                 "move": np.linalg.norm(network["weight_change"][0, -1]),
             }
             frames.append(pd.DataFrame(frame))

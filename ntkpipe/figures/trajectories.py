@@ -276,9 +276,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":
-        y = arrays("dataset", variant)["y_test"]
-        loss = arrays.experiment(variant).training.loss
-        values = np.asarray(loss.value(product["f_test"], y))
+        values = SQUARED.value(product["f_test"], arrays("dataset", variant)["y_test"])
     elif quantity in ("weight_change", "weight_distance"):
         change = product["weight_change"]
         if model == "network":
