@@ -346,7 +346,7 @@ def _load_table(path) -> Product:
         keep_default_na=False,
         na_values=[""],
     )
-    missing = set(TABLES[meta["product"]]) - set(table.columns)
+    missing = set(TABLES.get(meta["product"], ())) - set(table.columns)
     if missing:
         raise ValueError(f"no columns {sorted(missing)}")
     return Product(meta, table)

@@ -120,6 +120,10 @@ class Experiment:
         yield from self.model.unmet(self)
         if self.has_linearized and self.training.optimizer == "adam":
             yield Fault(("linearize",), "adam has no closed form: say linearize: none")
+        if not self.training.loss.closed_form:
+            for key in ("linearize", "limit"):
+                if getattr(self, key) != "none":
+                    yield Fault((key,), f"the loss has no closed form: say {key}: none")
         if self.linearize == "flow" and self.training.optimizer == "momentum":
             yield Fault(("linearize",), "the flow has no momentum: say steps")
         if self.has_limit and self.training.optimizer != "gd":

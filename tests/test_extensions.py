@@ -1,144 +1,262 @@
-"""A metric with and without a recording of its own, each written in one place."""
+"""A new kind is one file and its name in one union.
+
+`extensions/` has a kind of each sort, in files as they would lie in the package. They
+are laid into a copy of it and named in its unions, and a study that uses all of them is
+run by Snakemake. CONTRIBUTING.md quotes these files and these names.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
+from extensions.ntkpipe.models.gated import Gated
+from extensions.ntkpipe.training.huber import Huber
+from test_workflow import ROOT, edit, environment, snakemake
 
-from ntkpipe import artifacts, measurements, stages, study
-from ntkpipe.lazy import Lazy
-from ntkpipe.measurements.group import Group, Inputs, Values
-from ntkpipe.measurements.metric import Metric, Need
-from ntkpipe.section import section
-from ntkpipe.training import Training, loop, recorders
-from ntkpipe.training.recorders.base import Now, Record, Recorder
+from ntkpipe import measurements
+from ntkpipe.training import recorders
 
-jnp = Lazy("jax.numpy")
+FILES = ROOT / "tests" / "extensions"
+
+# kind → the file with the union, and what its name is written behind
+UNIONS = {
+    "dataset": ("ntkpipe/data/__init__.py", "Points | Circle | ", "Ring | "),
+    "target": ("ntkpipe/data/targets.py", "    Values | Product | ", "Sawtooth | "),
+    "model": (
+        "ntkpipe/models/__init__.py",
+        'Annotated[MLP, Tag("mlp")] | ',
+        'Annotated[Gated, Tag("gated")] | ',
+    ),
+    "loss": ("ntkpipe/training/protocol.py", "loss: ", ""),
+    "recorder": (
+        "ntkpipe/training/recorders/__init__.py",
+        "    OnALine(),\n",
+        "    Largest(),\n",
+    ),
+    "metric of a recorder": (
+        "ntkpipe/measurements/__init__.py",
+        "    kernel.GROUP,\n",
+        "    largest_weight.GROUP,\n",
+    ),
+    "metric": (
+        "ntkpipe/measurements/__init__.py",
+        "    kernel.GROUP,\n",
+        "    largest_output.GROUP,\n",
+    ),
+    "claim": ("ntkpipe/claims/__init__.py", "    PowerLaw\n", "    | Near\n"),
+    "figure": ("ntkpipe/figures/__init__.py", "    | Modes\n", "    | Fit\n"),
+    "stage": ("ntkpipe/stages/__init__.py", "        CLAIMS,\n", "        EXTREMES,\n"),
+}
+IMPORTS = {
+    "dataset": "from ntkpipe.data.ring import Ring",
+    "target": "from ntkpipe.data.sawtooth import Sawtooth",
+    "model": "from ntkpipe.models.gated import Gated",
+    "loss": "from ntkpipe.training.huber import Huber",
+    "recorder": "from ntkpipe.training.recorders.largest import Largest",
+    "metric of a recorder": "from ntkpipe.measurements import largest_weight",
+    "metric": "from ntkpipe.measurements import largest_output",
+    "claim": "from ntkpipe.claims.near import Near",
+    "figure": "from ntkpipe.figures.fit import Fit",
+    "stage": "from ntkpipe.stages.extremes import EXTREMES",
+}
+# the first loss beside that of squares makes a key of what was a constant
+LOSS = "loss: ClassVar[Loss] = SQUARED"
+LOSSES = "loss: SquaredLoss | Huber = SQUARED"
+INCLUDE = 'include: "rules/extremes.smk"\n'
 
 STUDY = """
-title: A
-question: B?
-dataset: {kind: circle, points: 4, target: {kind: product}, test: 2}
-model: {depth: 1}
-training: {learning_rate: 0.1, steps: 6, record: 3}
-widths: [5]
-seeds: 2
+title: A study of new kinds
+question: Does each of them work?
+dataset: {kind: ring, points: 5, radius: 2, target: {kind: sawtooth, teeth: 2}}
+model: {kind: gated}
+training: {learning_rate: 0.05, steps: 20, record: 5, largest: true}
+widths: [4]
+seeds: 3
+variants:
+  base: {}
+  huber: {linearize: none, training: {loss: {kind: huber, delta: 0.1}}}
+claims:
+  - {id: N-1, kind: near, says: It is small, source: me, variant: base,
+     metric: largest_output, within: 1000}
+figures:
+  - {name: fit, kind: fit, title: T, caption: C}
 """
 
 
-@pytest.fixture
-def registered(monkeypatch):
-    """Put a group of metrics, and a recorder, into their unions."""
-
-    def register(group, recorder=None):
-        monkeypatch.setattr(measurements, "GROUPS", (*measurements.GROUPS, group))
-        metrics = (*measurements.METRICS, *group.metrics)
-        monkeypatch.setattr(measurements, "METRICS", metrics)
-        if recorder:
-            both = (*recorders.RECORDERS, recorder)
-            monkeypatch.setattr(loop, "RECORDERS", both)
-            for name, axes in recorder.optional.items():
-                monkeypatch.setitem(artifacts.PRODUCTS["network"], name, axes)
-                monkeypatch.setitem(artifacts.OPTIONAL["network"], name, axes)
-
-    return register
-
-
-# --- without a recording --------------------------------------------------------------
-
-
-def largest_output(of: Inputs) -> Values:
-    """sup |f| over points, outputs and records."""
-    f = np.abs(of.network["f_train"]).max((1, 2, 3))
-    return {"largest_output": (of.network["step"][-1:], f[:, None])}
+@pytest.fixture(scope="session")
+def extended(tmp_path_factory):
+    """A copy of package and workflow with the new kinds."""
+    folder = tmp_path_factory.mktemp("extended") / "checkout"
+    for part in ("ntkpipe", "workflow", "profiles"):
+        shutil.copytree(ROOT / part, folder / part)
+    for part in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / part, folder)
+    shutil.copytree(FILES, folder, dirs_exist_ok=True)
+    for kind, (file, before, name) in UNIONS.items():
+        path = folder / file
+        edit(path, before, before + name)
+        text = path.read_text("utf-8")
+        head, first, rest = text.partition("\nfrom ntkpipe")
+        path.write_text(f"{head}\n{IMPORTS[kind]}{first}{rest}", "utf-8")
+    protocol = folder / "ntkpipe" / "training" / "protocol.py"
+    edit(protocol, LOSS, LOSSES)
+    edit(protocol, "import SQUARED, Loss", "import SQUARED, SquaredLoss")
+    rules, before = folder / "workflow" / "Snakefile", 'include: "rules/claims.smk"\n'
+    edit(rules, before, INCLUDE + before)
+    return folder
 
 
-LARGEST = Group(
-    (Metric(name="largest_output", meaning="the largest |f|", at="last"),),
-    largest_output,
-)
+@pytest.fixture(scope="session")
+def results(extended):
+    """The folder of the results of a study that uses all new kinds."""
+    folder = extended.parent / "run"
+    (folder / "config" / "studies").mkdir(parents=True)
+    (folder / "config" / "studies" / "new.yaml").write_text(STUDY, "utf-8")
+    text = "studies: config/studies\nrun: [new]\n"
+    (folder / "config" / "config.yaml").write_text(text, "utf-8")
+    snakemake(folder, checkout=extended)
+    return folder / "results" / "new"
 
 
-def test_a_metric_of_recorded_arrays(registered, tmp_path):
-    one = study.parse(STUDY, "x.yaml")
-    registered(LARGEST)
-    made = []
-    for stage, name, width in (
-        ("dataset", "dataset.npz", 0),
-        ("train", "network.npz", 5),
-        ("linearize", "linearized.npz", 5),
-        ("constancy", "constancy.csv", 0),
-    ):
-        path = str(tmp_path / name)
-        getattr(stages, stage)(stages.Job(one, "base", width, tuple(made), (path,)))
-        made.append(path)
-    table = artifacts.load(made[-1]).data
-    network = artifacts.load(made[1]).data
-    found = table[table["metric"] == "largest_output"]["value"].to_numpy()
-    np.testing.assert_array_equal(found, np.abs(network["f_train"]).max((1, 2, 3)))
-    assert measurements.unknown("largest_output") is None
-
-
-# --- with a recorder ------------------------------------------------------------------
-
-
-@section
-class Keys:
-    largest: bool = False
-
-
-class Largest(Recorder):
-    """The largest |w| of each network."""
-
-    keys = Keys
-    optional = {"largest_weight": "s t"}  # noqa: RUF012
-    metrics = ("largest_weight",)
-
-    def wanted(self, training) -> bool:
-        return getattr(training, "largest", False)
-
-    def observe(self, run, now: Now) -> Record:
-        sizes = [jnp.abs(leaf).max() for leaf in jax.tree.leaves(now.params)]
-        return {"largest_weight": jnp.stack(sizes).max()}
-
-
-ASKED = Need(lambda e: getattr(e.training, "largest", False), "`training.largest`")
-OF_WEIGHTS = Group(
-    (
-        Metric(
-            name="largest_weight",
-            meaning="the largest |w|",
-            at="last",
-            when=(ASKED,),
-        ),
-    ),
-    lambda of: {"largest_weight": (of.network["step"], of.network["largest_weight"])},
-)
-
-
-def test_a_metric_with_a_recording_of_its_own(registered, tmp_path):
-    one = study.parse(STUDY, "x.yaml")
-    registered(OF_WEIGHTS, Largest())
-
-    @section
-    class WithLargest(Keys, Training):
-        """What `Training` is once the recorder stands in the union."""
-
-    e = one.variants["base"]
-    assert "training.largest" in measurements.unmet("largest_weight", e)
-    data = e.dataset.sample(jax.random.key(0))
-    asked = WithLargest(learning_rate=0.1, steps=6, record=3, largest=True)
-    for training, there in ((e.training, False), (asked, True)):
-        network = loop.train(e.model, training, data, 5, jax.random.key(0), 2)
-        assert ("largest_weight" in network) == there
-    assert network["largest_weight"].shape == (2, len(network["step"]))
-    path = tmp_path / "network.npz"
-    artifacts.save(path, network, {"product": "network"})
-    np.testing.assert_array_equal(
-        artifacts.load(path).data["largest_weight"], network["largest_weight"]
+def ntkpipe(extended, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "ntkpipe", *map(str, arguments)],
+        cwd=extended,
+        env=environment(extended),
+        capture_output=True,
+        text=True,
     )
-    inputs = Inputs(e, 5, network, data._asdict(), None, None)
-    steps, values = OF_WEIGHTS.measure(inputs)["largest_weight"]
-    assert (values > 0).all() and len(steps) == values.shape[1]
+
+
+def arrays(results, variant, name):
+    # not by `artifacts`, which here does not know the new recorder's array
+    with np.load(results / variant / name) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def parameters(seed):
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 4), seed)
+    return Gated(kind="gated").init_params(key, 4, 2, 1)
+
+
+@pytest.mark.workflow
+def test_a_dataset_and_a_target_are_drawn(results):
+    data = arrays(results, "base", "dataset.npz")
+    np.testing.assert_allclose(np.hypot(*data["x_train"].T), 2)
+    np.testing.assert_allclose(data["y_train"][:, 0], [0, 0.4, 0.8, 0.2, 0.6])
+    between = data["x_train"] + np.roll(data["x_train"], -1, 0)
+    between *= 2 / np.hypot(*between.T)[:, None]
+    np.testing.assert_allclose(data["x_test"], between, atol=1e-14)
+
+
+@pytest.mark.workflow
+def test_the_kernel_of_a_network_is_that_of_its_jacobian(results):
+    data = arrays(results, "base", "dataset.npz")
+    network = arrays(results, "base", "width4/network.npz")
+    assert network["layer"].tolist() == ["W1", "W2", "W3"]
+    model = Gated(kind="gated")
+    for seed in range(3):
+        jacobian = jax.jacrev(model.apply)(parameters(seed), data["x_train"])
+        rows = [leaf.reshape(5, -1) for leaf in jax.tree.leaves(jacobian)]
+        theta = sum(row @ row.T for row in rows)
+        np.testing.assert_allclose(network["ntk"][seed, 0, :, 0, :, 0], theta)
+        nngp = rows[-1] @ rows[-1].T  # of the last layer alone
+        np.testing.assert_allclose(network["nngp"][seed, 0], nngp)
+
+
+@pytest.mark.workflow
+def test_a_loss_is_descended(results):
+    data = arrays(results, "base", "dataset.npz")
+    network = arrays(results, "huber", "width4/network.npz")
+    model, loss = Gated(kind="gated"), Huber(kind="huber", delta=0.1)
+    params = parameters(0)
+
+    def loss_of(params):
+        return loss.value(model.apply(params, data["x_train"]), data["y_train"])
+
+    step = jax.jit(
+        lambda w: jax.tree.map(lambda a, g: a - 0.05 * g, w, jax.grad(loss_of)(w))
+    )
+    for _ in range(20):
+        params = step(params)
+    f = model.apply(params, data["x_train"])
+    np.testing.assert_allclose(network["f_train"][0, -1], f, rtol=1e-10)
+    np.testing.assert_allclose(network["loss"][0, -1], loss_of(params), rtol=1e-10)
+    assert network["loss"][0, -1] < network["loss"][0, 0]
+
+
+def test_the_gradient_of_a_loss_is_its_derivative():
+    loss = Huber(kind="huber", delta=0.5)
+    f, y = np.random.default_rng(0).standard_normal((2, 6, 2))
+    slope = jax.grad(lambda f: loss.value(f, y, 2.0))(f)
+    np.testing.assert_allclose(loss.gradient(f, y, 2.0), slope)
+    assert (abs(f - y) > 0.5).any() and (abs(f - y) < 0.5).any()
+
+
+@pytest.mark.workflow
+def test_metrics_claims_figures_and_stages_have_their_numbers(results):
+    rows = pd.read_csv(results / "measurements.csv")
+    for variant in ("base", "huber"):
+        network = arrays(results, variant, "width4/network.npz")
+        f = network["f_train"][:, -1, :, 0]
+        found = rows[rows["variant"] == variant].set_index("metric")["value"]
+        np.testing.assert_array_equal(found["largest_output"], abs(f).max(1))
+        weights = network["largest_weight"]
+        assert weights.shape == (3, len(network["step"]))
+        np.testing.assert_array_equal(found["largest_weight"], weights[:, -1])
+        start = max(abs(w).max() for w in jax.tree.leaves(parameters(0)))
+        np.testing.assert_allclose(weights[0, 0], start)
+        fit = pd.read_csv(results / "figures" / "fit.csv")
+        fit = fit[fit["variant"] == variant]["f"].to_numpy()
+        np.testing.assert_array_equal(fit, f.ravel())
+        extremes = pd.read_csv(results / variant / "extremes.csv").iloc[0]
+        assert (extremes["smallest"], extremes["largest"]) == (f.min(), f.max())
+    verdict = pd.read_csv(results / "claims.csv").iloc[0]
+    assert verdict["verdict"] == "supported" and verdict["n"] == 3
+    base = rows.query("variant == 'base' and metric == 'largest_output'")
+    mean = base["value"].mean()
+    assert verdict["ci_low"] < mean < verdict["ci_high"]
+    assert (results / "figures" / "fit.svg").stat().st_size > 1000
+
+
+@pytest.mark.workflow
+def test_new_kinds_are_checked_and_in_the_schema(extended, tmp_path):
+    for old, new, fault in (
+        ("linearize: none, ", "", "linearize: the loss has no closed form"),
+        ("{kind: gated}", "{kind: gatd}", "did you mean gated"),
+        ("metric: largest_output", "metric: largest_outptu", "did you mean largest"),
+        ("seeds: 3", "seeds: 3\nlimit: steps", "gated has no kernels of infinite"),
+    ):
+        path = tmp_path / "new.yaml"
+        assert old in STUDY
+        path.write_text(STUDY.replace(old, new), "utf-8")
+        done = ntkpipe(extended, "validate", path)
+        assert done.returncode == 2 and fault in done.stderr, done.stderr
+    schema = json.loads(ntkpipe(extended, "schema").stdout)
+    new = {"Ring", "Sawtooth", "Gated", "Huber", "Near", "Fit"}
+    assert new <= set(schema["$defs"])
+
+
+def test_contributing_quotes_the_files():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = text.partition("## Add a kind")[2].partition("\n## ")[0]
+    written = {path: path.read_text("utf-8") for path in FILES.rglob("*.*")}
+    quotes = re.findall(r"`tests/extensions/(\S+)`:\n\n```\w*\n(.*?)```", section, re.S)
+    assert {FILES / file for file, _ in quotes} <= set(written)
+    for file, quote in quotes:
+        for part in quote.split("    ...\n"):
+            assert part.strip("\n") in written[FILES / file], (file, part)
+    files = {str(path.relative_to(FILES)) for path in written if "pyc" not in path.name}
+    assert files == set(re.findall(r"`tests/extensions/(\S+?)`", section))
+    for file, _, name in UNIONS.values():
+        assert f"`{file}`" in section and name.strip(" |,\n") in section
+    assert LOSSES in section and INCLUDE.strip() in section
 
 
 def test_recorders_name_metrics_that_there_are_and_arrays_of_their_own():

@@ -74,6 +74,27 @@ class BaseDataset:
             yield from (f.within("target") for f in target.unmet(self.sizes))
 
 
+class BaseTarget:
+    """What most targets have alike: one output, any points, no cost worth counting."""
+
+    outputs: ClassVar[int] = 1
+
+    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
+        """Why the target can't label such points."""
+        del sizes
+        yield from ()
+
+    def flop(self, sizes: Sizes) -> int:
+        """Operations of labelling."""
+        del sizes
+        return 0
+
+    def numbers(self, sizes: Sizes) -> int:
+        """Numbers in memory while labelling, besides the points."""
+        del sizes
+        return 0
+
+
 def on_circle(angles):
     """Points (cos γ, sin γ) of angles (n,), (n 2)."""
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)

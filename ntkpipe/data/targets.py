@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.data.base import Count, Data, Number, Size, Sizes
+from ntkpipe.data.base import BaseTarget, Count, Data, Number, Size, Sizes
 from ntkpipe.lazy import Lazy
 from ntkpipe.models.mlp import MLP
 from ntkpipe.section import Fault, section
@@ -17,28 +17,7 @@ from ntkpipe.section import Fault, section
 jax, jr = Lazy("jax"), Lazy("jax.random")
 
 
-class _Target:
-    """What most targets have alike: one output, any points, no cost worth counting."""
-
-    outputs: ClassVar[int] = 1
-
-    def unmet(self, sizes: Sizes) -> Iterator[Fault]:
-        """Why the target can't label such points."""
-        del sizes
-        yield from ()
-
-    def flop(self, sizes: Sizes) -> int:
-        """Operations of labelling."""
-        del sizes
-        return 0
-
-    def numbers(self, sizes: Sizes) -> int:
-        """Numbers in memory while labelling, besides the points."""
-        del sizes
-        return 0
-
-
-class _InThePlane(_Target):
+class _InThePlane(BaseTarget):
     """A target that reads two coordinates of a point."""
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
@@ -48,7 +27,7 @@ class _InThePlane(_Target):
 
 
 @section
-class Values(_Target):
+class Values(BaseTarget):
     """Targets written out, one for each training point; test targets are zero."""
 
     kind: Literal["values"] = "values"
@@ -108,7 +87,7 @@ class Harmonics(_InThePlane):
 
 
 @section
-class Noise(_Target):
+class Noise(BaseTarget):
     """Targets y ~ N(0, 1), that know nothing of x; test targets are zero."""
 
     kind: Literal["noise"] = "noise"
@@ -120,7 +99,7 @@ class Noise(_Target):
 
 
 @section
-class RandomLabels(_Target):
+class RandomLabels(BaseTarget):
     """Targets y = ±1 by a fair coin, that know nothing of x; test targets are zero."""
 
     kind: Literal["random_labels"] = "random_labels"
@@ -132,7 +111,7 @@ class RandomLabels(_Target):
 
 
 @section
-class Eigenvector(_Target):
+class Eigenvector(BaseTarget):
     """A principal component of the training points under an infinitely wide network.
 
     With Θ(X, X) v = Nλ v and ‖v‖ = 1, f*(X) = a·√N·v, whose root mean square is a, and
@@ -188,7 +167,7 @@ class Eigenvector(_Target):
 
 
 @section
-class Teacher(_Target):
+class Teacher(BaseTarget):
     """A random network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
 
     kind: Literal["teacher"] = "teacher"

@@ -293,7 +293,7 @@ def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
 
 def _kernels(of: Inputs) -> Values:
     e = of.e
-    learned = e.model.output_weights == "learned"
+    learned = e.model.learned_output
     return kernels(of.network, of.data, of.limit, e.training.learning_rate, learned)
 
 

@@ -70,10 +70,9 @@ STRAIGHT = Need(lambda e: e.measure.straight, "`measure.straight`")
 
 def _layers(e: Experiment) -> list[str]:
     """W1, b1, W2, …: biases only where they have a size at the start."""
-    kinds = "W"
-    if getattr(e.model, "b_std", 0) and getattr(e.model, "biases", "") == "random":
-        kinds = "Wb"
-    return [f"{kind}{i + 1}" for i in range(e.model.depth + 1) for kind in kinds]
+    zero = getattr(e.model, "biases", "") == "zero"
+    names = e.model.layer_names
+    return [name for name in names if not (zero and name.startswith("b"))]
 
 
 def _points(e: Experiment) -> range | None:

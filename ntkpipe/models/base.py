@@ -22,6 +22,8 @@ class ModelKind(Protocol):
     """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
     weight_layers: int
     """Number of weight matrices."""
+    zero_output: str
+    """How f(w₀) = 0 is reached: `subtract`, `double`, or `none` where it is not."""
     starts_at_zero: bool
     """Whether f(w₀) = 0 by `zero_output`."""
     learned_output: bool

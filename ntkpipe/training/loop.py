@@ -23,7 +23,6 @@ from ntkpipe.data.base import Data
 from ntkpipe.kernels import taps
 from ntkpipe.kernels.devices import shared_over_devices
 from ntkpipe.models.mlp import MLP
-from ntkpipe.training.loss import SQUARED
 from ntkpipe.training.optimizers import transformation
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders import RECORDERS
@@ -177,7 +176,7 @@ class Run:
 
     def __init__(self, model: MLP, training: Training, width: int):
         self.model, self.training, self.width = model, training, width
-        self.loss, self.optimizer = SQUARED, transformation(training)
+        self.loss, self.optimizer = training.loss, transformation(training)
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
 
     def compiled(

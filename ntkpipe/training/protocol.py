@@ -5,12 +5,13 @@ reads this section.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ntkpipe.section import Fault, section
+from ntkpipe.training.loss import SQUARED, Loss
 from ntkpipe.training.recorders import RECORDERS
 
 
@@ -37,6 +38,9 @@ class Protocol:
     kernel: Literal["full", "trace"] = "full"
     """All k × k outputs of the kernel, or its trace over them divided by k."""
 
+    # the union of the losses: it becomes a key of study files with the second of them
+    loss: ClassVar[Loss] = SQUARED
+
     @property
     def heavy_ball(self) -> float:
         """β of v ← βv + ∇L, w ← w − ηv; 0 without momentum."""
@@ -53,6 +57,9 @@ class Protocol:
             )
         if self.linear_weights and self.optimizer == "adam":
             yield Fault(("training", "linear_weights"), "adam has no closed form")
+        if self.linear_weights and not self.loss.closed_form:
+            text = "the loss has no closed form"
+            yield Fault(("training", "linear_weights"), text)
 
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
