@@ -305,7 +305,7 @@ def reference_rate(dtype: str) -> float:
 
 
 def two_kernels(points, width, dtype) -> Numbers:
-    """`panels.compare`: the exact relative change of Θ, nothing stored."""
+    """`kernels.large.compare`: the exact relative change of Θ, nothing stored."""
     model, before, x = random_network(points, width, 1, dtype)
     after = jax.tree.map(lambda w: w + 0.01 * jnp.sign(w), before)
     flop = 2 * tiles.plan(model.apply, before, x).flop

@@ -142,7 +142,7 @@ from ntkpipe import xla
 xla.set_flags()
 import jax
 from benchmarks.rows import network, peak
-from ntkpipe import empirical, panels
+from ntkpipe.kernels import empirical, large
 """
     run = [sys.executable, "-c", start + code]
     done = subprocess.run(

@@ -88,7 +88,7 @@ def draw(folder: Path) -> None:
 
 
 def large(folder: Path, points: int) -> None:
-    """large.csv: `panels.compare` at N points, and what it says of 60,000."""
+    """large.csv: `kernels.large.compare` at N points, and what it says of 60,000."""
     width = 1024 if points > 1000 else 16
     seconds, gigabytes = map(
         float,
@@ -98,7 +98,7 @@ import jax.numpy as jnp
 model, before, x = network({points}, {width}, d=10)
 after = jax.tree.map(lambda w: w + 0.01 * jnp.sign(w), before)
 begin = time.perf_counter()
-gigabytes = peak(lambda: panels.compare(model.apply, before, after, x)[:3])
+gigabytes = peak(lambda: large.compare(model.apply, before, after, x)[:3])
 print(time.perf_counter() - begin, gigabytes)
 """).split(),
     )
@@ -126,7 +126,7 @@ print(time.perf_counter() - begin, gigabytes)
             "load": os.getloadavg()[0] if math.isfinite(record["seconds"]) else 0.0,
         }
         print(
-            f"panels.compare, N = {record['points']:,}, width {width}, "
+            f"kernels.large.compare, N = {record['points']:,}, width {width}, "
             f"{record['kind']}: {record['seconds']:.1f} s, "
             f"{record['planned_gigabytes']:.2f} GB planned"
         )

@@ -427,7 +427,7 @@ def test_a_series_is_as_long_in_single_precision():
 import warnings
 warnings.simplefilter("error")
 import numpy as np
-from ntkpipe import infinite
+from ntkpipe.kernels import infinite
 x = np.cos(np.arange(15.0)).reshape(5, 3)
 print(infinite.kernels(x, activation="tanh", depth=2).ntk[0].tolist())
 """

@@ -110,7 +110,7 @@ def test_60000_points_fit_into_bounded_memory():
 def test_a_comparison_takes_the_memory_that_was_planned():
     code = """
 import re
-from ntkpipe import empirical, panels
+from ntkpipe.kernels import empirical, large, tiles
 import jax, jax.numpy as jnp, numpy as np
 from ntkpipe.models import MLP
 model = MLP(depth=1)
@@ -119,11 +119,11 @@ after = jax.tree.map(lambda w: w + 0.1, before)
 x = np.asarray(jax.random.normal(jax.random.key(1), (8000, 3)), np.float32)
 def status(name):
     return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
-panels.compare(model.apply, before, after, x[:1000], budget=4e7)
+large.compare(model.apply, before, after, x[:1000], budget=4e7)
 open("/proc/self/clear_refs", "w").write("5")
 before_it = status("VmRSS")
-panels.compare(model.apply, before, after, x, budget=4e7)
-cut = empirical.plan(model.apply, before, x, budget=2e7)
+large.compare(model.apply, before, after, x, budget=4e7)
+cut = tiles.plan(model.apply, before, x, budget=2e7)
 print((status("VmHWM") - before_it) * 1024, 2 * cut.bytes, cut.kernel_bytes)
 """
     done = subprocess.run(
@@ -369,27 +369,28 @@ def test_change_is_estimated_where_that_is_cheaper():
 DEVICES = """
 import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
-from ntkpipe import empirical, panels
+from ntkpipe.kernels import empirical, large, tiles
 from ntkpipe.models import MLP
-from ntkpipe.squares import place
+from ntkpipe.kernels.assemble import place
 model = MLP(depth=2, activation="tanh", b_std=0.3)
 params = model.init_params(jax.random.key(0), 12, 3, 2)
 after = jax.tree.map(lambda w: w + 0.05 * jax.numpy.cos(w), params)
 x = np.asarray(jax.random.normal(jax.random.key(9), (70, 3)))
-squares = list(empirical.tiles(model.apply, params, x, tile=20))
+squares = list(tiles.tiles(model.apply, params, x, tile=20))
 used = {len(s.theta.sharding.device_set) for s in squares}
 assert used == {len(jax.local_devices())}, used
 kernel = np.zeros((70, 2, 70, 2))
 for square in squares:
     place(kernel, *square[:2], square.theta, square.mirrored)
-c = panels.compare(model.apply, params, after, x, tile=20)
+c = large.compare(model.apply, params, after, x, tile=20)
 keys = jax.random.split(jax.random.key(3), 8)
 seeds = jax.vmap(lambda key: model.init_params(key, 12, 3, 2))(keys)
-seeds = empirical.shared_over_devices(seeds)
+from ntkpipe.kernels.devices import shared_over_devices
+seeds = shared_over_devices(seeds)
 assert len(seeds[0][0]["w"].sharding.device_set) == len(jax.local_devices())
 kernels = jax.jit(jax.vmap(lambda p: empirical.ntk(model.apply, p, x[:6])))(seeds)
 from ntkpipe.training import loop
-from ntkpipe.datasets import Data
+from ntkpipe.data.base import Data
 from ntkpipe.training.protocol import Training
 held = set()
 compiled = loop.Run.compiled

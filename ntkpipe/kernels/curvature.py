@@ -18,7 +18,7 @@ gradient descent has one learning rate and Θ(x, x) = ‖∇_u f‖². If all re
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,8 @@ from jax.flatten_util import ravel_pytree
 from ntkpipe.kernels import taps
 from ntkpipe.kernels.taps import Apply, Signals
 from ntkpipe.models.activations import ACTIVATIONS
+from ntkpipe.models.base import ModelKind
 from ntkpipe.models.dense import dense
-from ntkpipe.models.mlp import MLP
-from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.models.parameterizations import Scale
 
 Array = jax.Array
@@ -265,12 +264,12 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
 
 
 @partial(jax.jit, static_argnames="model")
-def of_model(model: MLP | OneParameter, params, x: Array) -> Curvature:
+def of_model(model: ModelKind, params, x: Array) -> Curvature:
     """`curvature` of the package's models, by the cheapest method."""
     return model.curvature(params, x)
 
 
-def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
+def one_hidden_layer(model: Any, params, x: Array) -> Curvature:
     """`curvature` of a network with one hidden layer, in closed form; any width.
 
     f = s₂ Σ_j v_j φ(z_j) + …, and z_j depends only on the weights of unit j, along one
@@ -280,7 +279,7 @@ def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
     (|p| + √(p² + 4 q²))/2.
 
     Args:
-        model: depth 1.
+        model: an `MLP` of depth 1.
         params: its parameters.
         x: points (n d).
 
@@ -296,7 +295,7 @@ def one_hidden_layer(model: MLP, params, x: Array) -> Curvature:
 
 
 @partial(jax.jit, static_argnames="model")
-def one_hidden_layer_joint(model: MLP, params, x: Array) -> Array:
+def one_hidden_layer_joint(model: Any, params, x: Array) -> Array:
     """Hessian norm of `joint`, (n,): the block of unit j is largest for c ∥ v_j."""
     copies = [_units(model, layers, x) for layers in params]
     norm = jnp.stack([_largest(jnp.linalg.norm(p, axis=-1), q) for p, q, _ in copies])
@@ -304,7 +303,7 @@ def one_hidden_layer_joint(model: MLP, params, x: Array) -> Array:
 
 
 @jax.default_matmul_precision("highest")
-def _units(model: MLP, layers, x: Array) -> tuple[Array, Array, Array]:
+def _units(model: Any, layers, x: Array) -> tuple[Array, Array, Array]:
     """Block entries p (n m k) and q (n m) of m units, and ‖∇f‖² (n k)."""
     if model.depth != 1:
         raise ValueError(

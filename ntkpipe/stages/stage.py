@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_jsonable_python
 
@@ -12,9 +12,6 @@ from ntkpipe import artifacts, cost
 from ntkpipe.experiment import Experiment
 from ntkpipe.fingerprint import fingerprint
 from ntkpipe.study import Study
-
-if TYPE_CHECKING:
-    from ntkpipe.stages.job import Job
 
 
 class Place(NamedTuple):
@@ -51,8 +48,8 @@ class Stage:
     """What it is done once for."""
     makes: str
     """Name of the file that it writes; the product is called so without the ending."""
-    run: Callable[[Job], None]
-    """Reads the inputs of a job and writes its outputs."""
+    run: Callable[[Any], None]
+    """Reads the inputs of a `Job` and writes its outputs."""
     reads: tuple[Stage, ...] = ()
     """Whose products it reads."""
     settings: Callable[[Place], Any] = lambda at: {}

@@ -27,7 +27,7 @@ from ntkpipe.training.loss import SQUARED
 from ntkpipe.training.optimizers import transformation
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders import RECORDERS
-from ntkpipe.training.recorders.base import Now, Recorder, Start
+from ntkpipe.training.recorders.base import Now, Points, Recorder, Start
 from ntkpipe.training.recorders.outputs import layer_names
 from ntkpipe.training.trajectory import Trajectory
 
@@ -148,18 +148,6 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
         "converged": ~diverged & (final_loss < (training.stop_at_loss or -np.inf)),
         "diverged": diverged,
     }
-
-
-class Points(NamedTuple):
-    """Training points and targets, and test points."""
-
-    x: jax.Array
-    y: jax.Array
-    x_test: jax.Array
-
-    def all(self) -> jax.Array:
-        """Training points followed by test points."""
-        return jnp.concatenate([self.x, self.x_test])
 
 
 class Compiled(NamedTuple):

@@ -2,19 +2,19 @@
 
 from ntkpipe.training.recorders.base import Recorder
 from ntkpipe.training.recorders.curvature import Curvature
+from ntkpipe.training.recorders.kernel_of_test_points import KernelOfTestPoints
 from ntkpipe.training.recorders.kernels import Kernels
 from ntkpipe.training.recorders.landscape import OnALine
 from ntkpipe.training.recorders.matrix import Matrix
 from ntkpipe.training.recorders.moments import Moments
 from ntkpipe.training.recorders.outputs import Outputs
-from ntkpipe.training.recorders.test_kernel import TestKernel
 from ntkpipe.training.recorders.units import Units
 from ntkpipe.training.recorders.weight_gap import WeightGap
 
 RECORDERS: tuple[Recorder, ...] = (
     Outputs(),
     Kernels(),
-    TestKernel(),
+    KernelOfTestPoints(),
     Matrix(),
     Curvature(),
     Units(),

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from ntkpipe.lazy import Lazy
+
 if TYPE_CHECKING:
     import jax
 
-    from ntkpipe.experiment import Experiment
-    from ntkpipe.training.loop import Points, Run
-    from ntkpipe.training.protocol import Training
+jnp = Lazy("jax.numpy")
 
 Record = dict[str, Any]
+
+
+class Points(NamedTuple):
+    """Training points (n d) and targets (n k), and test points (m d)."""
+
+    x: jax.Array
+    y: jax.Array
+    x_test: jax.Array
+
+    def all(self) -> jax.Array:
+        """Training points followed by test points."""
+        return jnp.concatenate([self.x, self.x_test])
 
 
 class Start(NamedTuple):
@@ -43,6 +55,9 @@ class Recorder:
     Each method takes one network and is traced by JAX. It returns arrays by name. The
     names in `arrays` and `optional` are recorded, with an axis of time if there are
     several records. Arrays of `begin` with other names are kept for later moments.
+
+    `run` is the `Run` of the training (`training.loop`) with its model, training, width
+    and loss. `e` is an `Experiment`. `training` is the section `Training`.
     """
 
     keys: ClassVar[type | None] = None
@@ -56,34 +71,34 @@ class Recorder:
     metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics that are computed from the arrays."""
 
-    def wanted(self, training: Training) -> bool:
+    def wanted(self, training) -> bool:
         """Whether a training uses this recorder."""
         return True
 
-    def begin(self, run: Run, now: Now) -> Record:
+    def begin(self, run, now: Now) -> Record:
         """Before the first step."""
         return {}
 
-    def observe(self, run: Run, now: Now) -> Record:
+    def observe(self, run, now: Now) -> Record:
         """At each recorded step."""
         return {}
 
-    def snapshot(self, run: Run, now: Now) -> Record:
+    def snapshot(self, run, now: Now) -> Record:
         """At each snapshot."""
         return {}
 
-    def ends(self, run: Run, now: Now) -> Record:
+    def ends(self, run, now: Now) -> Record:
         """Before the first step and after the last, in a program of its own."""
         return {}
 
-    def end(self, run: Run, now: Now) -> Record:
+    def end(self, run, now: Now) -> Record:
         """After the last step."""
         return {}
 
-    def of_seeds(self, run: Run, points: Points, key, seeds: int, progress) -> Record:
+    def of_seeds(self, run, points: Points, key, seeds: int, progress) -> Record:
         """Once for each seed, for networks other than the trained ones."""
         return {}
 
-    def numbers(self, e: Experiment) -> int:
+    def numbers(self, e) -> int:
         """Approximate number of numbers that are stored for each network."""
         return 0

@@ -16,7 +16,7 @@ class Keys:
     """Keep the kernel among the test points before and after training."""
 
 
-class TestKernel(Recorder):
+class KernelOfTestPoints(Recorder):
     """Θ among the test points, traced over outputs."""
 
     __test__ = False  # pytest would collect the class by its name
