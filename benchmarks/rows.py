@@ -98,7 +98,7 @@ def kernel_gemm(rounds, rivals, **sizes) -> list[float]:
 
     def run():
         if len(x) <= empirical.WHOLE:
-            return empirical._squares(model.apply, params, x, "full", "sum")
+            return empirical._halves(model.apply, params, x, "full", "sum")
         for square in tiles.tiles(model.apply, params, x):
             last = square.theta
         return last

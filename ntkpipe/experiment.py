@@ -1,6 +1,7 @@
 """An experiment: data, model and training at several widths, each with many seeds.
 
-It lies below the study files: figures and claims ask an experiment what it has.
+Figures and claims ask an experiment what it records. This module is separate from the
+study, so that figures and claims can import it.
 """
 
 from collections.abc import Iterator
@@ -15,30 +16,30 @@ from ntkpipe.training.protocol import Training
 
 Width = Annotated[int, Field(ge=1, le=10**7)]
 Seeds = Annotated[int, Field(ge=1, le=10**6)]
-MOST_JOBS = 5000  # trainings; a second or two to plan
+MOST_JOBS = 5000  # trainings, planned within a second or two
 
 
 @section
 class Measure:
-    """What is measured beyond the metrics that every experiment has."""
+    """Measurements in addition to the metrics that every experiment has."""
 
     modes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of eigenvectors of H(w₀) whose decay rate is fitted."""
     limit_points: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Number of test points at which networks are held against the Gaussian limit."""
+    """Number of test points at which outputs are compared with the Gaussian limit."""
     kernel_at: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = ()
-    """Θ(x₀, x_i) for these test points, x₀ the first (with training.test_kernel)."""
+    """Test points i of Θ(x₀, x_i), the first one x₀ (with training.test_kernel)."""
     frequencies: tuple[Annotated[int, Field(ge=1, le=10**6)], ...] = ()
-    """Frequencies k of the circle at which the time to fit cos kγ is measured."""
+    """Frequencies k on the circle for which the time to fit cos kγ is measured."""
     fit_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """A frequency is fitted when this share of its residual is left."""
+    """A frequency is fitted when its residual is below this share of its start."""
     loss_error: bool = False
-    """Hold the loss against its predictions, while it is above 1e-3 of its start."""
+    """Compare the loss with its predictions, while it is above 1e-3 of its start."""
     straight: bool = False
-    """How far f leaves the straight line from 0 to y (with limit and zero_output)."""
+    """Deviation of f(t) from the line segment 0 → y (with limit and zero_output)."""
 
     def unmet(self, e: "Experiment") -> Iterator[Fault]:
-        """What an experiment does not record, and is to be measured."""
+        """Measurements for which an experiment lacks the recordings or the data."""
         for fault in self._unmet(e):
             yield fault.within("measure")
 
@@ -47,13 +48,13 @@ class Measure:
         if self.kernel_at and not e.training.test_kernel:
             yield Fault(("kernel_at",), "needs training.test_kernel: true")
         if sizes and sizes.test <= (last := max(self.kernel_at, default=0)):
-            text = f"no test point {last}: there are {sizes.test}, the first is 0"
+            text = f"no test point {last}: the {sizes.test} points are counted from 0"
             yield Fault(("kernel_at",), text)
         for key in ("limit_points", "straight"):
             if getattr(self, key) and not e.has_limit:
                 yield Fault((key,), "needs limit: steps or flow")
         if sizes and self.limit_points > sizes.test:
-            text = f"{self.limit_points}, and there are {sizes.test} test points"
+            text = f"{self.limit_points} is more than the {sizes.test} test points"
             yield Fault(("limit_points",), text)
         if self.frequencies and not data.equal_angles:
             yield Fault(
@@ -63,7 +64,7 @@ class Measure:
         elif self.frequencies and 2 * max(self.frequencies) >= sizes.train:
             yield Fault(
                 ("frequencies",),
-                f"{max(self.frequencies)} is not below half of dataset.points: "
+                f"{max(self.frequencies)} must be below half of dataset.points: "
                 f"{sizes.train}",
             )
         if self.loss_error and not (e.has_limit or e.has_linearized):
@@ -72,7 +73,7 @@ class Measure:
 
 @section
 class Experiment:
-    """One data set, model and training at several widths, each with many seeds."""
+    """A data set, a model and a training at several widths, each with many seeds."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the data and of all networks."""
@@ -83,17 +84,17 @@ class Experiment:
     model: Model
     """Architecture, parametrisation and initialisation."""
     training: Training
-    """Optimiser, steps and what is recorded."""
+    """Optimiser, steps and recordings."""
     widths: Annotated[tuple[Width, ...], Field(min_length=1)]
     """Hidden widths n."""
     seeds: Seeds | dict[Width, Seeds] = 10
-    """Number of networks at each width, or a number for each width."""
+    """Number of networks a width: one number for all widths, or {width: number}."""
     linearize: Literal["none", "steps", "flow"] = "steps"
-    """The linearised model in closed form: of the optimiser's steps, or their flow."""
+    """The linearised model in closed form, for the optimiser's steps or the flow."""
     limit: Literal["none", "steps", "flow"] = "none"
     """Infinite width: kernels, mean and covariance of the trained ensemble."""
     measure: Measure = Measure()
-    """What is measured beyond the usual."""
+    """Additional measurements."""
 
     @property
     def has_limit(self) -> bool:
@@ -106,7 +107,7 @@ class Experiment:
         return self.linearize != "none"
 
     def faults(self) -> Iterator[Fault]:
-        """What can't go together."""
+        """Faults between the keys."""
         if len(self.widths) > MOST_JOBS:
             text = f"{len(self.widths)} of them, at most {MOST_JOBS}"
             yield Fault(("widths",), text)
@@ -119,13 +120,15 @@ class Experiment:
         yield from self.training.unmet(self)
         yield from self.model.unmet(self)
         if self.has_linearized and self.training.optimizer == "adam":
-            yield Fault(("linearize",), "adam has no closed form: say linearize: none")
+            yield Fault(("linearize",), "adam has no closed form: use linearize: none")
         if not self.training.loss.closed_form:
             for key in ("linearize", "limit"):
                 if getattr(self, key) != "none":
                     yield Fault((key,), f"the loss has no closed form: say {key}: none")
         if self.linearize == "flow" and self.training.optimizer == "momentum":
-            yield Fault(("linearize",), "the flow has no momentum: say steps")
+            yield Fault(
+                ("linearize",), "gradient flow has no momentum: use linearize: steps"
+            )
         if self.has_limit and self.training.optimizer != "gd":
             yield Fault(
                 ("limit",),

@@ -1,4 +1,4 @@
-"""Progress that a person can see: a bar on a terminal, a line now and then in a log."""
+"""Progress of a training: a bar on a terminal, a line every ten seconds in a log."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Call it with (what, done, total); it decides what to show."""
+    """A function (what, done, total) that shows progress, not too often."""
 
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
@@ -17,7 +17,7 @@ class Progress:
         self.begin = self.shown = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show how much of `what` is done."""
+        """Show that `done` of `total` steps of `what` are done."""
         now = time.monotonic()
         finished = done >= total
         pause = 0.1 if self.terminal else SECONDS_BETWEEN_LINES

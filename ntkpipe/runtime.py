@@ -1,6 +1,6 @@
 """How a job uses its machine: threads, memory, devices, and JAX's settings.
 
-All of it is set before JAX is imported, and the threads before NumPy is.
+These must be set before JAX is imported, and the threads also before NumPy is imported.
 """
 
 import gc
@@ -12,13 +12,13 @@ import time
 from importlib.metadata import entry_points
 from typing import IO
 
-# New objects between two collections of garbage; Python's own is 700 or 2,000. Tracing
-# makes very many that stay, and the collections took a tenth of a short job.
+# New objects between two garbage collections; Python's default is 700 or 2,000. Tracing
+# creates very many lasting objects, whose collections took a tenth of a short job.
 COLLECT_AFTER = 50_000
-# Variables of mallopt(3), which glibc reads when a process starts: freed memory is kept
-# for the next array, in one heap. Otherwise the kernel gets large arrays back at every
-# step of a training, and clears page after page for the next ones, which was up to two
-# thirds of the time of a job. The workflow sets the variables for its jobs.
+# Variables of mallopt(3), which glibc reads when a process starts. The process then
+# keeps freed memory for its next arrays, in one heap. By default it returns large
+# arrays to the operating system at every step of a training, and clearing the pages of
+# the next arrays took up to two thirds of a job. The workflow sets these variables.
 KEEP_FREED = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "-1",
@@ -27,12 +27,12 @@ KEEP_FREED = {
 
 
 def collect_less() -> None:
-    """Collect garbage seldom."""
+    """Collect garbage rarely."""
     gc.set_threshold(COLLECT_AFTER)
 
 
 def limit_threads(threads: str | None) -> None:
-    """Use so many cores: XLA goes by NPROC, LAPACK by variables of its own."""
+    """Limit the threads of XLA, which reads NPROC, and of the BLAS libraries."""
     if threads is None:
         return
     for name in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -40,15 +40,16 @@ def limit_threads(threads: str | None) -> None:
 
 
 def configure_jax() -> None:
-    """Settings for when a stage imports JAX; those that need no JAX are quicker.
+    """Set JAX's options by environment variables, without importing JAX.
 
-    What is compiled is kept in NTKPIPE_CACHE, or in JAX_COMPILATION_CACHE_DIR, if set:
-    in a folder for each jaxlib, which must not read what another has compiled. JAX's
-    own thresholds would leave out the small programs that a short job is made of.
+    If NTKPIPE_CACHE or JAX_COMPILATION_CACHE_DIR is set, compiled programs are kept in
+    that folder. Each version of jaxlib has a subfolder, as it must not read programs of
+    another version. JAX's default thresholds would not keep the small programs of a
+    short job.
     """
     settings = {
         "jax_enable_x64": True,
-        # on a GPU the default is TF32, as coarse as the kernel change of a wide network
+        # TF32, a GPU's default, has errors as large as a wide network's kernel change
         "jax_default_matmul_precision": "highest",
     }
     own = os.environ.get("NTKPIPE_CACHE")
@@ -56,7 +57,7 @@ def configure_jax() -> None:
     if folder:
         from jaxlib.version import __version__
 
-        # it may be there already: the name that is set below is one that is read
+        # do not append the subfolder twice: the variable set below may be read again
         name = f"jaxlib-{__version__}"
         folder = os.path.join(os.path.abspath(folder.removesuffix(name)), name)
         settings |= {
@@ -71,21 +72,24 @@ def configure_jax() -> None:
 
 
 def choose_device(gpus: int) -> IO | None:
-    """The CPU, or one GPU, of several one that no other job has.
+    """Select the CPU or, if `gpus` is not 0, one GPU that no other job uses.
 
-    Returns a lock that the kernel takes back when this process ends, even by kill -9.
+    Returns the lock of the GPU. The operating system releases the lock when this
+    process ends, even by kill -9.
     """
     if not gpus:
         os.environ["JAX_PLATFORMS"] = "cpu"
         return None
-    # whoever shares the GPU needs memory too
+    # other programs on the same GPU need memory, too
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     names = _gpus()
     if not names:
         return None
     log = logging.getLogger("ntkpipe")
     if not entry_points(group="jax_plugins"):
-        log.warning("JAX knows no GPU, see profiles/README.md: this job is on the CPU")
+        log.warning(
+            "JAX has no GPU plugin, so this job uses the CPU: see profiles/README.md"
+        )
     name, lock = _free_gpu(names)
     os.environ["CUDA_VISIBLE_DEVICES"] = name
     log.info("GPU %s", name)
@@ -93,9 +97,9 @@ def choose_device(gpus: int) -> IO | None:
 
 
 def _gpus() -> list[str]:
-    """GPUs to choose from: of NTKPIPE_GPUS, or those that are visible, or there.
+    """GPUs to choose from: NTKPIPE_GPUS, else the visible ones, else all.
 
-    None where SLURM gave a job one: then it has chosen.
+    The list is empty if SLURM has assigned one GPU, or none, to the job.
     """
 
     def listed(variable):
@@ -117,7 +121,7 @@ def _free_gpu(names: list[str]) -> tuple[str, IO]:
     import fcntl
 
     os.makedirs(".snakemake", exist_ok=True)
-    # names may be identifiers with slashes, MIG-GPU-…/1/0
+    # a name may contain slashes, as in MIG-GPU-…/1/0
     paths = {name: f".snakemake/gpu{name.replace('/', '-')}.lock" for name in names}
     while True:
         for name, path in paths.items():

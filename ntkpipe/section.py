@@ -1,7 +1,8 @@
 """`@section` makes a class the validated, immutable form of a mapping in a study file.
 
-A section may have a method `faults`: what is wrong between its keys. A section made in
-Python raises these faults; the reader of a study file collects those of all sections.
+A section may have a method `faults` that yields faults between its keys. A section
+created in Python raises its faults. The reader of a study file collects the faults of
+all sections.
 """
 
 import ast
@@ -18,11 +19,11 @@ import pydantic
 from pydantic.dataclasses import dataclass
 
 COLLECT = {"faults": "collect"}
-"""Validation context in which sections with faults are made, not refused."""
+"""Validation context in which a section with faults does not raise."""
 
 
 class Fault(NamedTuple):
-    """What is wrong with one key of a study file, and how to mend it."""
+    """What is wrong with one key of a study file, and how to correct it."""
 
     key: tuple[str, ...]
     text: str
@@ -30,11 +31,11 @@ class Fault(NamedTuple):
     line: int = 0
 
     def within(self, *keys: str) -> "Fault":
-        """The same fault, seen from a section further out."""
+        """The same fault, its key prefixed by the keys of the enclosing sections."""
         return self._replace(key=(*keys, *self.key))
 
     def __str__(self) -> str:
-        """One line, `file: key: text (line 3)`, whatever characters it quotes."""
+        """One line, `file: key: text (line 3)`, with unprintable characters escaped."""
         key = ".".join(part or "''" for part in self.key)
         text = ": ".join(filter(None, (self.file, key, self.text)))
         text += f" (line {self.line})" if self.line else ""
@@ -42,7 +43,7 @@ class Fault(NamedTuple):
 
 
 def faults_within(value: Any) -> Iterator[Fault]:
-    """The faults of all sections within a value, with their whole keys."""
+    """The faults of all sections within a value, with their full keys."""
     if dataclasses.is_dataclass(value):
         if hasattr(value, "faults"):
             yield from value.faults()
@@ -58,9 +59,9 @@ def faults_within(value: Any) -> Iterator[Fault]:
             yield fault.within(str(name))
 
 
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` of the nearest known name; nothing if none is near."""
-    near = difflib.get_close_matches(name, [*map(str, known)], 1, cutoff)
+def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
+    """`; did you mean …?` with the closest valid name; empty if none is close."""
+    near = difflib.get_close_matches(name, [*map(str, valid)], 1, cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -68,8 +69,8 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def section(cls: type) -> type:
     """Make `cls` a section: frozen, keyword-only, no unknown keys, no NaN.
 
-    Values are taken as written (a string is no number, `true` is no integer), so
-    that a slip in a study file is told instead of being converted.
+    Values are not converted: a string is not accepted as a number, nor `true` as an
+    integer. A slip in a study file is thus reported.
     """
     config = pydantic.ConfigDict(
         extra="forbid",
@@ -83,17 +84,17 @@ def section(cls: type) -> type:
 
 
 def _without_faults(value: Any, info: pydantic.ValidationInfo) -> Any:
-    """Refuse a section with faults, unless the reader of a file collects them."""
+    """Raise ValueError if a section has faults, unless a reader collects them."""
     if info.context is not COLLECT and (faults := [*value.faults()]):
         raise ValueError("; ".join(map(str, faults)))
     return value
 
 
 def _describe(schema: dict[str, Any], cls: type) -> None:
-    """Put the docstrings of the keys into a JSON schema.
+    """Add the docstrings of the keys to a JSON schema.
 
-    pydantic can (`use_attribute_docstrings`), but reads the source of every section at
-    import, which took a fifth of the start of each job; only manuals need them.
+    pydantic's `use_attribute_docstrings` does the same but reads the source of every
+    section at import, a fifth of the start of a job. Only manuals need the docstrings.
     """
     for base in cls.__mro__[:-1]:
         for name, text in _docstrings(base).items():
@@ -103,7 +104,7 @@ def _describe(schema: dict[str, Any], cls: type) -> None:
 
 def _docstrings(cls: type) -> dict[str, str]:
     """The string after each annotated attribute of a class and its bases (PEP 257)."""
-    found: dict[str, str] = {}
+    docstrings: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         written = _classes(base.__module__).get(base.__name__)
         for statement, after in pairwise(written.body if written else ()):
@@ -112,15 +113,15 @@ def _docstrings(cls: type) -> dict[str, str]:
                     ast.AnnAssign(target=ast.Name(name)),
                     ast.Expr(ast.Constant(str(text))),
                 ):
-                    found[name] = inspect.cleandoc(text)
-    return found
+                    docstrings[name] = inspect.cleandoc(text)
+    return docstrings
 
 
 @functools.cache
 def _classes(module: str) -> dict[str, ast.ClassDef]:
-    """The classes of a module, as written."""
+    """The syntax trees of the classes of a module."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except OSError:  # typed in, not read from a file
+    except OSError:  # typed at a prompt: the source has no file
         return {}
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}

@@ -29,7 +29,7 @@ def precisions(lowered) -> list[str]:
 def test_kernels_ask_for_full_precision_by_themselves():
     sites = taps.signals(MODEL.apply, PARAMS, X)[1]
     for outputs in ("full", "trace"):
-        found = precisions(tiles._square.lower(sites, sites, outputs, "sum"))
+        found = precisions(tiles._block.lower(sites, sites, outputs, "sum"))
         assert len(found) == 6
         assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
 

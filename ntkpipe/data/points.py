@@ -1,4 +1,4 @@
-"""Points that the study file lists."""
+"""Points listed in the study file."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from ntkpipe.section import Fault, section
 
 @section
 class Points(BaseDataset):
-    """Points and targets written out; test points lie on a grid along the first axis.
+    """Points and targets given as lists; test points on a grid along the first axis.
 
-    The two points of the blog: x: [[-3], [0.5]], y: [[2], [-1]].
+    Example, two points on a line: x: [[-3], [0.5]], y: [[2], [-1]].
     """
 
     kind: Literal["points"] = "points"
     x: Annotated[tuple[Row, ...], Field(min_length=1)]
-    """Training points, one list a point."""
+    """Training points, one list for each point."""
     y: Annotated[tuple[Row, ...], Field(min_length=1)]
-    """Targets, one list a point."""
+    """Targets, one list for each point."""
     grid: tuple[Number, Number] = (-5.0, 5.0)
-    """First and last test point (the other coordinates are 0)."""
+    """First coordinate of the first and the last test point; others are 0."""
     test: Count = 101
     """Number of test points."""
 
     test_axis: ClassVar[str | None] = "x"
 
     def faults(self) -> Iterator[Fault]:
-        """Rows that are no two arrays are refused."""
+        """Rows of different lengths, or different numbers of rows, are faults."""
         for name, rows in (("x", self.x), ("y", self.y)):
             if len({len(row) for row in rows}) > 1:
                 yield Fault((name,), "rows of different lengths")
         if len(self.x) != len(self.y):
-            yield Fault(("y",), f"{len(self.y)} targets of {len(self.x)} points x")
+            yield Fault(("y",), f"{len(self.y)} targets for {len(self.x)} points x")
 
     @property
     def sizes(self) -> Sizes:
-        """How many points there are."""
+        """Numbers of points, inputs and outputs."""
         return Sizes(len(self.x), self.test, len(self.x[0]), len(self.y[0]))
 
     def sample(self, key) -> Data:

@@ -33,7 +33,7 @@ class Sphere(BaseDataset):
 
     @property
     def sizes(self) -> Sizes:
-        """How many points there are."""
+        """Numbers of points, inputs and outputs."""
         return Sizes(self.points, self.test, self.dimension, self.target.outputs)
 
     def sample(self, key) -> Data:

@@ -18,24 +18,26 @@ jax, jr = Lazy("jax"), Lazy("jax.random")
 
 
 class _InThePlane(BaseTarget):
-    """A target that reads two coordinates of a point."""
+    """A target that reads the first two coordinates of a point."""
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
-        """Points of one coordinate are refused."""
+        """Points with one coordinate are a fault."""
         if sizes.dimension < 2:
-            yield Fault(("kind",), f"{self.kind} needs points of two coordinates")
+            yield Fault(
+                ("kind",), f"{self.kind} needs points with two coordinates or more"
+            )
 
 
 @section
 class Values(BaseTarget):
-    """Targets written out, one for each training point; test targets are zero."""
+    """A list of targets, one for each training point; test targets are zero."""
 
     kind: Literal["values"] = "values"
     y: tuple[Number, ...]
     """One number for each training point."""
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
-        """Another number of values than of points is refused."""
+        """The numbers of values and of points must agree."""
         if len(self.y) != sizes.train:
             yield Fault(("y",), f"{len(self.y)} values for {sizes.train} points")
 
@@ -68,7 +70,7 @@ class Harmonics(_InThePlane):
     """Amplitudes a_k, default 1."""
 
     def faults(self) -> Iterator[Fault]:
-        """Another number of amplitudes than of frequencies is refused."""
+        """The numbers of amplitudes and of frequencies must agree."""
         a, k = self.amplitudes, self.frequencies
         if a is not None and len(a) != len(k):
             yield Fault(("amplitudes",), f"{len(a)} of them for {len(k)} frequencies")
@@ -88,7 +90,7 @@ class Harmonics(_InThePlane):
 
 @section
 class Noise(BaseTarget):
-    """Targets y ~ N(0, 1), that know nothing of x; test targets are zero."""
+    """Targets y ~ N(0, 1), independent of x; test targets are zero."""
 
     kind: Literal["noise"] = "noise"
 
@@ -100,7 +102,7 @@ class Noise(BaseTarget):
 
 @section
 class RandomLabels(BaseTarget):
-    """Targets y = ±1 by a fair coin, that know nothing of x; test targets are zero."""
+    """Targets y = ±1 by a fair coin, independent of x; test targets are zero."""
 
     kind: Literal["random_labels"] = "random_labels"
 
@@ -112,27 +114,27 @@ class RandomLabels(BaseTarget):
 
 @section
 class Eigenvector(BaseTarget):
-    """A principal component of the training points under an infinitely wide network.
+    """An eigenvector of the infinite-width NTK Θ at the training points X.
 
-    With Θ(X, X) v = Nλ v and ‖v‖ = 1, f*(X) = a·√N·v, whose root mean square is a, and
-    f*(x) = Θ(x, X) f*(X)/(Nλ) elsewhere (Nyström). The entry of v that is largest in
-    size is positive.
+    With Θ(X, X) v = Nλ v and ‖v‖ = 1, the targets are f*(X) = a·√N·v, whose root mean
+    square is a. At other points f*(x) = Θ(x, X) f*(X)/(Nλ) (Nyström). The entry of v
+    with the largest size is positive.
     """
 
     kind: Literal["eigenvector"] = "eigenvector"
     component: int = 1
-    """Which eigenvector: 1 of the largest eigenvalue, 2, …; −1 of the smallest."""
+    """Index of the eigenvalue: 1 for the largest, 2, …; −1 for the smallest."""
     amplitude: Size = 1.0
     """Root mean square a over the training points."""
     network: MLP = MLP()
-    """The network whose kernel of infinite width it is; keys as those of `model`."""
+    """The network whose infinite-width NTK is used; it has the keys of `model`."""
 
     def faults(self) -> Iterator[Fault]:
-        """A network without a kernel of infinite width is refused."""
+        """The network must have an infinite-width kernel."""
         yield from (f.within("network") for f in self.network.without_limit())
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
-        """A component that the points do not have is refused."""
+        """The component must not exceed the number of points."""
         n = sizes.train
         if not 1 <= abs(self.component) <= n:
             yield Fault(
@@ -141,7 +143,7 @@ class Eigenvector(BaseTarget):
             )
 
     def flop(self, sizes: Sizes) -> int:
-        """Operations of an eigendecomposition."""
+        """Floating-point operations of an eigendecomposition."""
         return 20 * sizes.train**3
 
     def numbers(self, sizes: Sizes) -> int:
@@ -157,8 +159,8 @@ class Eigenvector(BaseTarget):
         if values[at] <= n * np.finfo(float).eps * values[-1]:
             raise ValueError(
                 f"dataset.target.component: eigenvalue {self.component} of the kernel "
-                "is zero but for rounding: take one further up, or a network whose "
-                "kernel is positive definite"
+                "is zero but for rounding: choose a component with a larger "
+                "eigenvalue, or a network whose kernel is positive definite"
             )
         v = vectors[:, at] * np.sign(vectors[np.abs(vectors[:, at]).argmax(), at])
         y = self.amplitude * math.sqrt(n) * v[:, None]
@@ -168,16 +170,16 @@ class Eigenvector(BaseTarget):
 
 @section
 class Teacher(BaseTarget):
-    """A random network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
+    """A random ReLU network, f*(x) = m^−½ Σ_r a_r max(0, w_r·x), a, w ~ N(0, 1)."""
 
     kind: Literal["teacher"] = "teacher"
     neurons: Count = 16
-    """Number m of the teacher's neurons."""
+    """Number m of neurons of the teacher."""
     outputs: Annotated[int, Field(ge=1, le=1000)] = 1
     """Number k of outputs."""
 
     def flop(self, sizes: Sizes) -> int:
-        """Operations of the neurons' products with all points."""
+        """Floating-point operations of the hidden layer at all points."""
         return 2 * (sizes.train + sizes.test) * sizes.dimension * self.neurons
 
     def numbers(self, sizes: Sizes) -> int:
@@ -204,6 +206,6 @@ Target = Annotated[
 
 
 def labelled(x_train, x_test, target, key) -> Data:
-    """The data of these points with the targets that `target` gives them."""
+    """`Data` of these points, with targets given by `target`."""
     y_train, y_test = target.label(x_train, x_test, key)
     return Data(x_train, y_train, x_test, y_test)

@@ -2,14 +2,14 @@
 
     from ntkpipe.kernels import ntk, infinite_kernels, linearize, predict
 
-Nothing here knows a study or a file. A name is imported when it is first used, so that
-a job that needs one module does not wait for the others.
+No module of the library reads a study file. A name is imported when it is first used,
+so that a job which needs one module does not wait for the others.
 """
 
 import importlib
 from typing import Any
 
-_HOMES = {
+_MODULE_OF = {
     # the empirical kernel Θ
     "ntk": "empirical",
     "ntk_vector_product": "empirical",
@@ -34,20 +34,19 @@ _HOMES = {
     # second derivatives
     "hessian_norm": "curvature",
 }
-_THERE = {
+_NAME_IN_MODULE = {
     "kernel_tiles": "tiles",
     "compare_kernels": "compare",
     "infinite_kernels": "kernels",
     "trained_ensemble": "ensemble",
     "hessian_norm": "curvature",
 }
-_MODULES = frozenset(_HOMES.values())
-__all__ = list(_HOMES)
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
     """The function of this name, from its module."""
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(module, _THERE.get(name, name))
+    module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
+    return getattr(module, _NAME_IN_MODULE.get(name, name))

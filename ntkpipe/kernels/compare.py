@@ -1,7 +1,7 @@
-"""How much a kernel moves: metrics of kernels as matrices.
+"""Compare kernels as matrices: relative change, cosine distance, alignment.
 
-Kernels are (… n n) arrays; leading axes (seeds, snapshots) are kept. Everything here
-is numpy in float64, but `matrix`, which also takes arrays of JAX.
+Kernels are (… n n) arrays; leading axes (seeds, snapshots) are kept. All functions
+compute with NumPy in float64. `matrix` also takes arrays of JAX.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1 − ⟨A, B⟩/(‖A‖‖B‖), formed as ½‖A/‖A‖ − B/‖B‖‖².
 
-    1 − x would lose every digit below 1e-16, in float32 below 1e-7
-    (Fort et al. 2020 call this the kernel distance).
+    The difference 1 − x would lose all digits below 1e-16, in float32 below 1e-7.
+    Fort et al. 2020 call the cosine distance the kernel distance.
     """
     a = a / _norm(a)[..., None, None]
     b = b / _norm(b)[..., None, None]
@@ -33,7 +33,7 @@ def alignment(kernel: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Centred alignment of a kernel (… n n) with targets y (n k), in [−1, 1].
 
     ⟨HKH, HYYᵀH⟩ / (‖HKH‖ ‖HYYᵀH‖) with H = 1 − 11ᵀ/n (Cortes et al. 2012, CKA);
-    NaN where the targets, or the kernel, are constant.
+    NaN if the targets, or the kernel, are constant.
     """
     target = _centred(y @ y.T)
     kernel = _centred(kernel)
@@ -49,12 +49,12 @@ def extreme_eigenvalues(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def traced(kernel: np.ndarray) -> np.ndarray:
-    """Mean over outputs of the diagonal blocks, (… n k m k) → (… n m)."""
+    """tr_k(Θ)/k, the mean over outputs of diagonal blocks, (… n k m k) → (… n m)."""
     return np.einsum("...niMi->...nM", kernel) / kernel.shape[-1]
 
 
 def duplicates(x: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of equal points: each makes a kernel singular."""
+    """Pairs of equal points, each of which makes a kernel singular."""
     _, first, inverse = np.unique(x, axis=0, return_index=True, return_inverse=True)
     return [
         (int(first[j]), i) for i, j in enumerate(np.ravel(inverse)) if first[j] != i

@@ -1,19 +1,19 @@
 """The norm of the Hessian of an output, and κ = ‖∇²f‖/‖∇f‖².
 
-Where κ → 0 with the width the network stays linear in its weights for as long as
-training takes (Chizat, Oyallon & Bach 2019; Liu, Zhu & Belkin 2020, 2010.01092: the
+If κ → 0 as the width grows, the network stays linear in its weights during training
+(Chizat, Oyallon & Bach 2019; Liu, Zhu & Belkin 2020, 2010.01092: the
 norm of the Hessian is O(1/√n), that of the gradient O(1)).
 
 For a dense layer z = s·h W + t·β the gradient of f at one input is s·h δᵀ, so that
-∇²f in any direction is s·(ḣ δᵀ + h δ̇ᵀ): an element of {a δᵀ + h bᵀ}, n_in + n_out
-numbers instead of n_in·n_out. On h ⊥ a, with δ and h normalised, (a, b) ↦ W is an
-isometry E, and Eᵀ∇²f E has all eigenvalues of ∇²f but zeros. Lanczos runs on E's
-coordinates; a product with it is two products with each W and no n × n array is
-written. This asks of a network only that it is written in `models.dense`.
+∇²f in any direction is s·(ḣ δᵀ + h δ̇ᵀ). It is an element of {a δᵀ + h bᵀ}, which has
+n_in + n_out coordinates instead of n_in·n_out. For h ⊥ a, with δ and h normalised,
+(a, b) ↦ W is an isometry E, and Eᵀ∇²f E has all non-zero eigenvalues of ∇²f. Lanczos
+runs on the coordinates (a, b). One product with Eᵀ∇²f E is two products with each W,
+and no n × n array is written. The network only has to be written in `models.dense`.
 
-Derivatives are those of the coordinates u = w/√η, in which gradient descent with the
-layers' relative learning rates η is plain gradient descent and Θ(x, x) = ‖∇_u f‖².
-They are those of the weights where all rates are 1.
+Derivatives are with respect to u = w/√η, η the layers' relative learning rates. In u,
+gradient descent has one learning rate and Θ(x, x) = ‖∇_u f‖². If all relative rates are
+1, u are the weights.
 """
 
 import math
@@ -35,16 +35,16 @@ Array = jax.Array
 
 
 class Curvature(NamedTuple):
-    """At each point, of each output; ‖·‖ of a Hessian is its largest |eigenvalue|."""
+    """At each point, for each output; ‖∇²f‖ is the largest |eigenvalue|."""
 
     hessian_norm: Array  # (n k) ‖∇²f‖
     gradient_norm: Array  # (n k) ‖∇f‖
     kappa: Array  # (n k) ‖∇²f‖/‖∇f‖²
-    error: Array  # (n k) an eigenvalue of ∇²f is as near as this to the norm
+    error: Array  # (n k) some eigenvalue of ∇²f is ± the norm within this error
 
 
 class Joint(NamedTuple):
-    """At each point, of all outputs at once: max over unit c of ‖∇²(c·f)‖."""
+    """At each point, for all outputs together: max over unit c of ‖∇²(c·f)‖."""
 
     hessian_norm: Array  # (n,)
     direction: Array  # (n k) the unit vector c
@@ -56,20 +56,20 @@ class Joint(NamedTuple):
 def curvature(
     apply: Apply, params, x: Array, *, iterations: int = 32, key: Array | None = None
 ) -> Curvature:
-    """‖∇²f_i(x)‖, ‖∇f_i(x)‖ and κ of every output i at every point, by `iterations`.
+    """‖∇²f_i(x)‖, ‖∇f_i(x)‖ and κ of every output i at every point, by Lanczos.
 
-    About 20 products give six digits; `error` says how many they gave.
+    About 20 iterations give six digits; `error` is the accuracy reached.
 
     Args:
-        apply: network `apply(params, x, site)` written in `models.dense`, all of whose
-            parameters are read by one dense layer each.
+        apply: network `apply(params, x, site)` written in `models.dense`; every
+            parameter is read by exactly one dense layer.
         params: its parameters.
-        x: points (n d); all are worked on at once.
-        iterations: products with the Hessian, one Lanczos step each.
-        key: of the start vector; default key 0.
+        x: points (n d), all computed at the same time.
+        iterations: number of Lanczos steps, each one product with the Hessian.
+        key: random key of the start vector; default key 0.
 
     Raises:
-        ValueError: a parameter is not read by one dense layer.
+        ValueError: a parameter is not read by exactly one dense layer.
     """
     y = jax.eval_shape(apply, params, x)
     units = jnp.eye(y.shape[1], dtype=y.dtype)
@@ -97,17 +97,17 @@ def joint(
 ) -> Joint:
     """The norm of the (P P k) array ∇²f(x): max ∇²f(u, u)·c over unit u and c.
 
-    Alternation: of ∇²(c·f) the eigenvector u with the largest |eigenvalue|, then
-    c ∝ (uᵀ∇²f_i u)_i; the value never falls. It begins at each output by itself and
-    the best end is kept, a lower bound where none of the ways leads to the maximum.
+    Alternate two steps: u is the eigenvector of ∇²(c·f) with the largest |eigenvalue|,
+    then c ∝ (uᵀ∇²f_i u)_i. The value never falls. The alternation starts once from each
+    output, and the largest value is kept. It is a lower bound of the maximum.
 
     Args:
         apply: network `apply(params, x, site)`, see `curvature`.
         params: its parameters.
         x: points (n d).
         iterations: Lanczos steps in each round.
-        rounds: alternations; the error falls by a constant factor with each.
-        key: of the start vector; default key 0.
+        rounds: number of alternations, each reducing the error by a constant factor.
+        key: random key of the start vector; default key 0.
 
     Source: higher-order power method, De Lathauwer, De Moor & Vandewalle 2000.
     """
@@ -151,7 +151,7 @@ class _Frame(NamedTuple):
         return jax.tree.map(jnp.zeros_like, names)
 
     def shift(self, move: dict[str, Array], h: Array) -> Array:
-        """What the move adds to the pre-activations of inputs h (1 p)."""
+        """The change of the pre-activations of inputs h (1 p) under the move."""
         a = move["a"] - self.h * (self.h @ move["a"])
         z = (h @ a)[:, None] * self.delta + (h @ self.h)[:, None] * move["b"]
         z = self.scale.w * math.sqrt(self.scale.lr_w) * z
@@ -171,7 +171,7 @@ def _direction(v: Array) -> Array:
 
 
 def _norm(apply, params, point, unit, iterations, key):
-    """‖∇²(c·f)‖, its error, (uᵀ∇²f_i u)_i along the eigenvector, and ‖∇(c·f)‖."""
+    """‖∇²(c·f)‖, its error, (uᵀ∇²f_i u)_i of the eigenvector u, and ‖∇(c·f)‖."""
     x = point[None]
     loose = taps.hear(apply, params, x).loose
     if loose:
@@ -190,7 +190,7 @@ def _norm(apply, params, point, unit, iterations, key):
 
         def moved(name, h, layer, scale):
             z = dense(name, h, layer, scale)
-            # no frame where the weights are constants
+            # a layer whose weights are constants has no frame
             return z + frames[name].shift(moves[name], h) if name in frames else z
 
         return apply(params, x, moved)[0]
@@ -207,10 +207,11 @@ def _norm(apply, params, point, unit, iterations, key):
 
 
 def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Array]:
-    """Eigenvalue of largest size, its residual norm, and its eigenvector.
+    """The eigenvalue of largest size, its residual norm, and its eigenvector.
 
-    Reorthogonalised in full, twice, which is enough (Kahan and Parlett). Where the
-    Krylov space ends, the rest of the basis is zero and adds eigenvalues of zero.
+    Every vector is reorthogonalised twice, which is enough (Kahan and Parlett). If the
+    Krylov space is exhausted, the remaining basis vectors are zero and add eigenvalues
+    of zero.
     """
     steps = min(iterations, start.size)
     tiny = 100 * jnp.finfo(start.dtype).eps
@@ -245,9 +246,9 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
 
 
 def whole(apply: Apply, params, x: Array) -> Curvature:
-    """`curvature` of any model of few weights P, by its P × P Hessians."""
+    """`curvature` of any model with few weights P, from its P × P Hessians."""
     flat, unravel = ravel_pytree(params)
-    # coordinates in which gradient descent has one rate, see `curvature`
+    # the coordinates u = w/√η of the module's heading
     rates = taps.learning_rates(apply, params, x)
     rates, _ = ravel_pytree(jax.tree.map(jnp.full_like, params, rates))
     root = jnp.sqrt(rates)
@@ -264,17 +265,18 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
 
 @partial(jax.jit, static_argnames="model")
 def of_model(model: ModelKind, params, x: Array) -> Curvature:
-    """`curvature` of the package's models by the cheapest way there is."""
+    """`curvature` of the package's models, by the cheapest method."""
     return model.curvature(params, x)
 
 
 def one_hidden_layer(model: Any, params, x: Array) -> Curvature:
     """`curvature` of a network with one hidden layer, in closed form; any width.
 
-    f = s₂ Σ_j v_j φ(z_j) + …, and z_j depends on the unit's own weights only, along one
-    direction: the Hessian is one block [[s₂ v_j φ'' G, s₂ φ' √G], [s₂ φ' √G, 0]] for
-    every unit, G = ‖∇z_j‖² = s₁²‖x‖² + t₁² (times learning rates, with biases), with
-    the eigenvalue of largest size (|p| + √(p² + 4 q²))/2.
+    f = s₂ Σ_j v_j φ(z_j) + …, and z_j depends only on the weights of unit j, along one
+    direction. The Hessian thus has one block [[p, q], [q, 0]] for each unit, with
+    p = s₂ v_j φ'' G, q = s₂ φ' √G and G = ‖∇z_j‖² = s₁²‖x‖² + t₁² (times the learning
+    rates; t₁ = 0 without biases). Its eigenvalue of largest size is
+    (|p| + √(p² + 4 q²))/2.
 
     Args:
         model: an `MLP` of depth 1.
@@ -282,7 +284,7 @@ def one_hidden_layer(model: Any, params, x: Array) -> Curvature:
         x: points (n d).
 
     Returns:
-        Curvature, with no error.
+        Curvature with `error` 0.
     """
     copies = [_units(model, layers, x) for layers in params]
     norm = jnp.stack([_largest(p, q[..., None]) for p, q, _ in copies]).max(0)
@@ -294,7 +296,7 @@ def one_hidden_layer(model: Any, params, x: Array) -> Curvature:
 
 @partial(jax.jit, static_argnames="model")
 def one_hidden_layer_joint(model: Any, params, x: Array) -> Array:
-    """Hessian norm of `joint`, (n,): the block of a unit is largest for c ∥ v_j."""
+    """Hessian norm of `joint`, (n,): the block of unit j is largest for c ∥ v_j."""
     copies = [_units(model, layers, x) for layers in params]
     norm = jnp.stack([_largest(jnp.linalg.norm(p, axis=-1), q) for p, q, _ in copies])
     return norm.max(0) / math.sqrt(len(params))
@@ -305,7 +307,7 @@ def _units(model: Any, layers, x: Array) -> tuple[Array, Array, Array]:
     """Block entries p (n m k) and q (n m) of m units, and ‖∇f‖² (n k)."""
     if model.depth != 1:
         raise ValueError(
-            f"one hidden layer is asked for, the model has {model.depth}: use "
+            f"the closed form needs depth: 1, the model has depth: {model.depth}; use "
             "`curvature`"
         )
     hidden, last = layers

@@ -1,4 +1,4 @@
-"""Free memory, and arrays that several devices share."""
+"""Free memory, and arrays distributed over several devices."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def free_memory() -> float:
-    """Bytes free for arrays: of the accelerator, or of the machine."""
+    """Free bytes of the accelerator or, without an accelerator, of the machine."""
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
@@ -18,7 +18,7 @@ def free_memory() -> float:
 
 
 def placements(devices: tuple[jax.Device, ...]) -> tuple[Callable, Callable]:
-    """Two ways to place arrays: a copy on every device, and the first axis shared."""
+    """Functions (replicate, split): copy to every device, or cut up the first axis."""
     if len(devices) == 1:
         return (partial(jax.device_put, device=devices[0]),) * 2
     mesh = Mesh(np.array(devices), ("points",))
@@ -31,10 +31,10 @@ def placements(devices: tuple[jax.Device, ...]) -> tuple[Callable, Callable]:
 
 
 def shared_over_devices(tree):
-    """A tree of arrays (s …) with seeds s, or points, shared by all local devices.
+    """Distribute the first axis (seeds, or points) of arrays over all local devices.
 
-    jax.vmap-ed and jitted functions of it run on all of them. Trees whose first axis
-    the number of devices does not divide stay on one device.
+    Vectorised and compiled functions of these arrays then run on all devices. If the
+    number of devices does not divide the first axis, the arrays stay on one device.
     """
     devices = tuple(jax.local_devices())
     if any(len(leaf) % len(devices) for leaf in jax.tree.leaves(tree)):

@@ -1,7 +1,8 @@
 """Moments of an activation under a Gaussian: E[φ(u)φ(v)] and E[φ'(u)φ'(v)].
 
-In closed form for relu, erf, gelu, linear and square; any other activation by its
-Hermite series. The layers of an infinitely wide network are made of these moments.
+relu, erf, gelu, linear and square have closed forms. Any other activation is expanded
+in Hermite polynomials. The kernels of an infinitely wide network are built from these
+moments, layer by layer.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,11 +18,11 @@ TOLERANCE = 1e-10
 
 
 MAX_TERMS = 4096
-"""Longest Hermite series; a warning tells when it was not enough."""
+"""Largest number of Hermite terms; if the series needs more, there is a warning."""
 
 
 BLOCK = 16
-"""Terms of a series are evaluated, and counted, in blocks of this many."""
+"""Number of terms in a block: a series has a whole number of blocks."""
 
 
 def _relu(c, q1, q2):
@@ -91,7 +92,7 @@ def hermite_sums(c, q1, a1, slope1, q2, a2, slope2):
 
 
 def _hermite(z: np.ndarray) -> Iterator[np.ndarray]:
-    """h_k(z) e^{−z²/4}, k = 0, 1, …: normalised Hermite polynomials, no overflow."""
+    """h_k(z) e^{−z²/4}, k = 0, 1, …: Hermite polynomials scaled against overflow."""
     before, now = np.zeros_like(z), np.exp(-(z**2) / 4)
     k = 0
     while True:
@@ -103,18 +104,18 @@ def _hermite(z: np.ndarray) -> Iterator[np.ndarray]:
 def hermite_coefficients(
     phi: Callable, q: ArrayLike, tolerance: float = TOLERANCE
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """a_k(q) = E[φ(√q z) h_k(z)] and the same of φ', as many as they need.
+    """a_k(q) = E[φ(√q z) h_k(z)] and the coefficients of φ', to a given tolerance.
 
-    By Parseval's identity Σ a_k² = E[φ²], and by Cauchy and Schwarz what is left out
-    of E[φ²] bounds the error of every entry: the series stops where that share falls
-    below `tolerance`. The integrals are trapezoidal sums, which for these integrands
-    converge like e^{−2πs/h}, s the distance of the nearest pole from the real axis;
-    Gauss–Hermite nodes, √K apart in effect, do not resolve φ(√q z) for large q.
+    By Parseval's identity Σ a_k² = E[φ²]. By Cauchy and Schwarz the part of E[φ²] that
+    the series leaves out bounds the error of every kernel entry. The series stops
+    when that share is below `tolerance`. The integrals are trapezoidal sums of spacing
+    h, whose error is about e^{−2πs/h}, s the distance of the nearest pole from the real
+    axis. Gauss–Hermite nodes are too far apart to resolve φ(√q z) for large q.
 
     Args:
         phi: the activation.
         q: (n,) variances.
-        tolerance: share of the second moment.
+        tolerance: share of the second moment that may be left out.
 
     Returns:
         a (K, n), a' (K, n), E[φ²] (n,), and the share left out.
@@ -122,7 +123,7 @@ def hermite_coefficients(
     z = np.arange(-416, 417) / 32
     root = np.exp(-(z**2) / 4)
     weight = root / root.dot(root)
-    with jax.enable_x64(True):  # the series could not end in single precision
+    with jax.enable_x64(True):  # single precision can't reach the tolerance
         u = np.sqrt(np.asarray(q, float)) * z[:, None]
         values = [np.asarray(v) for v in _and_slope(u, phi=phi)]
     second = [(weight * root) @ v**2 for v in values]
@@ -150,6 +151,6 @@ def _and_slope(u, *, phi):
 
 
 def _missing(series: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Share of E[φ²] left out after each block, the largest of all points."""
+    """Share of E[φ²] left out after each block: the maximum over points."""
     left_out = second - np.cumsum(series**2, 0)[BLOCK - 1 :: BLOCK]
     return (left_out / np.where(second == 0, 1, second)).max(1)

@@ -1,8 +1,8 @@
 """The empirical NTK of a network, Θ = ∇f ∇fᵀ, layer by layer in closed form.
 
-A kernel of n × m points and k outputs is an array (n k m k), also for k = 1; traced
-over outputs it is (n 1 m 1) and means tr_k(Θ)/k. `ntk` gives it whole; `kernels.tiles`
-gives it tile by tile and needs no memory for more than a few of them.
+A kernel of n × m points and k outputs is an array (n k m k), also for k = 1. A kernel
+traced over outputs, tr_k(Θ)/k, is an array (n 1 m 1). `ntk` returns the whole kernel.
+`tiles.tiles` yields the kernel tile by tile, in the memory of a few tiles.
 """
 
 from collections.abc import Iterator
@@ -26,12 +26,10 @@ from ntkpipe.kernels.taps import (
 from ntkpipe.kernels.tiles import Tile, output, plan, tiles
 
 WHOLE = 2048
-"""Up to so many rows N·k `ntk` is one compiled expression; above it is made of tiles.
+"""Up to this many rows N·k, `ntk` is one compiled expression; above, it uses tiles.
 
-Measured on two cores, float32, ms as one expression / as tiles: N = 300, width 64:
-0.4 / 1.4; 512, 1024: 11 / 18; 1024, 1024: 28 / 35; 1024, 128: 3.2 / 4.8; 2048, 1024:
-82 / 88; 2048, 128: 15 / 17; ten outputs and width 512: 200 points 21 / 32, 512 points
-117 / 112.
+At 2048 rows and width 1024 one expression takes 0.93 of the time of tiles, see
+docs/performance.md, "One expression or tiles".
 """
 
 
@@ -45,8 +43,8 @@ def ntk(
 ):
     """The empirical NTK Θ(x1, x2), (n k m k), or (n 1 m 1) with `outputs="trace"`.
 
-    One compiled expression for few points and under jit, vmap or grad; else tiles,
-    half of them where x2 is x1.
+    For few points, and under jit, vmap or grad, Θ is one compiled expression. Otherwise
+    it is assembled from tiles; without x2 only half of the tiles are computed.
 
     Args:
         apply: network `apply(params, x, site)` written in `models.dense`.
@@ -57,7 +55,7 @@ def ntk(
         layers: `sum`, or `each` for a dict of the layers' parts, {name: (n k m k)}.
 
     Raises:
-        MemoryError: Θ is larger than what is free.
+        MemoryError: Θ is larger than the free memory.
     """
     arguments = jax.tree.leaves((params, x1, x2))
     traced = any(isinstance(a, jax.core.Tracer) for a in arguments)
@@ -66,53 +64,55 @@ def ntk(
     if _rows(apply, params, x1, x2, outputs) <= WHOLE:
         if x2 is not None:
             return _whole(apply, params, x1, x2, outputs, layers)
-        # two expressions: in one, XLA computes mirror images anew, with other roundings
-        return _join(_squares(apply, params, x1, outputs, layers))
+        # two expressions: in one, XLA computes the mirrored entries a second time, with
+        # other roundings, and Θ is not exactly symmetric
+        return _join(_halves(apply, params, x1, outputs, layers))
     cut = plan(apply, params, x1, x2, outputs=outputs, layers=layers)
     if cut.kernel_bytes > free_memory():
         raise MemoryError(
-            f"the {cut}; {free_memory() / 1e9:.3g} GB are free: use `large.save`, or "
-            "`tiles` and sums over its squares (`large.reduce`, `large.compare`)"
+            f"the {cut}; {free_memory() / 1e9:.3g} GB are free: write it to a file "
+            "with `large.save`, or sum over its tiles with `large.reduce` or "
+            "`large.compare`"
         )
     size = (len(x1), len(x1 if x2 is None else x2))
-    squares = tiles(apply, params, x1, x2, outputs=outputs, layers=layers)
-    put_together = _in_host_memory if jax.default_backend() == "cpu" else _on_device
-    found = put_together(squares, *size)
-    return found if layers == "each" else found[""]
+    pieces = tiles(apply, params, x1, x2, outputs=outputs, layers=layers)
+    assemble = _in_host_memory if jax.default_backend() == "cpu" else _on_device
+    kernels = assemble(pieces, *size)
+    return kernels if layers == "each" else kernels[""]
 
 
-def _in_host_memory(squares: Iterator["Tile"], n: int, m: int) -> dict[str, Array]:
-    """Θ (n k m k) of each layer, or of all as the layer ``, from its squares."""
-    found = {}
-    for square in squares:
-        for name, part in _parts(square).items():
-            if name not in found:
+def _in_host_memory(pieces: Iterator["Tile"], n: int, m: int) -> dict[str, Array]:
+    """Assemble Θ (n k m k): {layer: part}, or {"": sum over layers}."""
+    kernels = {}
+    for tile in pieces:
+        for name, part in _parts(tile).items():
+            if name not in kernels:
                 k = part.shape[1]
-                found[name] = aligned((n, k, m, k), part.dtype)
-            place(found[name], square.rows, square.columns, part, square.mirrored)
-    return {name: jax.device_put(a, may_alias=True) for name, a in found.items()}
+                kernels[name] = aligned((n, k, m, k), part.dtype)
+            place(kernels[name], tile.rows, tile.columns, part, tile.mirrored)
+    return {name: jax.device_put(a, may_alias=True) for name, a in kernels.items()}
 
 
-def _on_device(squares: Iterator["Tile"], n: int, m: int) -> dict[str, Array]:
-    """The same without a way through the host: 100 times as fast on a GPU."""
+def _on_device(pieces: Iterator["Tile"], n: int, m: int) -> dict[str, Array]:
+    """`_in_host_memory` on the device: on a GPU 100 times as fast as by the host."""
     device = jax.local_devices()[0]
-    found = {}
-    for square in squares:
-        i, j = square.rows.start, square.columns.start
-        for name, part in _parts(square).items():
+    kernels = {}
+    for tile in pieces:
+        i, j = tile.rows.start, tile.columns.start
+        for name, part in _parts(tile).items():
             part = jax.device_put(part, device)
-            if name not in found:
+            if name not in kernels:
                 k = part.shape[1]
-                found[name] = jnp.zeros((n, k, m, k), part.dtype, device=device)
-            found[name] = _written(found[name], part, i, j)
-            if square.mirrored:
+                kernels[name] = jnp.zeros((n, k, m, k), part.dtype, device=device)
+            kernels[name] = _written(kernels[name], part, i, j)
+            if tile.mirrored:
                 image = part.transpose(2, 3, 0, 1)
-                found[name] = _written(found[name], image, j, i)
-    return found
+                kernels[name] = _written(kernels[name], image, j, i)
+    return kernels
 
 
-def _parts(square: "Tile") -> dict[str, Array]:
-    return square.theta if isinstance(square.theta, dict) else {"": square.theta}
+def _parts(tile: "Tile") -> dict[str, Array]:
+    return tile.theta if isinstance(tile.theta, dict) else {"": tile.theta}
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -136,8 +136,8 @@ def _whole(apply, params, x1, x2, outputs, layers):
 
 
 @partial(jax.jit, static_argnames=("apply", "outputs", "layers"))
-def _squares(apply, params, x, outputs, layers):
-    """Θ(x, x) by halves, (A, C, B) of [[A, C], [Cᵀ, B]], and A and B alike."""
+def _halves(apply, params, x, outputs, layers):
+    """Θ(x, x) = [[A, C], [Cᵀ, B]] as (A, C, B), with A and B halved in the same way."""
 
     def halve(sites):
         n, k, _ = next(iter(sites.values())).delta.shape
@@ -153,16 +153,16 @@ def _squares(apply, params, x, outputs, layers):
 
 
 @jax.jit
-def _join(squares):
-    """Θ from what `_squares` returns."""
-    if not isinstance(squares, tuple):
-        return squares
+def _join(halves):
+    """Θ from what `_halves` returns."""
+    if not isinstance(halves, tuple):
+        return halves
 
     def whole(a, c, b):
         left = jnp.concatenate([a, c.transpose(2, 3, 0, 1)], 0)
         return jnp.concatenate([left, jnp.concatenate([c, b], 0)], 2)
 
-    a, c, b = squares
+    a, c, b = halves
     return jax.tree.map(whole, _join(a), c, _join(b))
 
 
@@ -170,8 +170,8 @@ def _join(squares):
 def ntk_vector_product(apply: Apply, params, x: Array, v: Array, rates=None) -> Array:
     """Θ(x, x) v for v (n k), by one vjp and one jvp; works for any `apply`.
 
-    `rates` are relative learning rates, a tree like `params`; default those that the
-    dense layers state, with which it is a product with `ntk`.
+    `rates` are relative learning rates, a tree like `params`. By default they are those
+    that the dense layers state, and the result is the product of `ntk` with v.
     """
     rates = learning_rates(apply, params, x) if rates is None else rates
 

@@ -1,4 +1,4 @@
-"""The Gaussian of trained, infinitely wide networks (Lee et al. 2019)."""
+"""Mean and covariance of trained, infinitely wide networks (Lee et al. 2019)."""
 
 from typing import NamedTuple
 
@@ -34,8 +34,8 @@ def ensemble(
 
         mean = A y,  cov = K_** + A K_XX Aᵀ − A K_X* − (A K_X*)ᵀ
 
-    through the eigenvectors of Θ, without an inverse (`linear.gain`). Give train as
-    its NNGP in both places for networks of which only the last layer is trained.
+    through the eigenvectors of Θ, without an inverse (`linear.gain`). If only the last
+    layer is trained, pass the NNGP as the NTK of `train`, too.
 
     Args:
         train: kernels (n, n).
@@ -61,7 +61,7 @@ def ensemble(
     _, displacement = gain(
         eigenvalues, jnp.ravel(jnp.asarray(steps)), learning_rate, flow=t is not None
     )
-    # A = D Uᵀ, one D per time: everything else is rotated by U once
+    # A = D Uᵀ with one D a time: all other factors are rotated by U once
     rows = test_train.ntk @ vectors / n
     labels = vectors.T @ y_train
     prior = vectors.T @ train.nngp @ vectors

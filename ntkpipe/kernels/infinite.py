@@ -67,7 +67,7 @@ def _expansions(x, W_std, b_std, *, activation, depth) -> list[tuple]:
             warnings.warn(
                 f"the kernel of {activation} in hidden layer {layer + 1} is exact to "
                 f"{missing:.1e} of its diagonal only, with {len(a)} Hermite terms: "
-                f"the largest variance is {q.max():.3g}; scale inputs or W_std down",
+                f"the largest variance is {q.max():.3g}; reduce the inputs or W_std",
                 stacklevel=3,
             )
         layers.append((q, a, slope))
@@ -98,7 +98,7 @@ def _recursion(
 
 @cache
 def _compiled(large: bool) -> Callable:
-    """`_recursion`, compiled for arrays that are large: 1.3 to 1.5 times as fast."""
+    """`_recursion`, compiled; `large` gives loops up to 1.5 times as fast on arrays."""
     on_cpu = jax.default_backend() == "cpu"
     return jax.jit(
         _recursion,
@@ -109,9 +109,10 @@ def _compiled(large: bool) -> Callable:
 
 @jax.jit
 def _symmetric(kernels: Kernels) -> Kernels:
-    """(K + Kᵀ)/2: a product of matrices and a sum of a series are nearly symmetric.
+    """(K + Kᵀ)/2, which removes the asymmetry of rounding.
 
-    By itself: in one expression with what it is of, XLA computes mirror images anew.
+    Compiled by itself: in one expression with K, XLA computes the mirrored entries a
+    second time.
     """
     return jax.tree.map(lambda k: (k + k.T) / 2, kernels)
 
@@ -130,24 +131,25 @@ def kernels(
 ) -> Kernels:
     """NNGP and NTK of an infinitely wide network with one output.
 
-    relu, erf, gelu, linear and square in closed form. Any other activation by its
-    Hermite series, as long as Parseval's identity asks for: what is left out of each
-    layer is below 1e-10 of its diagonal, or a warning tells how much it is. A series
-    has its length from the values of the inputs and cannot be traced by jit.
+    The kernels of relu, erf, gelu, linear and square have closed forms. Any other
+    activation is expanded in Hermite polynomials. By Parseval's identity the series
+    stops when each layer leaves out less than 1e-10 of its diagonal; a longer one gives
+    a warning with the share left out. The length of a series depends on the values of
+    the inputs, so that jit cannot trace it.
 
     Args:
         x1: (n, d).
-        x2: (m, d); None for x1 itself, of which half is computed.
+        x2: (m, d); None for x1, where only half of the kernel is computed.
         depth: number of hidden layers.
         activation: a name of `ACTIVATIONS`.
         W_std: standard deviation of the weights.
         b_std: standard deviation of the biases.
         output_weights: `signs` for a last layer of ±1 that is not learned.
         biases: `zero` for biases that begin at zero and are learned.
-        tile: points of more than this many are worked off in squares of this side.
+        tile: kernels of more points are computed in tiles of at most this side.
 
     Returns:
-        Kernels of shape (n, m); with k outputs each has this kernel, Θ ⊗ I_k.
+        Kernels of shape (n, m); with k outputs the NTK is Θ ⊗ I_k.
     """
     if activation not in ACTIVATIONS:
         raise ValueError(
@@ -163,7 +165,7 @@ def kernels(
     moments = CLOSED.get(activation, hermite_sums)
     b_start = 0.0 if biases == "zero" else b_std
     if moments is hermite_sums:
-        # both sets at once: their series have to be equally long
+        # both sets of points at once: their series must have the same length
         x = np.concatenate([x1] if x2 is None else [x1, x2])
         layers = _expansions(x, W_std, b_start, activation=activation, depth=depth)
         layers1 = [tuple(v[..., : len(x1)] for v in p) for p in layers]
@@ -192,16 +194,16 @@ def kernels(
     )
     if points <= tile:
         return block(x1, x2, layers1, layers2)
-    # of one size, or nearly: each size is compiled
+    # tiles of nearly equal size: every size is compiled once
     tile = math.ceil(points / math.ceil(points / tile))
     return _tiled(block, x1, x2, layers1, layers2, tile)
 
 
 def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
-    """Squares of side `tile`, put together in host memory; half if x2 = None."""
+    """Assemble the kernels from tiles; without x2 only half of them are computed."""
 
     def cut(x, layers):
-        # views in host memory: XLA would compile every slice by itself
+        # views in host memory: XLA would compile a program for each slice
         x, layers = jax.tree.map(np.asarray, (x, layers))
         slices = [slice(i, min(i + tile, len(x))) for i in range(0, len(x), tile)]
         return [
@@ -213,14 +215,14 @@ def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
     shape = len(x1), 1, len(x1 if x2 is None else x2), 1
     whole = [aligned(shape, x1.dtype) for _ in "KΘ"]
     for a, (i, xi, pi) in enumerate(rows):
-        # queued before the first is copied out, so that both go on at once
-        squares = [
+        # all tiles are queued before the first is copied: both happen at the same time
+        pieces = [
             (j, block(xi, None if xj is xi else xj, pi, None if xj is xi else pj))
             for b, (j, xj, pj) in enumerate(columns)
             if x2 is not None or b >= a
         ]
-        for j, square in squares:
-            for out, part in zip(whole, square, strict=True):
-                square = np.asarray(part)[:, None, :, None]
-                place(out, i, j, square, mirrored=x2 is None and i != j)
+        for j, pair in pieces:
+            for out, part in zip(whole, pair, strict=True):
+                theta = np.asarray(part)[:, None, :, None]
+                place(out, i, j, theta, mirrored=x2 is None and i != j)
     return Kernels(*(jax.device_put(out[:, 0, :, 0], may_alias=True) for out in whole))

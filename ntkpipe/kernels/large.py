@@ -1,13 +1,13 @@
 """Kernels of any size: on disk, reduced on the fly, or never formed at all.
 
-`empirical.tiles` gives Θ square by square. Here the squares go to a file (`save`), or
-into sums (`reduce`, `compare`), so that two kernels of 60,000 points are compared
-exactly in the memory of their signals and a few squares. What is said of work and
-memory before it begins is in the log.
+`tiles.tiles` yields Θ tile by tile. The functions here write the tiles to a file
+(`save`) or add them up (`reduce`, `compare`). Two kernels of 60,000 points are thus
+compared exactly in the memory of their signals and a few tiles. The log states the work
+and the memory before a computation begins.
 
-Products Θv without Θ cost one backward and one forward pass of all points
-(`vector_product`): extreme eigenvalues by Lanczos (`extreme_eigenvalues`), and an
-estimate of ‖Θ₁ − Θ₀‖ where that is cheaper than the sum over squares (`change`).
+A product Θv without Θ costs one backward and one forward pass of all points
+(`vector_product`). With such products, `extreme_eigenvalues` runs Lanczos, and `change`
+estimates ‖Θ₁ − Θ₀‖ where the estimate is cheaper than the sum over tiles.
 """
 
 import logging
@@ -35,61 +35,62 @@ log = logging.getLogger("ntkpipe")
 
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""Largest relative difference of Θv from its jvp of a vjp that is rounding."""
+"""Relative difference of Θv and J(Jᵀv) up to which it is rounding."""
 
 
 def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.ndarray:
-    """Write Θ(x1, x2) to `path`, a .npy file (n k m k), and return it mapped.
+    """Write Θ(x1, x2) to a .npy file (n k m k) and return the memory-mapped array.
 
-    Both triangles are written, so that any rows can be read by themselves.
+    Both triangles are written, so that any rows can be read alone.
 
     Args:
-        path: the file, made or overwritten.
+        path: the file, created or overwritten.
         apply: network `apply(params, x, site)`.
         params: its parameters.
         x1: points (n d).
         x2: points (m d); default x1.
-        **options: of `empirical.tiles`, but `layers`.
+        **options: options of `tiles.tiles` other than `layers`.
 
     Raises:
         OSError: the disk is too small.
-        ValueError: `layers="each"`, which has no one file.
+        ValueError: `layers="each"`, as one file holds one kernel.
     """
     if options.get("layers") == "each":
-        raise ValueError("a file holds one kernel: layers='each' has several")
+        raise ValueError("a file holds one kernel: leave out layers='each'")
     cut = _announce(apply, params, x1, x2, options)
     free = shutil.disk_usage(Path(path).parent).free
     if cut.kernel_bytes > free:
         raise OSError(
-            f"{path} would take {cut.kernel_bytes / 1e9:.1f} GB and "
-            f"{free / 1e9:.1f} GB are free there: choose another disk, "
+            f"{path} needs {cut.kernel_bytes / 1e9:.1f} GB, its disk has "
+            f"{free / 1e9:.1f} GB free: choose another disk, "
             "`outputs='trace'`, or `reduce`, which stores nothing"
         )
     dtype = tiles.output(apply, params, x1).dtype
     kernel = np.lib.format.open_memmap(path, "w+", dtype, cut.shape)
-    for square in tiles.tiles(apply, params, x1, x2, **options):
-        place(kernel, square.rows, square.columns, square.theta, square.mirrored)
+    for tile in tiles.tiles(apply, params, x1, x2, **options):
+        place(kernel, tile.rows, tile.columns, tile.theta, tile.mirrored)
     kernel.flush()
     return np.load(path, mmap_mode="r")
 
 
 def reduce(function: Callable, *kernels: Iterable[Tile]):
-    """Σ over all squares of function(rows, columns, Θ₁, Θ₂, …), nothing is stored.
+    """Σ over all tiles of function(rows, columns, Θ₁, Θ₂, …); no kernel is stored.
 
-    Of a symmetric kernel the mirrored squares are handed over as well.
+    Of a symmetric kernel, the function is also called with the transposed tiles below
+    the diagonal.
 
     Args:
-        function: of two slices and one square (a k b k) of each kernel, to a tree of
-            numbers or arrays, which are added in float64.
-        *kernels: what `empirical.tiles` gives for the same points.
+        function: takes two slices and one tile (a k b k) of each kernel, and returns a
+            tree of numbers or arrays. The trees are added in float64.
+        *kernels: iterators of `tiles.tiles` for the same points.
 
     Raises:
-        ValueError: the kernels are cut differently, or their squares are dicts.
+        ValueError: the kernels are cut differently, or their tiles are dicts.
     """
     total = None
-    for squares in _alike(*kernels):
-        rows, columns, _, mirrored = squares[0]
-        thetas = [square.theta for square in squares]
+    for group in _aligned(*kernels):
+        rows, columns, _, mirrored = group[0]
+        thetas = [tile.theta for tile in group]
         parts = [function(rows, columns, *thetas)]
         if mirrored:
             flipped = [theta.transpose(2, 3, 0, 1) for theta in thetas]
@@ -100,21 +101,23 @@ def reduce(function: Callable, *kernels: Iterable[Tile]):
     return total
 
 
-def _alike(*kernels: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
-    """The squares of several kernels at the same place."""
-    for squares in zip(*kernels, strict=True):
-        if any(isinstance(s.theta, dict) for s in squares):
-            raise ValueError("squares of each layer (layers='each') are not added up")
-        if len({(str(s.rows), str(s.columns), s.mirrored) for s in squares}) > 1:
+def _aligned(*kernels: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
+    """The tiles of several kernels at the same rows and columns."""
+    for group in zip(*kernels, strict=True):
+        if any(isinstance(tile.theta, dict) for tile in group):
+            raise ValueError(
+                "only whole kernels can be added up: leave out layers='each'"
+            )
+        if len({(str(t.rows), str(t.columns), t.mirrored) for t in group}) > 1:
             raise ValueError(
                 "the kernels are cut differently: give `tiles` of all of them the same "
                 "`tile` and `budget`"
             )
-        yield squares
+        yield group
 
 
 def _announce(apply, params, x1, x2, options) -> tiles.Plan:
-    """Say what is about to be computed."""
+    """Log the plan of a computation, and return it."""
     options = dict(options)
     devices = options.pop("devices", None) or jax.local_devices()
     cut = tiles.plan(apply, params, x1, x2, devices=len(devices), **options)
@@ -123,15 +126,15 @@ def _announce(apply, params, x1, x2, options) -> tiles.Plan:
 
 
 class Comparison(NamedTuple):
-    """Θ₀ = Θ(before) against Θ₁ = Θ(after), float64."""
+    """Comparison of Θ₀ = Θ(before) and Θ₁ = Θ(after) in float64."""
 
     change: float  # ‖Θ₁ − Θ₀‖/‖Θ₀‖, Frobenius norms
     cosine_distance: float  # 1 − ⟨Θ₀, Θ₁⟩/(‖Θ₀‖‖Θ₁‖)
     trace_ratio: float  # tr Θ₁/tr Θ₀
     norms: tuple[float, float]  # ‖Θ₀‖, ‖Θ₁‖
     centred_cosine: float  # ⟨HΘ₀H, HΘ₁H⟩/(‖HΘ₀H‖‖HΘ₁H‖), traced over outputs
-    alignments: tuple[float, float]  # of either with y, NaN without y
-    errors: tuple[float, float]  # of Θv against the jvp of a vjp, NaN if not checked
+    alignments: tuple[float, float]  # of Θ₀ and of Θ₁ with y; NaN without y
+    errors: tuple[float, float]  # ‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ of both; NaN if unchecked
 
 
 def compare(
@@ -149,52 +152,52 @@ def compare(
 ) -> Comparison:
     """How far Θ moved between two sets of parameters, exactly, in bounded memory.
 
-    With Δ = Θ₁ − Θ₀ the sums Σ Θ₀², Σ Θ₁², Σ Δ² and Σ Δ(Θ₀ + Θ₁) are all it takes:
+    With Δ = Θ₁ − Θ₀ the sums Σ Θ₀², Σ Θ₁², Σ Δ² and Σ Δ(Θ₀ + Θ₁) suffice:
     ‖Θ₁‖ − ‖Θ₀‖ = ⟨Δ, Θ₀ + Θ₁⟩/(‖Θ₀‖ + ‖Θ₁‖), and the cosine distance is
     ½(‖Δ‖² − (‖Θ₁‖ − ‖Θ₀‖)²)/(‖Θ₀‖‖Θ₁‖), which keeps the digits that 1 − cos loses.
-    Centring, H = 1 − 11ᵀ/n, is done on the sums by the row sums Θ1. Alignment with
-    y is that of `constancy.alignment` (Cortes et al. 2012), of the traced kernel.
+    The sums are centred, H = 1 − 11ᵀ/n, by the row sums Θ1. The alignment with y is
+    `kernels.compare.alignment` (Cortes et al. 2012) of the traced kernel.
 
-    On the way Θv is added up for one random v and held against one vjp and one jvp.
+    As a check, Θv is summed for one random v and compared with J(Jᵀv).
 
     Args:
         apply: network `apply(params, x, site)`.
         before: parameters of Θ₀.
         after: parameters of Θ₁.
         x: points (n d).
-        y: targets (n k) to align with, if any.
+        y: targets (n k) for the alignment; optional.
         outputs: `full`, or `trace` over outputs divided by k.
-        check: hold Θv against its product.
-        key: of v; default key 0.
-        budget: bytes for both kernels; default half of what is free.
-        **options: `tile` and `devices` of `empirical.tiles`.
+        check: compare Θv with J(Jᵀv).
+        key: random key of v; default key 0.
+        budget: bytes for both kernels; default half of the free memory.
+        **options: `tile` and `devices` of `tiles.tiles`.
 
     Raises:
-        ArithmeticError: Θv is not the jvp of the vjp.
+        ArithmeticError: Θv and J(Jᵀv) differ by more than rounding.
     """
     budget = free_memory() / 2 if budget is None else budget
     options |= {"outputs": outputs, "budget": budget / 2}
-    log.info("two kernels side by side, each takes what follows")
+    log.info("two kernels at the same time; each of them needs:")
     cut = _announce(apply, before, x, None, options)
     n, k = cut.shape[:2]
     y = np.zeros((n, 0)) if y is None else np.asarray(y, float).reshape(n, -1)
     centred = y - y.mean(0)
-    known = np.hstack([np.ones((n, 1)), centred])  # traced kernels act on these
+    vectors = np.hstack([np.ones((n, 1)), centred])  # multiplied by traced kernels
     v = jax.random.normal(jax.random.key(0) if key is None else key, (n, k))
     v = np.asarray(v, float)
     scalars = np.zeros(9)
-    acted = np.zeros((2, *known.shape))
+    acted = np.zeros((2, *vectors.shape))
     products = np.zeros((2, *v.shape))
-    squares = _alike(
+    pairs = _aligned(
         tiles.tiles(apply, before, x, **options),
         tiles.tiles(apply, after, x, **options),
     )
-    # XLA has all cores: threads of BLAS would wait for one, ten times as long
+    # XLA uses all cores: with threads of its own, BLAS takes ten times as long
     with threadpool_limits(1, "blas"):
-        for a, b in squares:
+        for a, b in pairs:
             i, j, mirrored = a.rows, a.columns, a.mirrored
             sums, right, left = _sums(
-                a.theta, b.theta, known[i], known[j], v[i], v[j], mirrored
+                a.theta, b.theta, vectors[i], vectors[j], v[i], v[j], mirrored
             )
             scalars += (1 + mirrored) * sums
             acted[:, i] += right[0]
@@ -211,11 +214,11 @@ def compare(
     return _comparison(scalars, acted, centred, errors)
 
 
-def _sums(a, b, known_i, known_j, v_i, v_j, mirrored):
-    """What one square of Θ₀ and of Θ₁ adds, float64: sums, products, their mirrors."""
+def _sums(a, b, vectors_i, vectors_j, v_i, v_j, mirrored):
+    """One tile's part of all sums, and its products and those of its transpose."""
     pair = [np.asarray(theta, float) for theta in (a, b)]
     k = pair[0].shape[1]
-    # in numpy: float64 also where JAX has it switched off
+    # NumPy computes in float64 even if JAX has 64-bit numbers switched off
     traced = [
         sum(t[:, i, :, i] for i in range(k)) / k if k > 1 else t[:, 0, :, 0]
         for t in pair
@@ -226,14 +229,14 @@ def _sums(a, b, known_i, known_j, v_i, v_j, mirrored):
     factors += [(t, t) for t in traced] + [traced]
     sums = [np.vdot(p, q) for p, q in factors]
     sums += [0.0 if mirrored else np.trace(t) for t in pair]
-    right = [t @ known_j for t in traced], [t @ v_j.ravel() for t in pair]
-    left = [t.T @ known_i for t in traced], [t.T @ v_i.ravel() for t in pair]
+    right = [t @ vectors_j for t in traced], [t @ v_j.ravel() for t in pair]
+    left = [t.T @ vectors_i for t in traced], [t.T @ v_i.ravel() for t in pair]
     return np.array(sums), right, left
 
 
 @np.errstate(divide="ignore", invalid="ignore")
 def _comparison(scalars, acted, centred, errors) -> Comparison:
-    """The numbers of a `Comparison` from its sums; NaN where a kernel is zero."""
+    """A `Comparison` from its sums; NaN if a kernel is zero."""
     a2, b2, delta2, both, *traced, trace_a, trace_b = scalars
     n = len(centred)
     norm_a, norm_b = np.sqrt([a2, b2])
@@ -260,9 +263,10 @@ def _comparison(scalars, acted, centred, errors) -> Comparison:
 
 
 def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarray:
-    """Θ(x, x) v, v (n k), in chunks of points: Jᵀv is summed, then J of it is taken.
+    """Θ(x, x) v = J(Jᵀv) for v (n k), in chunks of points.
 
-    The learning rates that the dense layers state are those of Θ.
+    Jᵀv is summed over all chunks before J is applied. Θ has the learning rates that the
+    dense layers state.
 
     Args:
         apply: network `apply(params, x, site)`.
@@ -311,20 +315,20 @@ _add = partial(jax.jit, donate_argnums=0)(partial(jax.tree.map, jnp.add))
 
 
 def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> float:
-    """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: the closed form against autodiff.
+    """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: compare `ntk` with autodiff.
 
-    Cheap for a few dozen points, which is enough to find a network that the closed
-    form does not hold for (one whose samples see each other, as in batch norm).
+    A few dozen points are cheap and enough. They reveal a network for which the
+    layerwise formula is wrong because samples depend on each other, as in batch norm.
 
     Args:
         apply: network `apply(params, x, site)`.
         params: its parameters.
         x: points (n d).
         outputs: `full` or `trace`.
-        key: of v; default key 0.
+        key: random key of v; default key 0.
 
     Raises:
-        ArithmeticError: the difference is no rounding error.
+        ArithmeticError: the difference is more than rounding.
     """
     theta = np.asarray(empirical.ntk(apply, params, x, outputs=outputs), float)
     key = jax.random.key(0) if key is None else key
@@ -334,7 +338,7 @@ def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> 
 
 
 def _checked(apply, params, x, v, product, outputs) -> float:
-    """Relative difference of Θv, as it was found, from its product by autodiff."""
+    """Relative difference of Θv, given as `product`, from J(Jᵀv) by autodiff."""
     y = tiles.output(apply, params, x)
     k = y.shape[1]
     if outputs == "trace":
@@ -346,18 +350,18 @@ def _checked(apply, params, x, v, product, outputs) -> float:
         expected = expected / k
     else:
         expected = vector_product(apply, params, x, v).astype(float)
-    size = np.linalg.norm(expected) or 1.0  # a kernel of zeros differs by nothing
+    size = np.linalg.norm(expected) or 1.0  # a kernel of zeros
     error = float(np.linalg.norm(product - expected) / size)
     if not error < TOLERANCE[y.dtype.name]:
         raise ArithmeticError(
-            f"Θv differs by {error:.1e} from the jvp of the vjp: do samples see each "
-            "other (batch norm)?"
+            f"Θv differs by {error:.1e} from J(Jᵀv): the layerwise formula is wrong "
+            "for a network whose samples see each other, as in batch norm"
         )
     return error
 
 
 class Extremes(NamedTuple):
-    """Smallest and largest eigenvalue, and how far at most an eigenvalue is away."""
+    """Smallest and largest eigenvalue, each with a bound on its distance to one."""
 
     low: float
     high: float
@@ -369,22 +373,23 @@ class Extremes(NamedTuple):
 def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
     """Extreme eigenvalues of a symmetric operator, with full reorthogonalisation.
 
-    Errors are residual norms |β_m s_m| of the Ritz vectors: some eigenvalue is as near
-    as that. The largest of an NTK takes about 10 products. The smallest is found too
-    large, and no bound tells how much: see its error, or form the kernel.
+    The errors are the residual norms |β_m s_m| of the Ritz vectors: some eigenvalue
+    lies within this distance. The largest eigenvalue of an NTK takes about 10 products.
+    The smallest is overestimated by an unknown amount: for a precise value, form the
+    kernel.
 
     Args:
-        product: A v for arrays v of the shape of `start`.
-        start: where to begin, random.
-        iterations: products at most.
+        product: v ↦ A v, for arrays v of the shape of `start`.
+        start: a random start vector.
+        iterations: largest number of products.
 
     Raises:
-        ValueError: there is nothing to begin with.
+        ValueError: `iterations` is below 1, or `start` is zero.
 
     Source: Golub & Van Loan, Matrix Computations, §10.1.
     """
     if iterations < 1 or not np.any(start):
-        raise ValueError("`iterations` must be at least 1, and `start` not be zero")
+        raise ValueError("`iterations` must be at least 1, and `start` must not be 0")
     basis = [np.ravel(start).astype(float) / np.linalg.norm(start)]
     alpha, beta = [], []
     for _ in range(min(iterations, start.size)):
@@ -420,7 +425,7 @@ def extreme_eigenvalues(
 
 
 class Change(NamedTuple):
-    """‖Θ₁ − Θ₀‖/‖Θ₀‖, and its standard error, 0 where it is exact."""
+    """‖Θ₁ − Θ₀‖/‖Θ₀‖ and its standard error, which is 0 for the exact method."""
 
     value: float
     error: float
@@ -439,33 +444,35 @@ def change(
     chunk: int = 1024,
     **options,
 ) -> Change:
-    """‖Θ₁ − Θ₀‖/‖Θ₀‖ by whichever is cheaper: exact squares, or random products.
+    """‖Θ₁ − Θ₀‖/‖Θ₀‖ by the cheaper method: exact tiles, or random products.
 
-    A product Θv is 12 FLOP a weight and point, the exact kernel grows with the square
-    of the points and of the outputs: 16 probes are fewer FLOPs where N(1 + k²) is above
-    150 widths, that is 75,000 points of one output at width 1,000, or 1,500 of ten; and
-    from fewer where parameters have no closed form.
+    A product Θv takes 12 FLOP a weight and point. The exact kernel grows with the
+    square of the points and of the outputs. At 16 probes the estimate is cheaper if
+    N(1 + k²) > 150 n with n the width: from 75,000 points of one output at width 1,000,
+    from 1,500 points of ten outputs, and earlier if parameters have no closed form.
 
     Args:
         apply: network `apply(params, x, site)`.
         before: parameters of Θ₀.
         after: parameters of Θ₁.
         x: points (n d).
-        probes: products with Θ₁ − Θ₀, and as many with Θ₀, at least 8.
-        method: `auto`, or the one that is wanted.
+        probes: number of products with Θ₁ − Θ₀, and also with Θ₀; at least 8.
+        method: `exact`, `estimate`, or `auto` for the cheaper one.
         key: of the random vectors; default key 0.
         chunk: points at a time of a product.
-        **options: of `compare`, for the exact one.
+        **options: options of `compare`, for the exact method.
 
     Raises:
-        ValueError: there is no such method, or an estimate of a traced kernel is asked
-            for.
+        ValueError: `method` is unknown, or is `estimate` with a traced kernel.
     """
-    if method not in (known := ("auto", "exact", "estimate")):
-        raise ValueError(f"method: {', '.join(known)}; not {method!r}")
+    if method not in (methods := ("auto", "exact", "estimate")):
+        raise ValueError(f"method: one of {', '.join(methods)}, not {method!r}")
     if options.get("outputs") == "trace":
         if method == "estimate":
-            raise ValueError("a traced kernel is compared exactly: method='exact'")
+            raise ValueError(
+                "outputs='trace': a traced kernel can only be compared exactly: give "
+                "method='exact'"
+            )
         method = "exact"
     if method == "auto":
         tiling = {k: v for k, v in options.items() if k in ("tile", "budget")}
@@ -498,14 +505,14 @@ def frobenius(
 ) -> tuple[float, float]:
     """Estimate of ‖A‖_F of a symmetric operator, and its standard error.
 
-    ‖A‖² = ‖AQ‖² + ‖A(1 − QQᵀ)‖²: a quarter of the products finds the range Q of the
-    few large eigenvalues, a quarter makes its part exact, and half of them estimate
-    the rest without bias, as E‖A(1 − QQᵀ)g‖² with normal g (Hutch++,
+    ‖A‖² = ‖AQ‖² + ‖A(1 − QQᵀ)‖². A quarter of the products finds the range Q of the few
+    large eigenvalues. A quarter computes ‖AQ‖² exactly. Half of the products estimate
+    the second term without bias as E‖A(1 − QQᵀ)g‖² with normal g (Hutch++,
     Meyer, Musco, Musco & Woodruff 2021, 2010.09649, for A²).
 
     Args:
-        product: A v for arrays v of `shape`.
-        shape: of v.
+        product: v ↦ A v, for arrays v of `shape`.
+        shape: the shape of v.
         probes: number of products, at least 8.
         key: of the random vectors.
     """

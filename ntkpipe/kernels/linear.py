@@ -1,13 +1,13 @@
 """The linearised model f_lin(w) = f(w₀) + J(w₀)(w − w₀), trained in closed form.
 
 Under L = 1/(2N) Σ‖f(x_i) − y_i‖² (mean over points, sum over outputs) every
-eigendirection of Θ/N, with eigenvalue λ, evolves by itself. Everything the model
-does is therefore in two functions of λ, which `gain` states:
+eigendirection of Θ/N, with eigenvalue λ, evolves independently of the others. Two
+functions of λ, which `gain` computes, thus determine the training:
 
     residual      f_t − y = U r_t(λ) Uᵀ (f₀ − y)
     displacement  w_t − w₀ = −(1/N) Jᵀ U g_t(λ) Uᵀ (f₀ − y),   g_t = (1 − r_t)/λ
 
-Source: Lee et al. 2019 (1902.06720), equations 8–11; momentum as optax.sgd has it.
+Source: Lee et al. 2019 (1902.06720), equations 8–11; momentum as in optax.sgd.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from jax.typing import ArrayLike
 from ntkpipe.training.loss import SQUARED
 
 STEP_BITS = 31
-"""Heavy ball is raised to powers below 2**STEP_BITS."""
+"""The closed form of the heavy ball takes fewer than 2**STEP_BITS steps."""
 
 
 class Linearized(NamedTuple):
-    """The linearised model at the asked steps; times are the leading axis."""
+    """The linearised model at given steps, which are the leading axis."""
 
     f_train: jax.Array
     f_test: jax.Array | None
@@ -43,13 +43,14 @@ def gain(
 ) -> tuple[jax.Array, jax.Array]:
     """Residual factor r_t(λ) and displacement g_t(λ) = (1 − r_t)/λ.
 
-    Gradient descent r = (1 − ηλ)ᵗ, gradient flow r = e^{−ηtλ}, heavy ball the power
-    of its matrix; g → its limit (ηt without momentum) for λ → 0.
+    Gradient descent has r = (1 − ηλ)ᵗ and gradient flow r = e^{−ηtλ}. The heavy ball
+    takes the t-th power of its step matrix. For λ → 0, g is its limit, which is ηt
+    without momentum.
 
     Args:
         eigenvalues: (n,) of Θ/N.
-        step: () or (t,) number of steps; inf is allowed and means the
-            pseudo-inverse: directions of zero eigenvalue stay where they are.
+        step: () or (t,) number of steps. inf gives the pseudo-inverse: directions of
+            zero eigenvalue do not move.
         learning_rate: η; the time of the flow is η · step.
         momentum: β of v ← βv + ∇L, w ← w − ηv.
         flow: gradient flow instead of descent.
@@ -79,7 +80,7 @@ def gain(
 
 
 def _rounding(eigenvalues: jax.Array) -> jax.Array:
-    """Size below which an eigenvalue of a symmetric matrix is rounding."""
+    """The size below which an eigenvalue of a symmetric matrix is rounding."""
     eps = jnp.finfo(eigenvalues.dtype).eps
     return eigenvalues.shape[-1] * eps * jnp.abs(eigenvalues).max(-1, keepdims=True)
 
@@ -93,12 +94,12 @@ def _flow(eigenvalues, step, learning_rate):
 
 
 def _descent(eigenvalues, step, learning_rate):
-    """r = (1 − ηλ)ᵗ = ±exp(t log|1 − ηλ|), with the sign apart where ηλ > 1."""
+    """r = (1 − ηλ)ᵗ = ±exp(t log|1 − ηλ|); the sign is (−1)ᵗ for ηλ > 1."""
     step = jnp.where(jnp.isinf(step), 0, step)
     x = learning_rate * eigenvalues
     # |1 − x| is 1 − x or 1 − (2 − x): log1p is exact where it is close to 1
     shift = jnp.where(x > 1, 2 - x, x)
-    # ηλ = 1 is solved by the first step; −inf · 0 would be NaN before it
+    # at ηλ = 1 the first step removes the residual; at step 0, −inf · 0 would be NaN
     exponent = jnp.where(step == 0, 0, step * jnp.log1p(-shift))
     odd = (x > 1) & (step % 2 == 1)
     size = jnp.exp(exponent)
@@ -114,9 +115,9 @@ def _descent(eigenvalues, step, learning_rate):
 def _heavy_ball(eigenvalues, step, learning_rate, momentum):
     """First column of the t-th power of the step matrix on (r, u, g).
 
-    u' = βu + r, r' = r − ηλu', g' = g + ηu'. Repeated squaring needs no
-    eigenvectors, which do not exist at critical damping, and carrying g along needs
-    no division by λ.
+    u' = βu + r, r' = r − ηλu', g' = g + ηu'. The power is computed by repeated squaring
+    and not by eigenvectors, which do not exist at critical damping. With g in the state
+    there is no division by λ.
     """
     eta, beta = learning_rate, momentum
     x = eta * eigenvalues
@@ -162,14 +163,14 @@ def predict(
     f0_test: ArrayLike | None = None,
     alpha: ArrayLike = 1.0,
 ) -> Linearized:
-    """Outputs, loss and distance travelled of the linearised model.
+    """Outputs, loss and weight change of the linearised model.
 
     f(t) = y + U r_t Uᵀ(f₀ − y), f*(t) = f*₀ − (1/N) Θ_* U g_t Uᵀ(f₀ − y),
     ‖w_t − w₀‖² = (1/N) Σ λ g_t² c² with c = Uᵀ(f₀ − y) and Θ/N = UΛUᵀ.
 
     Args:
-        ntk: (n, k, n, k), or (n, 1, n, 1) traced: Θ ⊗ I_k.
-        f0: (n, k) outputs at the parameters of the expansion.
+        ntk: (n, k, n, k); or (n, 1, n, 1), traced, which stands for Θ ⊗ I_k.
+        f0: (n, k) outputs at the initial parameters w₀.
         y: (n, k) labels.
         step: (t,) numbers of steps; inf for the fixed point.
         learning_rate: η; the time of the flow is η · step.
@@ -177,8 +178,9 @@ def predict(
         flow: gradient flow instead of descent.
         ntk_test: (m, k, n, k) or (m, 1, n, 1), with f0_test.
         f0_test: (m, k), with ntk_test.
-        alpha: output scale, f = αh, ntk that of h, loss divided by α²: the outputs
-            obey the same equation for every α and the weights move 1/α as far.
+        alpha: output scale α, with f = αh, `ntk` the kernel of h, and the loss divided
+            by α². The outputs obey the same equation for every α; the weight change
+            is proportional to 1/α.
 
     Returns:
         f_train (t, n, k), f_test (t, m, k) or None, loss (t,), weight_change (t,).
@@ -213,17 +215,17 @@ def predict(
 
 
 def _check(ntk: jax.Array, full: tuple[int, ...], name: str) -> None:
-    """Raise where a kernel is neither full nor traced."""
+    """Raise ValueError unless a kernel has the full or the traced shape."""
     traced = (full[0], 1, full[2], 1)
     if ntk.shape not in (full, traced):
         raise ValueError(
-            f"`{name}` must be {full}, or {traced} if traced over outputs, to go "
-            f"with the outputs given; it is {ntk.shape}"
+            f"`{name}` must be {full}, or {traced} if traced over outputs, to match "
+            f"`f0`; its shape is {ntk.shape}"
         )
 
 
 def max_learning_rate(ntk: ArrayLike, momentum: float = 0.0) -> float:
-    """Stability limit of the linearised model, 2(1 + β)/λ_max(Θ/N).
+    """The largest stable learning rate of the linearised model, 2(1 + β)/λ_max(Θ/N).
 
     Args:
         ntk: (n, k, n, k), or (n, 1, n, 1) traced.
@@ -240,7 +242,7 @@ def linearize(apply: Callable, params: Any) -> Callable:
 
     Args:
         apply: f(params, x).
-        params: w₀, any tree of arrays.
+        params: w₀, a tree of arrays.
     """
 
     def f_lin(moved, x):

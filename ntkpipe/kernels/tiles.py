@@ -1,7 +1,8 @@
 """Θ tile by tile, in the memory of a few tiles and of the signals.
 
-`plan` cuts Θ so that signals and one tile fit into memory, and says what Θ costs.
-`tiles` computes the tiles in turn; of a symmetric Θ it leaves out the mirror images.
+`plan` cuts Θ so that signals and one tile fit into memory, and estimates the cost.
+`tiles` computes one tile after the other. Of a symmetric Θ it leaves out the tiles
+below the diagonal.
 """
 
 import collections
@@ -23,7 +24,7 @@ QUEUE = 8
 
 
 def output(apply: Apply, params, x) -> jax.ShapeDtypeStruct:
-    """Shape (1 k) and dtype of f at one point: looked up, once it was traced."""
+    """Shape (1 k) and dtype of f at one point; a second call is a cache look-up."""
     one = jax.ShapeDtypeStruct((1, *np.shape(x)[1:]), jnp.result_type(x))
     return _jitted.eval_shape(apply, params, one)
 
@@ -39,24 +40,24 @@ class Tile(NamedTuple):
     rows: slice
     columns: slice
     theta: Array  # (a k b k), or a dict of such arrays with `layers="each"`
-    mirrored: bool  # the transposed square belongs to the kernel, and does not follow
+    mirrored: bool  # its transpose is a tile below the diagonal, which is not yielded
 
 
 class Plan(NamedTuple):
     """How a kernel is cut so that it fits into memory, and what it costs."""
 
     shape: tuple[int, int, int, int]  # of the kernel
-    tile: int  # points along the side of a square
+    tile: int  # points along the side of a tile
     band: int  # chunks of `tile` points whose signals are held
-    bytes: int  # most memory at a time: signals and one square, without the kernel
-    kernel_bytes: int  # what the kernel, or those of all layers, would take whole
-    flop: float  # of signals and of the squares that are computed
+    bytes: int  # peak memory: signals and the tiles in the queue, without the kernel
+    kernel_bytes: int  # memory of the whole kernel, or of the kernels of all layers
+    flop: float  # of the signals and of the tiles that are computed
 
     def __str__(self):
         """One line for the log."""
         n, k, m, _ = self.shape
         return (
-            f"kernel of {n:,} × {m:,} points, {k} output{'s' * (k > 1)}: squares of "
+            f"kernel of {n:,} × {m:,} points, {k} output{'s' * (k > 1)}: tiles of "
             f"{self.tile:,} points, {self.bytes / 1e9:.2f} GB of memory, "
             f"{self.flop:.1e} FLOP; whole it is {self.kernel_bytes / 1e9:.2f} GB"
         )
@@ -74,10 +75,11 @@ def plan(
     budget: float | None = None,
     devices: int = 1,
 ) -> Plan:
-    """Cut Θ(x1, x2) so that signals and one square stay below `budget`.
+    """Cut Θ(x1, x2) so that signals and tiles take at most `budget` bytes.
 
-    Nothing is computed. Signals of all points of x1 are held where they fit; else
-    those of a band of them, and the signals of x2 are computed anew for each band.
+    Nothing is computed. If the signals of all points of x1 fit into memory, all are
+    held. Otherwise those of a band of points are held, and the signals of x2 are
+    computed again for each band.
 
     Args:
         apply: network `apply(params, x, site)`.
@@ -86,13 +88,13 @@ def plan(
         x2: points (m d); default x1.
         outputs: `full` or `trace`.
         layers: `sum` or `each`.
-        tile: points along the side of a square; default 128 to 512, fewer for many
-            outputs or where memory asks for it, 4096 on accelerators.
-        budget: bytes; default half of what is free.
-        devices: devices that share the rows of a square.
+        tile: points along the side of a tile; default 128 to 512, fewer for many
+            outputs or little memory, 4096 on accelerators.
+        budget: bytes; default half of the free memory.
+        devices: number of devices over which the rows of a tile are distributed.
 
     Raises:
-        MemoryError: the smallest squares do not fit.
+        MemoryError: the smallest tiles do not fit.
     """
     n, m = len(x1), len(x1 if x2 is None else x2)
     one = jax.ShapeDtypeStruct((1, *np.shape(x1)[1:]), jnp.result_type(x1))
@@ -104,10 +106,10 @@ def plan(
     parts = len(sites) if layers == "each" else 1
     while True:
         side = max(math.ceil(side / devices) * devices, 1)
-        # XLA holds both factors of each layer before it multiplies them; passes hold
-        # about as much as the signals that come out of them
-        square = (2 * len(sites) + parts * (1 + QUEUE)) * (side * k) ** 2 * size
-        base = square + 3 * side * point
+        # XLA holds both factors of each layer before it multiplies them; a forward and
+        # backward pass takes about the memory of the signals that it returns
+        tile_bytes = (2 * len(sites) + parts * (1 + QUEUE)) * (side * k) ** 2 * size
+        base = tile_bytes + 3 * side * point
         count = math.ceil(n / side)
         band = min(count, int((budget - base) // (side * point)))
         if band >= 1 or tile or side <= 16:
@@ -115,7 +117,7 @@ def plan(
         side //= 2
     if band < 1:
         raise MemoryError(
-            f"squares of {side} points need {(base + side * point) / 1e9:.2g} GB and "
+            f"tiles of {side} points need {(base + side * point) / 1e9:.2g} GB and "
             f"{budget / 1e9:.2g} GB are allowed: raise `budget`, or choose a smaller "
             "`tile`, a narrower network or `outputs='trace'`"
         )
@@ -133,17 +135,17 @@ def plan(
 
 
 def _side(points: int, k: int) -> int:
-    """Points along the side of a square: large enough for the matrix product."""
+    """Points along the side of a tile: large enough for the matrix product."""
     if jax.default_backend() != "cpu":
         return _equal(points, max(512, 4096 // k))
-    # four or more rows of squares, or symmetry saves little; some 512 rows N·k, as
-    # larger squares leave the cache between their layers
+    # at least four rows of tiles, as symmetry saves little with fewer; at most about
+    # 512 rows N·k, as larger tiles leave the cache between two layers
     side = min(512, max(128, points // 4 // 64 * 64))
     return _equal(points, max(64, min(side, 768 // k // 64 * 64)))
 
 
 def _equal(points: int, side: int) -> int:
-    """At most `side`, for squares of one size: the last would else be filled up."""
+    """The side of tiles of nearly equal size, at most `side`, for little padding."""
     return math.ceil(points / math.ceil(points / side) / 8) * 8
 
 
@@ -159,10 +161,10 @@ def tiles(
     budget: float | None = None,
     devices: tuple[jax.Device, ...] | None = None,
 ) -> Iterator[Tile]:
-    """Θ(x1, x2) square by square; of Θ(x1, x1) those on and above the diagonal.
+    """Θ(x1, x2) tile by tile; of Θ(x1, x1) the tiles on and above the diagonal.
 
-    Up to `QUEUE` squares are computed ahead of the one that is read, so that no core
-    waits for the reader. Rows of a square are shared by `devices`.
+    Up to `QUEUE` tiles are computed ahead of the one that is read, so that no core
+    waits for the reader. The rows of a tile are distributed over `devices`.
 
     Args:
         apply: network `apply(params, x, site)`.
@@ -171,7 +173,7 @@ def tiles(
         x2: points (m d); default x1.
         outputs: `full` or `trace`.
         layers: `sum` or `each`.
-        tile: points along the side of a square, see `plan`.
+        tile: points along the side of a tile, see `plan`.
         budget: bytes, see `plan`.
         devices: default all local devices.
     """
@@ -192,20 +194,20 @@ def tiles(
     rows = chunks(x1, cut.tile)
     columns = rows if x2 is None else chunks(x2, cut.tile)
 
-    def see(x):
+    def chunk_signals(x):
         return _signals(apply, params, spread(x))[1]
 
     waiting = collections.deque()
     for first in range(0, len(rows), cut.band):
         band = range(first, min(first + cut.band, len(rows)))
-        held = {i: see(rows[i][1]) for i in band}
+        held = {i: chunk_signals(rows[i][1]) for i in band}
         for j in range(0 if x2 is not None else first, len(columns)):
             own = x2 is None and j in held
-            right = share(held[j] if own else see(columns[j][1]))
+            right = share(held[j] if own else chunk_signals(columns[j][1]))
             for i in band:
                 if x2 is None and i > j:
                     break
-                theta = _square(held[i], right, outputs, layers)
+                theta = _block(held[i], right, outputs, layers)
                 mirrored = x2 is None and i != j
                 waiting.append((rows[i][0], columns[j][0], theta, mirrored))
                 if len(waiting) > QUEUE:
@@ -217,25 +219,25 @@ def tiles(
 _signals = partial(jax.jit, static_argnames="apply")(signals)
 
 
-_square = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
+_block = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 
 
 def chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
-    """Points in chunks of one size; the last is filled up with its last point.
+    """Points in chunks of one size; the last chunk is padded with its last point.
 
-    One size is one compilation, and divides by the number of devices.
+    With one size there is one compilation, and the number of devices divides the size.
     """
     x = np.asarray(x)
-    found = []
+    cut = []
     for start in range(0, len(x), size):
         part = x[start : start + size]
-        filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
-        found.append((slice(start, start + len(part)), filled))
-    return found
+        padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
+        cut.append((slice(start, start + len(part)), padded))
+    return cut
 
 
 def _trim(rows: slice, columns: slice, theta, mirrored: bool) -> Tile:
-    """Cut off what `chunks` filled up, once the square is there."""
+    """Wait for a tile and cut off the padding of `chunks`."""
     a, b = rows.stop - rows.start, columns.stop - columns.start
     jax.block_until_ready(theta)
     if any(part.shape[::2] != (a, b) for part in jax.tree.leaves(theta)):

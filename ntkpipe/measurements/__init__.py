@@ -1,6 +1,6 @@
 """From arrays to one tidy table: variant, width, seed, step, metric, value.
 
-A metric is a record of one of the modules here, beside the function that measures it.
+Each module here lists metrics as records, next to the function that computes them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GROUPS: tuple[Group, ...] = (
     frequencies.GROUP,
     modes.GROUP,
 )
-"""What is measured of the networks of one width, in the order of the rows."""
+"""All groups of metrics of networks, in the order of the rows of the table."""
 
 METRICS: tuple[Metric, ...] = (
     *(one for group in GROUPS for one in group.metrics),
@@ -53,32 +53,32 @@ METRICS: tuple[Metric, ...] = (
 
 
 def find(name: str) -> Metric | None:
-    """The first metric of a name, or of a pattern (`fit_time/*`)."""
+    """The first metric with this name, or matching this pattern (`fit_time/*`)."""
     return metric.find(name, METRICS)
 
 
 def unknown(name: str) -> str | None:
-    """Why there is no metric of a name, with the closest names; None where there is."""
+    """Why no metric has this name, with the closest names; None if there is one."""
     return metric.unknown(name, METRICS)
 
 
 def unmet(name: str, e: Experiment) -> str | None:
-    """Why an experiment has no value of a metric; None where it has, or may have, one.
+    """Why an experiment has no value of a metric; None if it has, or may have, one.
 
-    Of a pattern, one metric of those that match is enough.
+    A pattern needs one matching metric that the experiment has.
     """
     return metric.unmet(name, e, METRICS)
 
 
 def label(name: str) -> str:
-    """What a metric is called on an axis."""
+    """The label of a metric on an axis."""
     return metric.label(name, METRICS)
 
 
 def of_width(
     e: Experiment, variant: str, width: int, read: Callable[[str], Arrays]
 ) -> pd.DataFrame:
-    """All metrics of the networks of one width, as rows; `read` gives a product."""
+    """All metrics of the networks of one width, as rows; `read` reads a product."""
     inputs = Inputs(
         e,
         width,
@@ -87,18 +87,18 @@ def of_width(
         linearized=read("linearized") if needs.has_linearized(e) else None,
         limit=read("limit") if needs.has_limit(e) else None,
     )
-    found = {}
+    values = {}
     for group in GROUPS:
         if any(one.unmet(e) is None for one in group.metrics):
-            found |= group.measure(inputs)
+            values |= group.measure(inputs)
     network = inputs.network
     expected = {one.name for one in METRICS if one.missing_is_expected}
     return table.tidy(
-        found, network["seed"], network["diverged"], variant, width, expected
+        values, network["seed"], network["diverged"], variant, width, expected
     )
 
 
 def of_limit(e: Experiment, variant: str, kernels: Arrays) -> pd.DataFrame:
     """All metrics of the infinitely wide network alone, as rows."""
-    found = limit.infinite(kernels, needs.equal_angles(e), e.measure.frequencies)
-    return table.of_limit(found, variant)
+    values = limit.infinite(kernels, needs.equal_angles(e), e.measure.frequencies)
+    return table.of_limit(values, variant)

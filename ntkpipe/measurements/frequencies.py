@@ -1,4 +1,4 @@
-"""When each frequency of the target is fitted, at equal angles of the circle."""
+"""Time at which each frequency of the target is fitted, on the circle."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ METRICS = (
         name="fit_time",
         index=needs.FREQUENCY,
         meaning="first time at which `measure.fit_level` of the residual's frequency k "
-        "is left; none where it never is",
+        "is left; no value if more is left at the last step",
         unit="η·step",
         at="last",
         when=(needs.FREQUENCIES,),
         needs=("network", "dataset"),
-        missing_is_expected=True,  # `mode_left/k` says so
+        missing_is_expected=True,  # `mode_left/k` shows it
     ),
     Metric(
         name="mode_left",
@@ -60,13 +60,13 @@ def frequencies(
     level: float,
     flow: bool = False,
 ) -> Values:
-    """When each frequency of the target is fitted, at equal angles of the circle.
+    """Time at which each frequency of the target is fitted; points at equal angles.
 
     `fit_time/k` is the first time T_k at which the residual's Fourier component k is
-    below `level` of its start, `mode_left/k` what is left of it at the end. With the
-    limit, `fit_rate/k` is T_k·λ_k/log(1/level), 1 of an infinitely wide network, and
-    `fit_rate_spread` its standard deviation over k divided by its mean. λ_k is the
-    decay rate of the limit. Source: Basri et al. 2019.
+    below the share `level` of its start. `mode_left/k` is the share left at the last
+    step. With the limit, `fit_rate/k` is T_k·λ_k/log(1/level), which is 1 for an
+    infinitely wide network, λ_k the decay rate of the limit. `fit_rate_spread` is its
+    standard deviation over k divided by its mean. Source: Basri et al. 2019.
     """
     size = fourier(network["f_train"] - data["y_train"])[..., list(chosen)]
     share = np.moveaxis(size / size[:, :1], 1, -1)  # (s k t)
@@ -86,9 +86,9 @@ def frequencies(
 
 
 def fourier(values: np.ndarray) -> np.ndarray:
-    """Size of each Fourier component k of functions at equal angles, (… n k) → (… f).
+    """Size of each Fourier component f of functions at equal angles, (… n k) → (… f).
 
-    cos kγ and sin kγ, 0 < k < n/2, have size 1: √(a² + b²) of a cos kγ + b sin kγ.
+    The size of a cos fγ + b sin fγ, 0 < f < n/2, is √(a² + b²).
     """
     points = values.shape[-2]
     size = np.linalg.norm(np.fft.rfft(values, axis=-2), axis=-1)
@@ -96,11 +96,13 @@ def fourier(values: np.ndarray) -> np.ndarray:
     return size * np.where(whole, 1, 2) / points
 
 
-def _frequencies(of: Inputs) -> Values:
-    e = of.e
+def _frequencies(inputs: Inputs) -> Values:
+    e = inputs.e
     rate, flow = e.training.learning_rate, e.limit == "flow"
     chosen, level = e.measure.frequencies, e.measure.fit_level
-    return frequencies(of.network, of.data, of.limit, rate, chosen, level, flow)
+    return frequencies(
+        inputs.network, inputs.data, inputs.limit, rate, chosen, level, flow
+    )
 
 
 GROUP = Group(METRICS, _frequencies)

@@ -1,4 +1,4 @@
-"""What metrics are computed from, and the metrics that one function computes."""
+"""`Inputs`, from which metrics are computed, and `Group`, one function's metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Values = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class Inputs(NamedTuple):
-    """The products of the networks of one width; None where a study has none."""
+    """The products of the networks of one width; None if an experiment has none."""
 
     e: Experiment
     width: int
@@ -29,7 +29,7 @@ class Inputs(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Metrics that one function computes, where an experiment has one of them."""
+    """Metrics that one function computes, if an experiment has any of them."""
 
     metrics: tuple[Metric, ...]
     measure: Callable[[Inputs], Values]

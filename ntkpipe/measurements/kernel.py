@@ -1,4 +1,4 @@
-"""How far the kernel and the hidden layers move."""
+"""Change and spectrum of the kernel, and change of the hidden layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS = (
     ),
     Metric(
         name="nngp_change",
-        meaning="the same of the Σ part of Θ, the last layer's kernel",
+        meaning="relative change of the Σ part of Θ, the last layer's kernel",
         label="relative change of the Σ part of Θ",
         at="snapshots",
         when=(needs.HIDDEN_LAYERS, needs.LEARNED_OUTPUT),
@@ -29,7 +29,7 @@ METRICS = (
     ),
     Metric(
         name="ntk_rest_change",
-        meaning="the same of the rest, the Σ̇ part of Θ",
+        meaning="relative change of the rest of Θ, its Σ̇ part",
         label="relative change of the Σ̇ part of Θ",
         at="snapshots",
         when=(needs.HIDDEN_LAYERS, needs.LEARNED_OUTPUT),
@@ -50,7 +50,7 @@ METRICS = (
         at="snapshots",
         needs=("network", "dataset"),
         recorded_with="ntk_min",
-        missing_is_expected=True,  # of targets that are all alike
+        missing_is_expected=True,  # for constant targets
     ),
     Metric(
         name="ntk_trace_ratio",
@@ -95,7 +95,7 @@ METRICS = (
     Metric(
         name="feature_change",
         index=needs.HIDDEN_OF_BOTH,
-        meaning="the same of hidden layer l",
+        meaning="relative change of hidden layer l",
         label="relative change of hidden layer {}",
         at="snapshots",
         when=(needs.HIDDEN_LAYERS,),
@@ -126,14 +126,16 @@ METRICS = (
     ),
     Metric(
         name="hessian_norm",
-        meaning="largest |eigenvalue| of its Hessian",
+        meaning="largest |eigenvalue| of the Hessian of the first output at the first "
+        "training point",
         formula="‖∇²h(x₀)‖",
         at="snapshots",
         when=(needs.CURVATURE,),
     ),
     Metric(
         name="kappa",
-        meaning="curvature over slope: at 0 the network is linear in its weights",
+        meaning="Hessian norm over squared gradient norm; 0 if the network is linear "
+        "in its weights",
         formula="‖∇²h‖/‖∇h‖²",
         at="snapshots",
         when=(needs.CURVATURE,),
@@ -154,7 +156,7 @@ METRICS = (
     ),
     Metric(
         name="ntk_condition",
-        meaning="condition number of the kernel; none where `singular` is 1",
+        meaning="condition number of the kernel; no value if `singular` is 1",
         formula="λ_max/λ_min",
         label="condition number of Θ",
         at="ends",
@@ -189,14 +191,14 @@ def kernels(
     learning_rate: float,
     learned_output: bool = True,
 ) -> Values:
-    """How the kernel moves: metric → (steps, values (s steps)).
+    """Change and spectrum of the kernel: metric → (steps, values (s steps)).
 
     Args:
-        network: what training recorded.
+        network: the arrays of a trajectory.
         data: training points and targets.
-        limit: infinite-width kernels, where there are any.
-        learning_rate: η, held against the largest stable one.
-        learned_output: whether the last layer is learned, and its Σ a part of Θ.
+        limit: infinite-width kernels, if computed.
+        learning_rate: η, divided by the largest stable one.
+        learned_output: whether the last layer is learned, so that Σ is a part of Θ.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
     theta = matrix(ntk)
@@ -206,9 +208,9 @@ def kernels(
     points = len(data["x_train"])
     ends = [0] if len(snapshot) == 1 else [0, -1]
     low, high = compare.extreme_eigenvalues(finite(theta[:, ends]) / points)
-    # no number where only rounding keeps Θ from being singular
+    # no condition number if Θ is singular up to rounding
     rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps
-    known = low > rounding * high
+    regular = low > rounding * high
     metrics = {
         "ntk_change": compare.relative_change(start, theta),
         "ntk_cosine": compare.cosine_distance(start, theta),
@@ -219,7 +221,7 @@ def kernels(
     if "nngp" in network:
         metrics["feature_change"] = network["feature_change"][..., -1]
     if "nngp" in network and learned_output:
-        # the Σ part is the last layer's kernel, once for each output; Σ̇ the rest
+        # the Σ part is the last layer's kernel ⊗ 1_k; the Σ̇ part is the rest
         sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
         sigma = sigma.reshape(theta.shape)
         metrics["nngp_change"] = compare.relative_change(sigma[:, :1], sigma)
@@ -229,7 +231,7 @@ def kernels(
     at_ends = {
         "ntk_min": low,
         "ntk_max": high,
-        "ntk_condition": np.where(known, high / low, np.nan),
+        "ntk_condition": np.where(regular, high / low, np.nan),
         "learning_rate_relative": learning_rate * high / 2,
     }
     if k > 1:
@@ -252,7 +254,7 @@ def kernels(
 
 
 def _of_layers(network: Arrays, name: str) -> dict[str, np.ndarray]:
-    """An array (s p l) as one metric a layer, where it was recorded."""
+    """An array (s p l) as one metric for each layer, if it was recorded."""
     if name not in network:
         return {}
     values = network[name]
@@ -271,33 +273,36 @@ def pseudo_error(ntk: np.ndarray) -> np.ndarray:
 
 
 def finite(a: np.ndarray) -> np.ndarray:
-    """Zero for what is not finite: diverged networks, whose rows are left out."""
+    """Kernels that are not finite, of diverged networks, as zeros; they get no rows."""
     return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
 
 
 def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
-    """Θ(x₀, x_i) among test points before and after training; x₀ is the first.
+    """Θ(x₀, x_i) of test points before and after training; x₀ is the first of them.
 
     Raises:
-        ValueError: there is no such test point.
+        ValueError: an index is not below the number of test points.
     """
     if max(points) >= (count := network["ntk_test"].shape[2]):
         raise ValueError(
-            f"measure.kernel_at: no test point {max(points)}: there are {count}, the "
-            "first is 0"
+            f"measure.kernel_at: no test point {max(points)}: there are {count}, "
+            "counted from 0"
         )
     theta = network["ntk_test"][:, :, points[0], 0, :, 0]
     ends = network["step"][[0, -1]]
     return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
 
 
-def _kernels(of: Inputs) -> Values:
-    e = of.e
+def _kernels(inputs: Inputs) -> Values:
+    e = inputs.e
     learned = e.model.learned_output
-    return kernels(of.network, of.data, of.limit, e.training.learning_rate, learned)
+    return kernels(
+        inputs.network, inputs.data, inputs.limit, e.training.learning_rate, learned
+    )
 
 
 GROUP = Group(METRICS, _kernels)
 SLICE = Group(
-    SLICE_METRICS, lambda of: kernel_slice(of.network, of.e.measure.kernel_at)
+    SLICE_METRICS,
+    lambda inputs: kernel_slice(inputs.network, inputs.e.measure.kernel_at),
 )

@@ -1,4 +1,4 @@
-"""The networks against the infinitely wide one, and that one by itself."""
+"""Comparison of networks with the infinitely wide network, and its own spectrum."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS = (
     ),
     Metric(
         name="limit_gap_test",
-        meaning="the same over test points",
+        meaning="the same distance over test points",
         at="last",
         when=(needs.LIMIT,),
         needs=("network", "dataset", "limit"),
@@ -85,14 +85,14 @@ LIMIT_METRICS = (
     ),
     Metric(
         name="limit_min_ratio",
-        meaning="smallest over largest",
+        meaning="smallest eigenvalue of Θ∞ over the largest",
         at="limit",
         when=(needs.LIMIT,),
         needs=("limit",),
     ),
     Metric(
         name="limit_rank",
-        meaning="number of eigenvalues above 1e-10 of the largest",
+        meaning="number of eigenvalues of Θ∞ above 1e-10 of the largest",
         at="limit",
         when=(needs.LIMIT,),
         needs=("limit",),
@@ -108,7 +108,7 @@ LIMIT_METRICS = (
     Metric(
         name="limit_eigenvalue_ratio",
         index=needs.EIGENVALUE,
-        meaning="the same over the first",
+        meaning="i-th eigenvalue of Θ∞ over the first",
         at="limit",
         when=(needs.LIMIT,),
         needs=("limit",),
@@ -125,7 +125,7 @@ LIMIT_METRICS = (
     Metric(
         name="limit_nngp_mode",
         index=needs.LIMIT_FREQUENCY,
-        meaning="the same of its NNGP kernel",
+        meaning="eigenvalue of cos kγ of the limit's NNGP kernel over N",
         at="limit",
         when=(needs.LIMIT, needs.EQUAL_ANGLES),
         needs=("limit",),
@@ -136,7 +136,7 @@ LIMIT_METRICS = (
 def limit_dynamics(
     network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
 ) -> dict[str, np.ndarray]:
-    """Each network's outputs as the infinite-width kernel moves them from f(w₀)."""
+    """The infinite-width dynamics of each network's outputs, starting at f(w₀)."""
     from ntkpipe.kernels import linear
 
     kernel = limit["ntk_train_train"][:, None, :, None]
@@ -178,10 +178,10 @@ def along_target(f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def straight(
     network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
 ) -> Values:
-    """Whether a network that begins at 0 goes straight to y, as along an eigenvector.
+    """Whether f(t) follows the segment 0 → y, as it does if y is an eigenvector of Θ∞.
 
-    `straight_gap` is sup_t ‖h_t‖, `straight_rate` the decay rate of |g_t| over that of
-    the limit, of eigenvalue ŷᵀΘ_∞ŷ/N. Source: Jacot et al. 2018, figure 3.
+    `straight_gap` is sup_t ‖h_t‖. `straight_rate` is the decay rate of |g_t| over the
+    rate of the limit for the eigenvalue ŷᵀΘ_∞ŷ/N. Source: Jacot et al. 2018, figure 3.
     """
     step, y = network["step"], data["y_train"]
     along, across = along_target(network["f_train"], y)
@@ -201,7 +201,7 @@ def straight(
 def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
     """z = (f(x_i) − μ_i)/σ_i of trained networks at `count` test points.
 
-    μ and σ are the infinitely wide ensemble's at the last step.
+    μ and σ are those of infinitely wide networks at the last step.
     """
     chosen = needs.spread(network["f_test"].shape[2], count)
     mean, sd = limit["mean_test"][-1, :, 0], limit["sd_test"][-1]
@@ -210,16 +210,16 @@ def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
     return {f"limit_z/{i}": (last, z[:, i : i + 1]) for i in chosen}
 
 
-# a kernel of zeros has no ratio of eigenvalues; `of_limit` counts it
+# a kernel of zeros has no ratio of eigenvalues; `table.of_limit` counts the missing one
 @np.errstate(divide="ignore", invalid="ignore")
 def infinite(
     limit: Arrays, on_circle: bool, chosen: tuple[int, ...] = ()
 ) -> dict[str, float]:
-    """What is known of the infinite-width kernels alone: metric → value.
+    """Spectra of the infinite-width kernels: metric → value.
 
-    Equal angles make them circulant, so that their eigenvalues are the discrete
-    Fourier transform of a row: that of cos kγ is `limit_ntk_mode/k`, for the
-    frequencies that are chosen or, where none is, the asymptotic ones.
+    At equal angles the kernels are circulant, and their eigenvalues are the discrete
+    Fourier transform of a row. The eigenvalue of cos kγ is `limit_ntk_mode/k`, for the
+    chosen frequencies k, by default the asymptotic ones of `needs.limit_frequencies`.
     """
     theta = limit["ntk_train_train"]
     values = np.linalg.eigvalsh(theta)
@@ -242,24 +242,24 @@ def infinite(
     return found
 
 
-def _against_limit(of: Inputs) -> Values:
-    e, y = of.e, of.data["y_train"]
+def _against_limit(inputs: Inputs) -> Values:
+    e, y = inputs.e, inputs.data["y_train"]
     rate, flow = e.training.learning_rate, e.limit == "flow"
-    found = limit_dynamics(of.network, of.data, of.limit, rate, flow)
-    values = gaps(of.network, found, "limit")
+    found = limit_dynamics(inputs.network, inputs.data, inputs.limit, rate, flow)
+    values = gaps(inputs.network, found, "limit")
     if e.measure.loss_error:
         predicted = SQUARED.value(found["f_train"], y)
-        values |= loss_error(of.network, predicted, "limit")
+        values |= loss_error(inputs.network, predicted, "limit")
     return values
 
 
-def _straight(of: Inputs) -> Values:
-    rate, flow = of.e.training.learning_rate, of.e.limit == "flow"
-    return straight(of.network, of.data, of.limit, rate, flow)
+def _straight(inputs: Inputs) -> Values:
+    rate, flow = inputs.e.training.learning_rate, inputs.e.limit == "flow"
+    return straight(inputs.network, inputs.data, inputs.limit, rate, flow)
 
 
-def _scores(of: Inputs) -> Values:
-    return against_limit(of.network, of.limit, of.e.measure.limit_points)
+def _scores(inputs: Inputs) -> Values:
+    return against_limit(inputs.network, inputs.limit, inputs.e.measure.limit_points)
 
 
 GAPS = Group(METRICS, _against_limit)

@@ -1,4 +1,4 @@
-"""The networks against their linearised models."""
+"""Comparison of networks with their linearised models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METRICS = (
     ),
     Metric(
         name="linear_gap_test",
-        meaning="the same over test points",
+        meaning="the same distance over test points",
         label="gap to its own linearisation, sup over t (test)",
         at="last",
         when=(needs.LINEARIZE,),
@@ -31,7 +31,7 @@ METRICS = (
     ),
     Metric(
         name="linear_loss_growth",
-        meaning="largest loss of the linearised model over first",
+        meaning="largest loss of the linearised model over its first",
         at="last",
         when=(needs.LINEARIZE,),
         needs=PRODUCTS,
@@ -49,9 +49,9 @@ METRICS = (
 
 
 def linear_growth(linearized: Arrays) -> Values:
-    """How far the loss of the linearised model rises above where it began.
+    """sup_t L(t)/L(0) of the linearised model.
 
-    It grows without end past the stability limit: infinity is shown as 1e300.
+    Above the stability limit the ratio diverges and is reported as 1e300.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = linearized["loss"] / linearized["loss"][:, :1]
@@ -59,10 +59,12 @@ def linear_growth(linearized: Arrays) -> Values:
     return {"linear_loss_growth": (linearized["step"][-1:], np.minimum(highest, 1e300))}
 
 
-def _against_linearized(of: Inputs) -> Values:
-    found = gaps(of.network, of.linearized, "linear") | linear_growth(of.linearized)
-    if of.e.measure.loss_error:
-        found |= loss_error(of.network, of.linearized["loss"], "linear")
+def _against_linearized(inputs: Inputs) -> Values:
+    found = gaps(inputs.network, inputs.linearized, "linear") | linear_growth(
+        inputs.linearized
+    )
+    if inputs.e.measure.loss_error:
+        found |= loss_error(inputs.network, inputs.linearized["loss"], "linear")
     return found
 
 

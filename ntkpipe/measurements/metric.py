@@ -1,4 +1,4 @@
-"""What a metric is: its name, its meaning, and what an experiment needs to have it.
+"""`Metric`: name, meaning, formula, and what an experiment needs to have the metric.
 
 A metric with an index has the index after a slash: `weight_change/W2`, `kernel_at/16`.
 The manual, the axes of figures, claims and the check of a study file read these
@@ -18,26 +18,27 @@ if TYPE_CHECKING:
     from ntkpipe.experiment import Experiment
 
 When = Literal["snapshots", "ends", "groups", "last", "limit"]
-"""Where a metric has values: at each snapshot, at the first and last, at initialisation
-once a group of networks, at the last step, or of infinite width."""
+"""Steps with a value: `snapshots`; `ends`, the first and last snapshot; `groups`,
+initialisation, one value for each group of networks; `last`, the last step; `limit`,
+one value at infinite width."""
 
 
 class Need(NamedTuple):
-    """A condition on an experiment, and the words for what meets it."""
+    """A condition on an experiment, and how to meet it, in words."""
 
     met: Callable[[Experiment], bool]
     words: str
 
 
 class Index(NamedTuple):
-    """What stands after the slash of a metric with an index."""
+    """The index after the slash of a metric's name."""
 
     symbol: str
-    """As the manual writes it."""
+    """The index in the manual."""
     pattern: str
-    """A regular expression of all indices that there can be."""
+    """A regular expression of all possible indices."""
     of: Callable[[Experiment], Iterable | None] = lambda e: None
-    """The indices of an experiment, or None where only its data tell."""
+    """The indices of an experiment; None if they depend on a user's data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,30 +49,30 @@ class Metric:
     """Without its index."""
     index: Index | None = None
     meaning: str
-    """In plain words."""
+    """What is measured, in words."""
     formula: str = ""
     unit: str = ""
     label: str = ""
     """On an axis; `{}` is the index. By default the name."""
     at: When
     when: tuple[Need, ...] = ()
-    """What an experiment needs in order to have the metric."""
+    """Conditions on an experiment."""
     needs: tuple[str, ...] = ("network",)
     """The products that the metric is computed from."""
     measures_change: bool = False
-    """It is a distance of the kernel from its start: noise where `unresolved` is 1."""
+    """Whether it is a change of the kernel, which is noise if `unresolved` is 1."""
     recorded_with: str = ""
-    """A metric that has a value at each step at which this one could have one."""
+    """Another metric that is defined at every step at which this one is recorded."""
     missing_is_expected: bool = False
-    """No value is no fault, and is not counted in `undefined/…`."""
+    """Whether missing values are no fault and are not counted in `undefined/…`."""
 
     @property
     def written(self) -> str:
-        """The name as the manual has it: `weight_change/W1`."""
+        """The name with its index in the manual: `weight_change/W1`."""
         return f"{self.name}/{self.index.symbol}" if self.index else self.name
 
     def matches(self, name: str) -> bool:
-        """Whether this is the metric of a name, or of a pattern (`fit_time/*`)."""
+        """Whether the metric has this name, or matches this pattern (`fit_time/*`)."""
         if self.index is None:
             return fnmatch.fnmatchcase(self.name, name)
         base, _, index = name.partition("/")
@@ -82,25 +83,25 @@ class Metric:
         return bool(re.fullmatch(self.index.pattern, index))
 
     def unmet(self, e: Experiment, index: str = "") -> str | None:
-        """What an experiment lacks of what the metric needs, in words."""
+        """The condition that an experiment does not meet, in words; None if none."""
         for need in self.when:
             if not need.met(e):
                 return f"needs {need.words}"
-        there = self.index.of(e) if self.index else None
-        if index and there is not None and not _is_pattern(index):
-            names = [str(i) for i in there]
+        indices = self.index.of(e) if self.index else None
+        if index and indices is not None and not _is_pattern(index):
+            names = [str(i) for i in indices]
             if index not in names:
                 return f"there is no {index}; there are {_some(names) or 'none'}"
         return None
 
 
 def find(name: str, metrics: Iterable[Metric]) -> Metric | None:
-    """The first metric of a name, or of a pattern (`fit_time/*`)."""
+    """The first metric with this name, or matching this pattern (`fit_time/*`)."""
     return next((metric for metric in metrics if metric.matches(name)), None)
 
 
 def unknown(name: str, metrics: Iterable[Metric]) -> str | None:
-    """Why there is no metric of a name, with the closest names; None where there is."""
+    """Why no metric has this name, with the closest names; None if there is one."""
     metrics = tuple(metrics)
     if find(name, metrics):
         return None
@@ -108,16 +109,16 @@ def unknown(name: str, metrics: Iterable[Metric]) -> str | None:
     for metric in metrics:
         if metric.name == base and metric.index and slash:
             return f"{base} has no index {index!r}: it is {metric.written}"
-    there = list(dict.fromkeys(metric.written for metric in metrics))
-    close = difflib.get_close_matches(name, there, n=3, cutoff=0.6)
-    close = close or difflib.get_close_matches(base, there, n=3, cutoff=0.6)
+    written = list(dict.fromkeys(metric.written for metric in metrics))
+    close = difflib.get_close_matches(name, written, n=3, cutoff=0.6)
+    close = close or difflib.get_close_matches(base, written, n=3, cutoff=0.6)
     return f"no metric {name}" + (f"; did you mean {' or '.join(close)}?" * bool(close))
 
 
 def unmet(name: str, e: Experiment, metrics: Iterable[Metric]) -> str | None:
-    """Why an experiment has no value of a metric; None where it has, or may have, one.
+    """Why an experiment has no value of a metric; None if it has, or may have, one.
 
-    Of a pattern, one metric of those that match is enough.
+    A pattern needs one matching metric that the experiment has.
     """
     reasons = []
     for metric in metrics:
@@ -130,7 +131,7 @@ def unmet(name: str, e: Experiment, metrics: Iterable[Metric]) -> str | None:
 
 
 def label(name: str, metrics: Iterable[Metric]) -> str:
-    """What a metric is called on an axis."""
+    """The label of a metric on an axis."""
     metric = find(name, metrics)
     text = (metric and metric.label) or name.partition("/")[0].replace("_", " ")
     index = name.partition("/")[2]

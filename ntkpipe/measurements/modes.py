@@ -26,8 +26,8 @@ METRICS = (
 def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Values:
     """Decay rate of the residual along eigenvectors of H(w₀), over its eigenvalue.
 
-    1 is what gradient flow of the linearised model gives; see `decay_rate`. Of a traced
-    kernel's eigenvectors, the residuals of all outputs count together.
+    The ratio is 1 for gradient flow of the linearised model; see `decay_rate`. With a
+    traced kernel, the size of a mode is the norm over all outputs.
     """
     points = len(data["x_train"])
     time = learning_rate * network["step"]
@@ -47,9 +47,9 @@ def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Va
     }
 
 
-def _modes(of: Inputs) -> Values:
-    rate, count = of.e.training.learning_rate, of.e.measure.modes
-    return modes(of.network, of.data, rate, count)
+def _modes(inputs: Inputs) -> Values:
+    rate, count = inputs.e.training.learning_rate, inputs.e.measure.modes
+    return modes(inputs.network, inputs.data, rate, count)
 
 
 GROUP = Group(METRICS, _modes)

@@ -20,7 +20,7 @@ METRICS = (
     ),
     Metric(
         name="output_kurtosis_n",
-        meaning="the same times the width",
+        meaning="excess kurtosis of the output times the width",
         at="groups",
         when=WHEN,
     ),
@@ -33,7 +33,7 @@ METRICS = (
     ),
     Metric(
         name="ntk_mean_per_layer",
-        meaning="the same over depth + 1, the layers of weights",
+        meaning="mean of the kernel over depth + 1, the number of weight layers",
         at="groups",
         when=WHEN,
     ),
@@ -53,19 +53,19 @@ METRICS = (
     ),
     Metric(
         name="ntk_moment_log",
-        meaning="its logarithm",
+        meaning="logarithm of `ntk_moment_ratio`",
         at="groups",
         when=WHEN,
     ),
     Metric(
         name="ntk_moment_rate",
-        meaning="its logarithm over depth/width",
+        meaning="logarithm of `ntk_moment_ratio` over depth/width",
         at="groups",
         when=WHEN,
     ),
     Metric(
         name="ntk_moment_rate_weights",
-        meaning="the same of what weights, not biases, give to Θ",
+        meaning="`ntk_moment_rate` of the part of Θ from weights, without biases",
         at="groups",
         when=WHEN,
     ),
@@ -94,7 +94,8 @@ METRICS = (
     Metric(
         name="ntk_bias_off",
         index=needs.OTHER_POINT,
-        meaning="the same of Θ(x₀, x_i), x_i another training point",
+        meaning="relative distance of the mean of Θ(x₀, x_i), x_i another training "
+        "point, from that of infinite width",
         at="groups",
         when=(*WHEN, needs.LIMIT),
         needs=("network", "limit"),
@@ -106,13 +107,13 @@ METRICS = (
 def ensembles(network: Arrays, depth: int, width: int, limit: Arrays | None) -> Values:
     """Moments over many networks at initialisation: metric → (step 0, (s 1)).
 
-    A value is that of a group: of ratios, the ratio of the group's means.
+    Each value is that of a group; a ratio is the ratio of the group's means.
 
     Args:
-        network: what training recorded.
+        network: the arrays of a trajectory.
         depth: number of hidden layers.
         width: hidden width n.
-        limit: infinite-width kernels, where there are any.
+        limit: infinite-width kernels, if computed.
     """
     count = len(NAMES)
     mean = dict(zip(NAMES, network["moments"].T[:count], strict=True))
@@ -141,5 +142,8 @@ def ensembles(network: Arrays, depth: int, width: int, limit: Arrays | None) -> 
 
 
 GROUP = Group(
-    METRICS, lambda of: ensembles(of.network, of.e.model.depth, of.width, of.limit)
+    METRICS,
+    lambda inputs: ensembles(
+        inputs.network, inputs.e.model.depth, inputs.width, inputs.limit
+    ),
 )

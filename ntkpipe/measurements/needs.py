@@ -1,4 +1,4 @@
-"""What metrics need of an experiment, and the indices that they have in one."""
+"""Conditions of metrics on an experiment, and the indices of metrics."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from ntkpipe.data.base import Sizes
     from ntkpipe.experiment import Experiment
 
-# So many eigenvalues of the limit kernel are metrics.
-FIRST = 5
+FIRST = 5  # number of eigenvalues of the limit kernel that are metrics
 
 
 def sizes(e: Experiment) -> Sizes | None:
-    """How many points and outputs there are, or None before a user's file is read."""
+    """Numbers of points and outputs; None if they depend on a user's file."""
     return e.dataset.stated_sizes
 
 
@@ -32,13 +31,13 @@ def has_linearized(e: Experiment) -> bool:
 
 
 def equal_angles(e: Experiment) -> bool:
-    """Whether the training points lie at equal angles of the circle."""
+    """Whether the training points lie at equal angles on the circle."""
     return e.dataset.equal_angles
 
 
 def _outputs(e: Experiment) -> bool:
-    known = sizes(e)
-    return e.training.kernel == "full" and (known is None or known.outputs > 1)
+    stated = sizes(e)
+    return e.training.kernel == "full" and (stated is None or stated.outputs > 1)
 
 
 LIMIT = Need(has_limit, "`limit`")
@@ -77,29 +76,29 @@ def _layers(e: Experiment) -> list[str]:
 
 def _points(e: Experiment) -> range | None:
     """All training points but the first."""
-    known = sizes(e)
-    return known and range(1, known.train)
+    stated = sizes(e)
+    return stated and range(1, stated.train)
 
 
 def _limit_points(e: Experiment) -> np.ndarray | None:
-    known = sizes(e)
-    return known and spread(known.test, e.measure.limit_points)
+    stated = sizes(e)
+    return stated and spread(stated.test, e.measure.limit_points)
 
 
 def spread(points: int, count: int) -> np.ndarray:
-    """`count` indices of points, as far apart as can be, both ends included."""
+    """`count` equally spaced indices of points, including the first and last."""
     return np.unique(np.round(np.linspace(0, points - 1, count)).astype(int))
 
 
 def limit_frequencies(chosen: tuple[int, ...], points: int) -> tuple[int, ...]:
-    """Frequencies at which the limit's kernels are shown: by default 16 ≤ k ≤ N/16."""
+    """Frequencies k of `limit_ntk_mode` and others: by default 16 ≤ k ≤ N/16."""
     return tuple(chosen) or tuple(range(16, points // 16 + 1))
 
 
 NUMBER = r"0|[1-9]\d*"
 LAYER = Index("W1", r"[Wb][1-9]\d*", _layers)
 HIDDEN = Index("l", NUMBER, lambda e: range(1, e.model.depth + 1))
-# a paired network has the layers of its twin after its own
+# the layers of the second twin follow those of the first
 HIDDEN_OF_BOTH = Index(
     "l",
     NUMBER,

@@ -1,4 +1,4 @@
-"""A network against a prediction of its outputs."""
+"""Comparison of networks with a prediction of their outputs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import numpy as np
 
 from ntkpipe.measurements.group import Arrays, Values
 
-# A loss is held against its prediction down to this share of where it began.
+# A loss is compared with its prediction down to this share of its start.
 LOSS_FOLLOWED = 1e-3
 
 
 def gaps(network: Arrays, other: Arrays, name: str) -> Values:
     """sup_t of the root mean square of f_network − f_other, over training and test.
 
-    `other` has f_train, f_test of the same steps. Networks that stopped before the
-    last step are compared while they ran.
+    `other` has f_train and f_test at the same steps. A network that stopped before the
+    last step is compared up to the step at which it stopped.
     """
     last = network["step"][-1:]
     ran = network["step"] <= network["stop_step"][:, None]
     result = {}
     for points, suffix in (("f_train", ""), ("f_test", "_test")):
-        with np.errstate(over="ignore", invalid="ignore"):  # where one diverges
+        with np.errstate(over="ignore", invalid="ignore"):  # of diverged networks
             square = np.mean((network[points] - other[points]) ** 2, axis=(-2, -1))
         gap = np.sqrt(square)
         sup = np.where(ran, gap, 0).max(1, keepdims=True)
@@ -33,9 +33,9 @@ def loss_error(network: Arrays, predicted: np.ndarray, name: str) -> Values:
     """sup_t |‖u‖/‖u_predicted‖ − 1|, u = f − y, while the loss is above 1e-3 of L(0).
 
     Args:
-        network: what training recorded.
+        network: the arrays of a trajectory.
         predicted: loss (s t) at the same steps.
-        name: of the prediction, `linear` or `limit`.
+        name: name of the prediction, `linear` or `limit`.
     """
     loss = network["loss"]
     high = (network["step"] <= network["stop_step"][:, None]) & (

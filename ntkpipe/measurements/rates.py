@@ -1,10 +1,10 @@
-"""Decay rates, and times at which a share is left."""
+"""Decay rates, and first times at which a share is below a level."""
 
 import numpy as np
 
 
 def limit_rate(eigenvalue: np.ndarray, learning_rate: float, flow: bool) -> np.ndarray:
-    """Decay rate in time t = η·step: λ of the flow, −log|1 − ηλ|/η of the steps."""
+    """Decay rate in time t = η·step: λ for the flow, −log|1 − ηλ|/η for the steps."""
     if flow:
         return eigenvalue
     return -np.log(np.abs(1 - learning_rate * eigenvalue)) / learning_rate
@@ -12,9 +12,9 @@ def limit_rate(eigenvalue: np.ndarray, learning_rate: float, flow: bool) -> np.n
 
 @np.errstate(divide="ignore", invalid="ignore")
 def first_below(time: np.ndarray, share: np.ndarray, level: float) -> np.ndarray:
-    """First time at which a share (… t) is below `level`, NaN where it never is.
+    """First time at which a share (… t) is below `level`; NaN if it never is.
 
-    Between two records its logarithm is taken to be linear.
+    The logarithm of the share is interpolated linearly between two records.
     """
     below = share < level
     at = np.maximum(below.argmax(-1), 1)
@@ -22,15 +22,15 @@ def first_below(time: np.ndarray, share: np.ndarray, level: float) -> np.ndarray
         np.take_along_axis(share, (at - i)[..., None], -1)[..., 0] for i in (1, 0)
     )
     part = np.log(before / level) / np.log(before / after)
-    found = time[at - 1] + part * (time[at] - time[at - 1])
-    return np.where(below.any(-1), np.where(below[..., 0], time[0], found), np.nan)
+    crossing = time[at - 1] + part * (time[at] - time[at - 1])
+    return np.where(below.any(-1), np.where(below[..., 0], time[0], crossing), np.nan)
 
 
 @np.errstate(divide="ignore", invalid="ignore")
 def decay_rate(time: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Rate that minimises Σ_t (log(c(t)/c(0)) + rate·t)² of a size c (… t).
 
-    Over the times at which it is between 90 % and 5 % of where it began.
+    The sum is over the times at which c(t)/c(0) is between 5 % and 90 %.
     """
     log = np.log(size / size[..., :1])
     inside = (log < np.log(0.9)) & (log > np.log(0.05))

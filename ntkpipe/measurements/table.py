@@ -1,6 +1,6 @@
-"""Measured values as the rows of one tidy table.
+"""Metrics as the rows of one tidy table.
 
-Values of networks that diverged are left out, `diverged` says how many there are.
+Diverged networks have no rows other than `diverged`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ pd = Lazy("pandas")
 METRICS = (
     Metric(
         name="diverged",
-        meaning="1 where loss or outputs left the finite numbers, 0 elsewhere",
+        meaning="1 if loss or outputs became infinite or NaN, else 0",
         at="last",
     ),
     Metric(
         name="undefined",
         index=needs.ANY_METRIC,
-        meaning="how many values of a metric are not there, where any are not",
+        meaning="number of missing values of a metric, if any are missing",
         at="last",
     ),
 )
@@ -34,12 +34,12 @@ COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
 def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
     """Metrics of infinite width as rows: width 0, seed 0, step 0.
 
-    What is 0/0 is left out, and counted as `tidy` does.
+    Undefined values (0/0) are left out, and counted as in `tidy`.
     """
     rows: dict[str, float] = {}
     for name, value in metrics.items():
-        known = np.isfinite(value)
-        rows |= {name: float(value)} if known else {f"undefined/{name}": 1.0}
+        defined = np.isfinite(value)
+        rows |= {name: float(value)} if defined else {f"undefined/{name}": 1.0}
     return pd.DataFrame(
         {
             "variant": variant,
@@ -60,10 +60,10 @@ def tidy(
     width: int,
     expected: Container[str] = (),
 ) -> pd.DataFrame:
-    """Metrics as rows, less those of diverged networks and undefined ones.
+    """Metrics as rows, without diverged networks and undefined values.
 
-    `diverged` says of each network whether it did, `undefined/…` how many values of a
-    metric are not there, but for those of `expected`.
+    The metric `diverged` is 1 for a diverged network, else 0. The metric `undefined/…`
+    is the number of missing values of a metric, unless the metric is in `expected`.
     """
     frames = []
     for metric, (steps, values) in metrics.items():
@@ -94,7 +94,7 @@ def tidy(
                     }
                 )
             )
-    fate = pd.DataFrame(
+    divergence = pd.DataFrame(
         {
             "variant": variant,
             "width": width,
@@ -104,4 +104,4 @@ def tidy(
             "value": diverged.astype(float),
         }
     )
-    return pd.concat([*frames, fate], ignore_index=True)[list(COLUMNS)]
+    return pd.concat([*frames, divergence], ignore_index=True)[list(COLUMNS)]

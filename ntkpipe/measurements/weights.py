@@ -1,4 +1,4 @@
-"""How far the weights and the loss went."""
+"""Change of the weights, and the loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS = (
     ),
     Metric(
         name="weight_change",
-        meaning="the same over their norm at initialisation",
+        meaning="relative change of all weights since initialisation",
         formula="‖w − w₀‖/‖w₀‖",
         label="relative weight change ‖w − w₀‖ / ‖w₀‖",
         at="snapshots",
@@ -32,8 +32,8 @@ METRICS = (
     Metric(
         name="weight_change",
         index=needs.LAYER,
-        meaning="the same of each layer's weights (`W1`, `W2`, …) and of its biases "
-        "(`b1`, …), unless they begin at 0",
+        meaning="relative change of each layer's weights (`W1`, `W2`, …) and of its "
+        "biases (`b1`, …), unless the biases begin at 0",
         label="relative weight change of {}",
         at="snapshots",
     ),
@@ -51,18 +51,18 @@ METRICS = (
     ),
     Metric(
         name="converged",
-        meaning="1 where the loss reached `stop_at_loss`, 0 elsewhere",
+        meaning="1 if the loss reached `stop_at_loss`, else 0",
         at="last",
     ),
     Metric(
         name="stop_step",
-        meaning="steps done until the loss was below `stop_at_loss`; only of networks "
-        "that reached it",
+        meaning="number of steps until the loss was below `stop_at_loss`; no value if "
+        "it never was",
         unit="steps",
         label="steps until stopped",
         at="last",
         when=(needs.STOP,),
-        missing_is_expected=True,  # `converged` says so
+        missing_is_expected=True,  # `converged` shows it
     ),
     Metric(
         name="linear_weight_gap",
@@ -75,10 +75,10 @@ METRICS = (
 )
 
 
-# what is 0/0 has no row; `tidy` counts it
+# an undefined value (0/0) has no row; `tidy` counts it
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def trajectories(network: Arrays) -> Values:
-    """How far the weights and the loss went: metric → (steps, values (s steps))."""
+    """Change of the weights, and the loss: metric → (steps, values (s steps))."""
     step, last = network["step"], network["step"][-1:]
     at = np.searchsorted(step, network["snapshot"])
     moved, norm = network["weight_change"], network["weight_norm"][:, None]
@@ -108,4 +108,4 @@ def trajectories(network: Arrays) -> Values:
     return result | {"stop_step": (last, reached[:, None])}
 
 
-GROUP = Group(METRICS, lambda of: trajectories(of.network))
+GROUP = Group(METRICS, lambda inputs: trajectories(inputs.network))

@@ -11,7 +11,7 @@ from ntkpipe.models.one_parameter import OneParameter
 
 
 def _kind(model: Any) -> str:
-    """The kind of a model, `mlp` where none is said."""
+    """The kind of a model; `mlp` by default."""
     if isinstance(model, dict):
         return model.get("kind", "mlp")
     return getattr(model, "kind", "mlp")

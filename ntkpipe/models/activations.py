@@ -1,4 +1,4 @@
-"""The activation functions a study file can name."""
+"""The activation functions that a study file can name."""
 
 from ntkpipe.lazy import Lazy
 
@@ -12,13 +12,13 @@ ACTIVATIONS = {
     "erf": lambda u: jax.scipy.special.erf(u),
     # hyperbolic tangent
     "tanh": lambda u: jax.numpy.tanh(u),
-    # u Φ(u) with the exact normal distribution function, not its tanh fit
+    # u Φ(u) with the exact normal distribution function, not its tanh approximation
     "gelu": lambda u: jax.nn.gelu(u, approximate=False),
     # log(1 + exp u)
     "softplus": lambda u: jax.nn.softplus(u),
     # u: the deep linear network
     "linear": lambda u: u,
-    # u²: a polynomial, for which the limit kernel is not positive definite
+    # u²: a polynomial, so that the limit kernel is not positive definite
     "square": lambda u: jax.numpy.square(u),
 }
 """Name in a study file → elementwise function."""

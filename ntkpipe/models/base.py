@@ -1,4 +1,4 @@
-"""What training, kernels, measurements and cost ask of a network."""
+"""The protocol of a model: what training, kernels and cost estimates use of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
 
 class ModelKind(Protocol):
-    """What training, kernels, costs and study files ask of a kind of model."""
+    """The attributes and methods that every kind of model has."""
 
     depth: int
     """Number of hidden layers."""
@@ -27,11 +27,11 @@ class ModelKind(Protocol):
     starts_at_zero: bool
     """Whether f(w₀) = 0 by `zero_output`."""
     learned_output: bool
-    """Whether the last layer is learned, and its Σ a part of Θ."""
+    """Whether the last layer is learned, so that Σ is a part of Θ."""
     has_last_layer: bool
-    """Whether there is a hidden layer, whose kernel is the NNGP."""
+    """Whether there is a hidden layer, the last of which has the NNGP kernel."""
     has_infinite_limit: bool
-    """Whether `infinite` has the kernels of the infinitely wide network."""
+    """Whether `kernels.infinite` has the kernels of the infinitely wide network."""
 
     def init_params(self, key: jax.Array, width: int, d: int, k: int, dtype=float):
         """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
@@ -43,10 +43,10 @@ class ModelKind(Protocol):
         """Relative learning rates, a tree like `params`."""
 
     def curvature(self, params, x: jax.Array) -> curvature.Curvature:
-        """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest way there is."""
+        """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest method."""
 
     def weights(self, width: int, d: int, k: int) -> int:
         """Number of weights, without biases."""
 
     def unmet(self, e) -> Iterator[Fault]:
-        """Why the model can't do what an `Experiment` asks for, by keys of that."""
+        """Keys of an `Experiment` that the model cannot meet, and why."""

@@ -1,4 +1,4 @@
-"""The dense layer: the one operation that networks are written in."""
+"""The dense layer, the operation in which networks are written."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 Layer = dict[str, "jax.Array"]  # w (fan_in fan_out) and, with biases, b (fan_out,)
 
 
-Params = tuple[tuple[Layer, ...], ...]  # one network, or the two of `double`
+Params = tuple[tuple[Layer, ...], ...]  # one network, or two with `zero_output: double`
 
 
 Site = Callable[[str, "jax.Array", Layer, Scale], "jax.Array"]
 
 
 def dense(name: str, h: jax.Array, layer: Layer, scale: Scale) -> jax.Array:
-    """z = w·h W + b·β: the one operation that networks are written in.
+    """z = w·h W + b·β, the operation in which networks are written.
 
-    `MLP.apply` calls it for each layer through its argument `site`, which is where
-    `ntkpipe.kernels.taps` listens.
+    `MLP.apply` calls its argument `site`, by default this function, for every layer.
+    `kernels.taps` passes another function to observe the layers.
     """
     del name
-    # on a GPU the default is TF32, whose error is the kernel change of a wide network
+    # TF32, a GPU's default, has errors as large as a wide network's kernel change
     z = scale.w * jnp.matmul(h, layer["w"], precision="highest")
     return z + scale.b * layer["b"] if "b" in layer else z

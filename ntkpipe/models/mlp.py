@@ -32,7 +32,7 @@ class MLP:
     activation: Literal[tuple(ACTIVATIONS)] = "relu"
     """Non-linearity of the hidden layers."""
     parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"
-    """Row of the table of exponents: what of a weight's size is learned."""
+    """How weights and learning rates scale with width (abc-parametrisation)."""
     init: Literal["normal", "torch"] = "normal"
     """`normal`: N(0, 1); `torch`: weights and biases U(−1, 1)/√fan_in, as nn.Linear."""
     W_std: Annotated[float, Field(gt=0, le=HUGE)] = 1.0
@@ -40,17 +40,17 @@ class MLP:
     b_std: Annotated[float, Field(ge=0, le=HUGE)] = 0.0
     """Standard deviation σ_b of the biases; 0 leaves them out."""
     input_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """The input weights' variance at initialisation is n^−p times as large."""
+    """p: the variance of the input weights at initialisation is multiplied by n^−p."""
     output_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """The output weights' variance at initialisation is n^−p times as large."""
+    """p: the variance of the output weights at initialisation is multiplied by n^−p."""
     alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
     zero_output: Literal["none", "subtract", "double"] = "none"
-    """f(w₀) = 0 by subtracting a frozen copy, or by a twin with the opposite sign."""
+    """f(w₀) = 0: `subtract` a frozen copy, or `double`, (f₁ − f₂)/√2 of equal twins."""
     output_weights: Literal["learned", "signs"] = "learned"
-    """`signs`: the last layer is a fixed ±1 for each unit, without bias (Du et al.)."""
+    """`signs`: the last layer has fixed weights ±1 and no bias (Du et al. 2019)."""
     biases: Literal["random", "zero"] = "random"
-    """`zero`: biases begin at 0; b_std is then what multiplies them (Basri et al.)."""
+    """`zero`: biases begin at 0 and are multiplied by b_std (Basri et al. 2019)."""
 
     has_last_layer: ClassVar[bool] = True
 
@@ -75,16 +75,16 @@ class MLP:
 
     @property
     def learned_output(self) -> bool:
-        """Whether the last layer is learned, and its Σ a part of Θ."""
+        """Whether the last layer is learned, so that Σ is a part of Θ."""
         return self.output_weights == "learned"
 
     @property
     def has_infinite_limit(self) -> bool:
-        """Whether `infinite` has the kernels of the infinitely wide network."""
+        """Whether `kernels.infinite` has the kernels of the infinitely wide network."""
         return not any(self.without_limit())
 
     def without_limit(self) -> Iterator[Fault]:
-        """Keys that leave the network without the kernels of `infinite`."""
+        """Keys whose values `kernels.infinite` does not support."""
         if self.parameterization != "ntk":
             yield Fault(
                 ("parameterization",),
@@ -97,7 +97,7 @@ class MLP:
                 yield Fault((key,), f"infinite width needs 0, not {decay:g}")
 
     def unmet(self, e) -> Iterator[Fault]:
-        """Why the model can't do what an experiment asks for."""
+        """Keys of an experiment that the model cannot meet, and why."""
         if e.has_limit:
             yield from (fault.within("model") for fault in self.without_limit())
             if self.alpha != 1 and not self.starts_at_zero:
@@ -124,7 +124,7 @@ class MLP:
             for index, fans in enumerate(pairwise(sizes))
             for shape in ((fans, fans[1:]) if self._has_bias(index) else (fans,))
         ]
-        # one draw for all layers: compiling a draw takes longer than drawing
+        # one random draw for all layers, as compiling a draw takes longer than drawing
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         numbers = iter(
             part.reshape(shape)
@@ -183,7 +183,7 @@ class MLP:
         )
 
     def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
-        """‖∇f‖, ‖∇²f‖ and κ, of one hidden layer in closed form."""
+        """‖∇f‖, ‖∇²f‖ and κ; one hidden layer has a closed form."""
         from ntkpipe.kernels import curvature
 
         if self.depth == 1:
@@ -209,7 +209,7 @@ class MLP:
         return Scale(w, b, lr_w, width**-bias.c)
 
     def learning_rates(self, params: Params):
-        """Relative learning rates n^−c, 0 of fixed weights, a tree like `params`."""
+        """Relative learning rates n^−c, 0 for fixed weights; a tree like `params`."""
         return tuple(
             tuple(
                 {"w": s.lr_w, "b": s.lr_b} if "b" in layer else {"w": s.lr_w}
@@ -236,9 +236,9 @@ class MLP:
         return row["hidden"], row["bias"]
 
     def _fixed_std(self, index: int, fan_in: int) -> tuple[float, float]:
-        """σ_w and σ_b, with the part of fan_in that the exponents do not hold.
+        """σ_w and σ_b, with the factors of fan_in that are no powers of the width.
 
-        The input dimension is no width: its 1/√d stands beside σ_w.
+        The input dimension d is not a width, so the input layer has σ_w/√d.
         """
         w_std = self.W_std / math.sqrt(fan_in) if index == 0 else self.W_std
         b_std = self.b_std / math.sqrt(fan_in) if self.init == "torch" else self.b_std

@@ -1,4 +1,4 @@
-"""The model of one weight with which the blog explains lazy training."""
+"""A model with one weight, with which a blog post explains lazy training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 class OneParameter:
     """f(w) = α·(wx + w²x + sin e^{w/10})(w − w₀): one weight, and zero at w₀.
 
-    Its loss is a curve that can be drawn (Rajat V D 2019, "Understanding the NTK").
-    The width plays no part: say `widths: [1]`.
+    The loss is a curve that can be drawn (Rajat V D 2019, "Understanding the NTK").
+    The width has no effect: write `widths: [1]`.
     """
 
     kind: Literal["one_parameter"]
@@ -40,12 +40,12 @@ class OneParameter:
     has_infinite_limit: ClassVar[bool] = False
 
     def unmet(self, e) -> Iterator[Fault]:
-        """Why the model can't do what an experiment asks for."""
+        """Keys of an experiment that the model cannot meet, and why."""
         sizes = e.dataset.stated_sizes
         if sizes and (ends := (sizes.dimension, sizes.outputs)) != (1, 1):
             yield Fault(
                 ("model", "kind"),
-                "one_parameter takes one input and one output, and the points have "
+                "one_parameter takes one input and one output, but the points have "
                 f"{ends[0]} and {ends[1]}",
             )
         for key, asked in (
@@ -59,7 +59,7 @@ class OneParameter:
     def init_params(
         self, key: jax.Array, width: int, d: int, k: int, dtype=float
     ) -> Params:
-        """The initial weight, of one input and one output."""
+        """The initial weight w₀, for one input and one output."""
         del key, width
         if (d, k) != (1, 1):
             raise ValueError(
@@ -78,7 +78,7 @@ class OneParameter:
         return jax.tree.map(lambda _: 1.0, params)
 
     def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
-        """‖∇f‖, ‖∇²f‖ and κ, from the whole Hessian."""
+        """‖∇f‖, ‖∇²f‖ and κ from the whole Hessian."""
         from ntkpipe.kernels import curvature
 
         return curvature.whole(self.apply, params, x)

@@ -1,10 +1,10 @@
-"""The abc-parametrisations of Yang & Hu (2021), one table."""
+"""The table of abc-parametrisations (Yang & Hu 2021)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-HUGE = 1e100  # its square is a number, too
+HUGE = 1e100  # its square is finite, too
 
 
 class Exponents(NamedTuple):
@@ -15,7 +15,7 @@ class Exponents(NamedTuple):
     c: float
 
 
-# μP and mean_field are one parametrisation written in two ways:
+# mup and mean_field are the same parametrisation written in two ways:
 # (a, b, c) and (a + θ, b − θ, c − 2θ) train alike for every θ (Yang & Hu, §3).
 PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {
     "ntk": {
@@ -50,7 +50,7 @@ PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {
 
 
 class Scale(NamedTuple):
-    """z = w·(h W) + b·β, where W and β learn lr_w and lr_b times as fast as η."""
+    """z = w·(h W) + b·β, where W and β have the learning rates lr_w·η and lr_b·η."""
 
     w: float
     b: float

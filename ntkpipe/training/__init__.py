@@ -1,4 +1,4 @@
-"""Full-batch training: what it is, how it runs and what is recorded on the way.
+"""Full-batch training of networks, and what is recorded during training.
 
 train(model, Training(learning_rate=0.1, steps=100), data, width, key, seeds)
 """
@@ -11,7 +11,7 @@ __all__ = ["Training", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """`train`, imported when it is used: a reader of study files needs no JAX."""
+    """`train`, imported when first used: reading a study file must not import JAX."""
     if name == "train":
         from ntkpipe.training.loop import train
 

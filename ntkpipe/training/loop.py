@@ -1,12 +1,12 @@
-"""Full-batch training, with the kernel measured on the way.
+"""Full-batch training, with the kernel measured during training.
 
 Loss L(w) = 1/(2Nα²) Σ_i ‖f(x_i; w) − y_i‖² with f = α(h − h₀), where h₀ is zero or the
 network at initialisation (`zero_output: subtract`). Gradient descent w ← w − η∇L then
 moves f by −(η/N) Θ (f − y), with Θ the NTK of h, whatever α is. Time is t = η·step.
 
-Between two recorded steps everything is one jitted loop over donated buffers; at a
-recorded step the outputs are read and at a snapshot the kernel is, so that no
-trajectory of weights is ever stored.
+The steps between two records are one compiled loop over donated buffers. The recorders
+read outputs at recorded steps and kernels at snapshots. No trajectory of weights is
+stored.
 """
 
 import math
@@ -30,25 +30,16 @@ from ntkpipe.training.recorders.base import Now, Points, Recorder, Start
 from ntkpipe.training.recorders.outputs import layer_names
 from ntkpipe.training.trajectory import Trajectory
 
-# Up to SIDE_BY_SIDE weights a network, the seeds of a width are one array, and a call
-# at each record is for all of them; wider networks train one after the other, of
-# several devices one on each. Steps go by vmap up to STEPPED_TOGETHER weights, then by
-# lax.map. Measured on a shared machine, two hidden layers, 20 points, float64, µs for a
-# step of one network, seeds by vmap / lax.map / a Python loop. One core, which is what
-# a job of this size has, CPU time: width 64 24/23/24, 128 109/74/75, 256 406/296/272,
-# 300 581/520/437. Two cores, busy, wall time: 10 5/10/12, 32 15/20/24, 64 26/39/49, 128
-# 116/90/128, 256 475/545/359, 300 675/734/581, 512 2107/2195/1503, 1024
-# 14,670/6,376/6,019: there vmap and lax.map change places up to 512, and only for 1024
-# it matters.
+# Up to SIDE_BY_SIDE weights a network, the seeds of a width train together as an array.
+# Wider networks train one after the other, one on each device. The steps of seeds that
+# train together are a vmap up to STEPPED_TOGETHER weights and a lax.map above, which
+# takes 0.7 of the time at width 128 on one core (docs/performance.md, "Seeds").
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
-# The compiler's optimisation level. Of a short job compilation is most: at level 1 the
-# loop takes 9 to 19 % less CPU time to compile than at the default and the draw of the
-# weights 25 to 32 %, other functions about as long; the loop then runs 0.97 to 1.06
-# times as long (40 networks of width 10, 128 and 300, tanh and relu, float64, on a
-# shared machine). What runs once goes at level 0, which compiles in 0.6 times the time
-# of level 1, unless it draws so many weights, of all seeds, that it runs longer than
-# that saves: 107 ns a weight at level 0, 17 at level 1.
+# The compiler's optimisation level. A short job mostly compiles, and the loop compiles
+# in 0.9 of the time of the default level. Functions that run once are compiled at level
+# 0, except for drawing more than FEW_WEIGHTS weights, seeds included: there the slower
+# draw costs more than compilation saves (docs/performance.md, "Seeds").
 LEVEL = 1
 FEW_WEIGHTS = 2_000_000
 
@@ -75,20 +66,20 @@ def train(
 ) -> Trajectory:
     """Train `seeds` networks of one width, each from its own initialisation.
 
-    The key of replicate r is fold_in(fold_in(key, width), r): no two widths share one.
+    The key of replicate r is fold_in(fold_in(key, width), r), so widths share no key.
 
     Args:
         model: architecture.
-        training: optimiser, steps and what is recorded.
+        training: optimiser, steps and recordings.
         data: training and test points.
         width: hidden width n.
         key: the study's key.
         seeds: number of networks.
         dtype: float32 or float64, of weights and outputs.
-        progress: called with (what, steps done, steps in all).
+        progress: called with (what, steps done, total number of steps).
     """
-    # arguments and no constants of what is compiled, which is then the same program for
-    # other data and keys
+    # data and keys are arguments of compiled functions and not constants, so that the
+    # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
     points = Points(x, y, x_test)
     run = Run(model, training, width)
@@ -97,7 +88,7 @@ def train(
     devices = jax.local_device_count()
     batch = seeds if size <= SIDE_BY_SIDE else devices
     together = size <= SIDE_BY_SIDE or devices > 1
-    # each device has as many, those of the last batch that are too many are dropped
+    # a multiple of the number of devices; surplus networks of the last are dropped
     batch = math.ceil(batch / devices) * devices
     compiled = run.compiled(points, key, seeds, size, together)
     batches = []
@@ -128,7 +119,7 @@ def train(
 
 
 def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
-    """Advance one network, or many side by side, from record to record."""
+    """Train one network, or many together, and record."""
     state, start = run.begin(replicates)
     steps = training.recorded()
     snapshots = set(training.snapshot_indices().tolist())
@@ -141,14 +132,14 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
             kernels.append(_numpy(run.snapshot(state.params, start)))
         progress(int(step), int(steps[-1]))
     ends.append(_numpy(run.ends(state.params, start)))
-    axis = state.stopped.ndim  # of time: after the seeds, where there are several
+    axis = state.stopped.ndim  # the axis of time comes after the axis of seeds, if any
     record = {n: np.asarray(a) for n, a in start.kept.items() if n in run.arrays}
     for moments in (observed, kernels, ends):
         record |= jax.tree.map(lambda *a: np.stack(a, axis), *moments)
     record |= _numpy(run.end(state.params, start))
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
-    for name in ("f_test", "ntk"):  # float32 may end here before it ends in the loss
+    for name in ("f_test", "ntk"):  # in float32, may overflow before the loss does
         over_time = tuple(range(axis, record[name].ndim))
         diverged = diverged | ~np.isfinite(record[name]).all(over_time)
     return record | {
@@ -159,7 +150,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
 
 
 class Compiled(NamedTuple):
-    """The functions of `Run`, compiled, of a key and points."""
+    """The compiled functions of a `Run`, with its key and points."""
 
     begin: Callable
     advance: Callable
@@ -168,11 +159,14 @@ class Compiled(NamedTuple):
     ends: Callable
     end: Callable
     arrays: frozenset[str]
-    """Names of what is recorded."""
+    """Names of the recorded arrays."""
 
 
 class Run:
-    """The functions of one network that `train` compiles: few, as each takes time."""
+    """The functions of one network that `train` compiles.
+
+    There are few functions, as compiling each takes time.
+    """
 
     def __init__(self, model: MLP, training: Training, width: int):
         self.model, self.training, self.width = model, training, width
@@ -182,9 +176,10 @@ class Run:
     def compiled(
         self, points: Points, key, seeds: int, size: int, together: bool
     ) -> Compiled:
-        """The functions compiled, of `seeds` networks of `size` weights.
+        """Compile the functions for `seeds` networks of `size` weights.
 
-        With an axis of seeds if they are together, and for one network otherwise.
+        If `together`, the functions take many networks as an axis of seeds; otherwise
+        they take one network.
         """
         on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
@@ -220,17 +215,17 @@ class Run:
         )
 
     def _if_any(self, moment: str, f: Callable, points: Points) -> Callable:
-        """A function that is called only where a recorder records something then."""
+        """The compiled function f, or an empty record if no recorder needs `moment`."""
         nothing = getattr(Recorder, moment)
         if all(getattr(type(r), moment) is nothing for r in self.recorders):
             return lambda params, start: {}
         return partial(f, points)
 
     def _record(self, moment: str, now: Now) -> dict:
-        found = {}
+        record = {}
         for recorder in self.recorders:
-            found |= getattr(recorder, moment)(self, now)
-        return found
+            record |= getattr(recorder, moment)(self, now)
+        return record
 
     def init(self, points: Points, key, replicate):
         """Raw parameters of replicate r."""
@@ -239,7 +234,7 @@ class Run:
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
-        """A network and what is known of it before the first step."""
+        """A network at initialisation, and what recorders keep of it."""
         params = self.init(points, key, replicate)
         zero = jnp.zeros((), jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
@@ -255,10 +250,10 @@ class Run:
         return self.model.alpha * (self.model.apply(params, x) - f0)
 
     def advance(self, points: Points, state: _State, f0, steps) -> _State:
-        """Do `steps` steps of training, or fewer where the loss is small enough."""
+        """Train for `steps` steps, or fewer if the loss falls below `stop_at_loss`."""
         x, y, _ = points
         target = self.training.stop_at_loss
-        # in units of y: the α² of the loss is undone
+        # `stop_at_loss` is in units of y, the loss is divided by α²
         target = None if target is None else target / self.model.alpha**2
         rates = self.model.learning_rates(state.params)
 
@@ -294,21 +289,21 @@ class Run:
         return jax.lax.while_loop(running, body, (0, state))[1]
 
     def observe(self, points: Points, params, start: Start, index) -> dict:
-        """What is recorded at each recorded step."""
+        """The records of a recorded step."""
         f = self.outputs(params, points.all(), start.f0)
         return self._record("observe", Now(points, params, start, f=f, index=index))
 
     def snapshot(self, points: Points, params, start: Start) -> dict:
-        """What is recorded at each snapshot."""
+        """The records of a snapshot."""
         _, sites = taps.signals(self.model.apply, params, points.x)
         return self._record("snapshot", Now(points, params, start, sites=sites))
 
     def ends(self, points: Points, params, start: Start) -> dict:
-        """What is recorded before the first step and after the last."""
+        """The records before the first step and after the last."""
         return self._record("ends", Now(points, params, start))
 
     def end(self, points: Points, params, start: Start) -> dict:
-        """What is recorded after the last step."""
+        """The records after the last step."""
         return self._record("end", Now(points, params, start))
 
 

@@ -1,11 +1,11 @@
-"""The training loss, its gradient in the outputs, and whether theory has a closed form.
+"""The training loss and its gradient with respect to the outputs.
 
     L = 1/(2α²) Σ_i p_i ‖f(x_i) − y_i‖²,   p_i = 1/N where no weights are given:
 
-half the mean over points of the sum over outputs. Mean squared errors elsewhere often
-lack the ½ or average over outputs too; Jacot et al. 2018 have p_i = 1/N without it.
-With f = αh the factor 1/α² leaves the dynamics of f independent of α at first order
-(Chizat et al. 2019). Arrays may be of NumPy or of JAX.
+half the mean over points of the sum over outputs. Other conventions of the mean squared
+error omit the ½, or also average over outputs; Jacot et al. 2018 have p_i = 1/N without
+the ½. With f = αh the factor 1/α² makes the dynamics of f independent of α at first
+order (Chizat et al. 2019). Arrays may be of NumPy or of JAX.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 
 class Loss(Protocol):
-    """What training, closed forms and figures ask of a loss."""
+    """The attributes and methods that every loss has."""
 
     closed_form: ClassVar[bool]
-    """Whether the linearised model's training has a solution in closed form."""
+    """Whether training the linearised model has a closed form."""
 
     def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
         """L of outputs (… n k) and targets (n k), (…)."""
@@ -39,9 +39,9 @@ class SquaredLoss(NamedTuple):
         return self.of_residual(residual, residual.shape[-2], alpha)
 
     def of_residual(self, residual: Any, points: int, alpha: Any = 1.0) -> Any:
-        """L of residuals (… a b), of all points and outputs in any orthonormal basis.
+        """L of residuals (… a b), whose axes are points and outputs.
 
-        With weights, the basis must be that of the points.
+        Without weights p, the residuals may be in any orthonormal basis instead.
         """
         square = residual**2
         if self.weights is None:
@@ -57,4 +57,4 @@ class SquaredLoss(NamedTuple):
 
 
 SQUARED = SquaredLoss()
-"""Of points that count alike."""
+"""The loss with p_i = 1/N."""

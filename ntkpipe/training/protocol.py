@@ -1,7 +1,6 @@
-"""What a training is: its optimiser, its steps and what is recorded of it.
+"""The section `Training`: optimiser, steps and recordings.
 
-`training.train` follows it. Nothing here imports JAX, as whoever reads a study file
-reads this section.
+Separate from `training.loop`, because reading a study file must not import JAX.
 """
 
 from collections.abc import Iterator
@@ -20,23 +19,23 @@ class Protocol:
     """Optimiser and steps, without the keys of the recorders."""
 
     optimizer: Literal["gd", "momentum", "adam"] = "gd"
-    """Gradient descent, heavy ball, or Adam."""
+    """`gd`: gradient descent; `momentum`: heavy ball; `adam`: Adam."""
     learning_rate: Annotated[float, Field(gt=0)]
     """Learning rate η."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum β of the heavy ball."""
     steps: Annotated[int, Field(ge=0, le=10**9)]
-    """Number of steps at most."""
+    """Largest number of steps."""
     stop_at_loss: Annotated[float, Field(gt=0)] | None = None
-    """Stop a network as soon as its training loss is below this."""
+    """A network stops training when its loss is below this value."""
     record: Annotated[int, Field(ge=2, le=10_000)] = 50
-    """Number of steps, 0 and the last included, at which outputs are recorded."""
+    """Number of steps at which outputs are recorded, the first and last included."""
     spacing: Literal["log", "linear"] = "log"
-    """How recorded steps are spaced."""
+    """Spacing of the recorded steps."""
     snapshots: Annotated[int, Field(ge=1, le=1000)] = 2
-    """Number of recorded steps, 0 and the last included, with kernels."""
+    """Number of recorded steps with kernels, including the first and last."""
     kernel: Literal["full", "trace"] = "full"
-    """All k × k outputs of the kernel, or its trace over them divided by k."""
+    """`full`: all k × k outputs of the kernel; `trace`: its trace divided by k."""
 
     # the union of the losses: it becomes a key of study files with the second of them
     loss: ClassVar[Loss] = SQUARED
@@ -47,16 +46,19 @@ class Protocol:
         return self.momentum if self.optimizer == "momentum" else 0.0
 
     def unmet(self, e) -> Iterator[Fault]:
-        """What can't be recorded of an `Experiment`."""
+        """Keys that an `Experiment` cannot meet, and why."""
         layers = e.model.weight_layers
         if self.keep_matrix is not None and self.keep_matrix.layer > layers:
             yield Fault(
                 ("training", "keep_matrix", "layer"),
-                f"no layer {self.keep_matrix.layer}: there are {layers}, hidden ones "
-                "and the last",
+                f"no layer {self.keep_matrix.layer}: the network has {layers} weight "
+                "layers",
             )
         if self.linear_weights and self.optimizer == "adam":
-            yield Fault(("training", "linear_weights"), "adam has no closed form")
+            yield Fault(
+                ("training", "linear_weights"),
+                "adam has no closed form: use gd or momentum",
+            )
         if self.linear_weights and not self.loss.closed_form:
             text = "the loss has no closed form"
             yield Fault(("training", "linear_weights"), text)
@@ -71,7 +73,7 @@ class Protocol:
         return np.unique([0, *steps, self.steps])
 
     def snapshot_indices(self) -> np.ndarray:
-        """Which of the recorded steps have kernels."""
+        """Indices of the recorded steps with kernels."""
         last = len(self.recorded()) - 1
         if self.snapshots == 1:
             return np.array([0])
@@ -81,4 +83,4 @@ class Protocol:
 # the fields of the last base come first
 @section
 class Training(*(r.keys for r in reversed(RECORDERS) if r.keys), Protocol):
-    """Full-batch training and what is recorded of it."""
+    """Full-batch training and its recordings."""

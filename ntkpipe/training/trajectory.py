@@ -1,8 +1,8 @@
-"""What was recorded of the networks of one width: arrays by name.
+"""The recorded arrays of the networks of one width, by name.
 
 Axes: s seeds, t recorded steps, p snapshots, n training and m test points, k outputs,
-q outputs of a kernel (1 where it is traced), l layers. A trajectory has no array of
-what was not recorded.
+q outputs of a kernel (1 if traced), l layers. A trajectory lacks the arrays that were
+not recorded.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ ARRAYS: dict[str, str] = {
     "snapshot": "p",  # steps
     "layer": "l",  # names W1, b1, W2, …
     "seed": "s",
-    "stop_step": "s",  # steps done
-    "converged": "s",  # the loss to stop at was reached
-    "diverged": "s",  # loss or outputs left the finite numbers
+    "stop_step": "s",  # number of steps done
+    "converged": "s",  # whether the loss reached `stop_at_loss`
+    "diverged": "s",  # whether loss, test outputs or kernel became infinite or NaN
     **{name: axes for recorder in RECORDERS for name, axes in recorder.arrays.items()},
     **OPTIONAL,
 }

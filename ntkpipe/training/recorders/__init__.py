@@ -1,4 +1,4 @@
-"""What a training can record, one kind a file."""
+"""The recorders of a training, one in each file."""
 
 from ntkpipe.training.recorders.base import Recorder
 from ntkpipe.training.recorders.curvature import Curvature
@@ -22,4 +22,4 @@ RECORDERS: tuple[Recorder, ...] = (
     OnALine(),
     Moments(),
 )
-"""In the order of their keys in `training:`."""
+"""All recorders, in the order of their keys in `training:`."""

@@ -1,4 +1,4 @@
-"""What a recorder is: one thing that a training measures of its networks on the way."""
+"""The base class of recorders, which measure networks during training."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Points(NamedTuple):
     x_test: jax.Array
 
     def all(self) -> jax.Array:
-        """Training and test points."""
+        """Training points followed by test points."""
         return jnp.concatenate([self.x, self.x_test])
 
 
 class Start(NamedTuple):
-    """A network before the first step, and what recorders keep of it."""
+    """A network at initialisation, and the arrays that recorders keep of it."""
 
     params: tuple
     f0: jax.Array  # (n+m k) h₀ at training and test points, or (1 1) zero
@@ -35,44 +35,44 @@ class Start(NamedTuple):
 
 
 class Now(NamedTuple):
-    """One network at the moment at which it is recorded."""
+    """A network when a recorder is called."""
 
     points: Points
     params: tuple
     start: Start | None = None
     f: jax.Array | None = None
-    """(n+m k) outputs; h₀ before the first step. Not at snapshots."""
+    """(n+m k) outputs; before the first step, h₀. None at snapshots."""
     sites: dict | None = None
-    """What the layers read and their signals, at training points; before the first
-    step, at all points. Not at records."""
+    """Inputs and signals of the layers at training points; before the first step, at
+    all points. None at recorded steps."""
     index: Any = None
-    """Which record it is."""
+    """Index of the recorded step."""
 
 
 class Recorder:
-    """Records nothing. A kind writes the methods of the moments at which it records.
+    """Records nothing; a recorder overrides the methods of its moments.
 
-    Each method is of one network and is traced by JAX; what it returns under the name
-    of an array is recorded, with an axis of time where there are several records, and
-    what `begin` returns under other names is kept for later moments.
+    Each method takes one network and is traced by JAX. It returns arrays by name. The
+    names in `arrays` and `optional` are recorded, with an axis of time if there are
+    several records. Arrays of `begin` with other names are kept for later moments.
 
-    `run` is the `Run` of the training (`training.loop`): its model, training, width and
-    loss. `e` is an `Experiment`, and `training` its section.
+    `run` is the `Run` of the training (`training.loop`) with its model, training, width
+    and loss. `e` is an `Experiment`. `training` is the section `Training`.
     """
 
     keys: ClassVar[type | None] = None
-    """The section that holds the recorder's key in `training:`."""
+    """The section with the recorder's key in `training:`."""
     arrays: ClassVar[dict[str, str]] = {}
-    """Arrays that it always records, and their axes; one letter is one length."""
+    """Arrays that are always recorded, and their axes; a letter stands for a length."""
     optional: ClassVar[dict[str, str]] = {}
-    """Arrays that it records where the training asks for them or the model has them."""
+    """Arrays that are recorded only for some trainings or models, and their axes."""
     first_only: ClassVar[bool] = False
-    """Its arrays are those of the first network and have no axis of seeds."""
+    """Whether only the first network is recorded, without an axis of seeds."""
     metrics: ClassVar[tuple[str, ...]] = ()
-    """Metrics that are computed from its arrays."""
+    """Metrics that are computed from the arrays."""
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return True
 
     def begin(self, run, now: Now) -> Record:
@@ -88,7 +88,7 @@ class Recorder:
         return {}
 
     def ends(self, run, now: Now) -> Record:
-        """Before the first step and after the last, apart from all else."""
+        """Before the first step and after the last, in a program of its own."""
         return {}
 
     def end(self, run, now: Now) -> Record:
@@ -96,9 +96,9 @@ class Recorder:
         return {}
 
     def of_seeds(self, run, points: Points, key, seeds: int, progress) -> Record:
-        """Once for each seed, of other networks than those that are trained."""
+        """Once for each seed, for networks other than the trained ones."""
         return {}
 
     def numbers(self, e) -> int:
-        """About how many numbers of a network it keeps."""
+        """Approximate number of numbers that are stored for each network."""
         return 0

@@ -17,22 +17,22 @@ class Keys:
 
 
 class Curvature(Recorder):
-    """‖∇h‖ and ‖∇²h‖, the largest |eigenvalue|."""
+    """‖∇h‖, and ‖∇²h‖ as the largest |eigenvalue|."""
 
     keys = Keys
     optional: ClassVar = {"gradient_norm": "s p", "hessian_norm": "s p"}
     metrics = ("gradient_norm", "hessian_norm", "kappa")
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return training.curvature
 
     def snapshot(self, run, now: Now) -> Record:
         """The two norms."""
         from ntkpipe.kernels import curvature
 
-        found = curvature.of_model(run.model, now.params, now.points.x[:1])
+        norms = curvature.of_model(run.model, now.params, now.points.x[:1])
         return {
-            "gradient_norm": found.gradient_norm[0, 0],
-            "hessian_norm": found.hessian_norm[0, 0],
+            "gradient_norm": norms.gradient_norm[0, 0],
+            "hessian_norm": norms.hessian_norm[0, 0],
         }

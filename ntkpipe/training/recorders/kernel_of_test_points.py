@@ -13,19 +13,19 @@ class Keys:
     """The recorder's key."""
 
     test_kernel: bool = False
-    """Keep the kernel among the test points too, before and after training."""
+    """Keep the kernel among the test points before and after training."""
 
 
 class KernelOfTestPoints(Recorder):
     """Θ among the test points, traced over outputs."""
 
-    __test__ = False  # it is no test, whatever pytest makes of its name
+    __test__ = False  # pytest would collect the class by its name
     keys = Keys
     optional: ClassVar = {"ntk_test": "s e m 1 m 1"}
     metrics = ("kernel_at/*",)
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return training.test_kernel
 
     def ends(self, run, now: Now) -> Record:

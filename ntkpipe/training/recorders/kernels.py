@@ -1,4 +1,4 @@
-"""Kernels at snapshots, and how far the hidden layers moved."""
+"""Kernels at snapshots, and the relative change of the hidden layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
 
 class Kernels(Recorder):
-    """Recorded of every training; models without layers have no NNGP kernel."""
+    """Recorded in every training; models without hidden layers have no NNGP kernel."""
 
     arrays: ClassVar = {
         "ntk": "s p n q n q",
@@ -29,7 +29,7 @@ class Kernels(Recorder):
     )
 
     def begin(self, run, now: Now) -> Record:
-        """Θ between test and training points, and the hidden layers."""
+        """Θ between test and training points, and the activations of hidden layers."""
         from ntkpipe.kernels import blocks, taps
 
         n = len(now.points.x)
@@ -42,26 +42,26 @@ class Kernels(Recorder):
         """Θ, Σ and the change of each hidden layer."""
         from ntkpipe.kernels import blocks
 
-        found = {"ntk": blocks.block(now.sites, now.sites, run.training.kernel)}
+        record = {"ntk": blocks.block(now.sites, now.sites, run.training.kernel)}
         before = now.start.kept["features"]
         if before:
-            found["nngp"] = blocks.last_layer(now.sites)
-            found["feature_change"] = jnp.array(
+            record["nngp"] = blocks.last_layer(now.sites)
+            record["feature_change"] = jnp.array(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)
                     for a, b in zip(before, features(now.sites), strict=True)
                 ]
             )
-        return found
+        return record
 
     def numbers(self, e) -> int:
-        """Two kernels a snapshot, and one between test and training points."""
+        """Two kernels at each snapshot, and one between test and training points."""
         n, m, _, k = e.dataset.sizes
         q = 1 if e.training.kernel == "trace" else k
         return e.training.snapshots * ((n * q) ** 2 + n**2) + n * q * m * q
 
 
 def features(sites) -> list[jax.Array]:
-    """Activations (n p) of hidden layers: what all dense layers but the first read."""
+    """Activations (n p) of hidden layers: inputs of all dense layers but the first."""
     dense_layers = [name for name in sites if name[0].isdigit()]
     return [sites[name].h for name in dense_layers if not name.startswith("1.")]

@@ -1,4 +1,4 @@
-"""The first network, and its linearisation, on the line through its weights."""
+"""The first network and its linearisation on the line from w₀ to the final weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
 @section
 class Landscape:
-    """The line through w₀ and the last w, on which a network is evaluated."""
+    """The line through w₀ and the final weights on which the network is evaluated."""
 
     reach: Annotated[float, Field(gt=0)] = 1.0
-    """How far from w₀ to both sides, in ‖w − w₀‖."""
+    """Largest distance ‖w − w₀‖ from w₀ on both sides."""
     zoom: Annotated[float, Field(gt=0)] = 2.0
-    """The same in units of ‖w(T) − w₀‖, with as many points again."""
+    """Largest distance in units of ‖w(T) − w₀‖, for a second set of points."""
     points: Annotated[int, Field(ge=2, le=10_000)] = 201
-    """Number of points."""
+    """Number of points in each of the two sets."""
 
 
 @section
@@ -30,11 +30,11 @@ class Keys:
     """The recorder's key."""
 
     landscape: Landscape | None = None
-    """Keep the first network, and its linearisation, on a line through its weights."""
+    """Keep outputs of the first network and its linearisation on a line of weights."""
 
 
 class OnALine(Recorder):
-    """f(w₀ + r v) and f(w₀) + r v·∇f, v the unit vector from w₀ to the last w."""
+    """f(w₀ + r v) and f(w₀) + r v·∇f, v the unit vector from w₀ to the final w."""
 
     keys = Keys
     optional: ClassVar = {
@@ -45,11 +45,11 @@ class OnALine(Recorder):
     first_only = True
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return training.landscape is not None
 
     def end(self, run, now: Now) -> Record:
-        """Both functions at all distances."""
+        """Both functions at all distances r."""
         kept, x, w0 = run.training.landscape, now.points.x, now.start.params
         line = jax.tree.map(jnp.subtract, now.params, w0)
         length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(line)))

@@ -12,12 +12,12 @@ from ntkpipe.training.recorders.base import Now, Record, Recorder
 
 @section
 class KeepMatrix:
-    """The corner of a weight matrix that is kept at each recorded step."""
+    """The top left corner of a weight matrix, kept at each recorded step."""
 
     layer: Annotated[int, Field(ge=1)] = 2
-    """Which matrix: 1 reads the input, 2 the first hidden layer, …"""
+    """Index of the matrix: 1 reads the input, 2 the first hidden layer, …"""
     size: Annotated[int, Field(ge=1, le=100)] = 50
-    """How many of its rows and columns."""
+    """Number of rows and columns."""
 
 
 @section
@@ -25,18 +25,18 @@ class Keys:
     """The recorder's key."""
 
     keep_matrix: KeepMatrix | None = None
-    """Keep the corner of a weight matrix of the first network at recorded steps."""
+    """Keep a corner of a weight matrix of the first network at recorded steps."""
 
 
 class Matrix(Recorder):
-    """Top left of the matrix; of a paired network, that of its first copy."""
+    """The top left corner; with `zero_output: double`, that of the first twin."""
 
     keys = Keys
     optional: ClassVar = {"matrix": "t i j"}
     first_only = True
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return training.keep_matrix is not None
 
     def observe(self, run, now: Now) -> Record:

@@ -1,4 +1,4 @@
-"""Outputs, loss and how far each layer's weights are from their start."""
+"""Outputs, loss and the distance of each layer's weights from initialisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ jax, jnp = Lazy("jax"), Lazy("jax.numpy")
 
 
 class Outputs(Recorder):
-    """Recorded of every training."""
+    """Recorded in every training."""
 
     arrays: ClassVar = {
         "loss": "s t",
@@ -56,7 +56,7 @@ def layer_names(params) -> list[str]:
 
 
 def layer_norms(params) -> jax.Array:
-    """Norms of W1, b1, W2, …, over both copies where there are two."""
+    """Norms of W1, b1, W2, …; of twins, over both."""
     squares = [
         sum(jnp.sum(layers[index][name] ** 2) for layers in params)
         for index, layer in enumerate(params[0])

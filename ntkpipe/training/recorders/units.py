@@ -1,4 +1,4 @@
-"""How far hidden units move, and how many of their activations flip."""
+"""Movement of hidden units, and sign changes of their activations."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Keys:
     """The recorder's key."""
 
     units: bool = False
-    """Measure how far hidden units move and how many of their activations flip."""
+    """Measure the movement of hidden units and the sign changes of activations."""
 
 
 class Units(Recorder):
-    """On and off for a ReLU (Du et al. 2019, figure 1b)."""
+    """A sign change switches a ReLU on or off (Du et al. 2019, figure 1b)."""
 
     keys = Keys
     optional: ClassVar = {
@@ -31,21 +31,21 @@ class Units(Recorder):
     metrics = ("flips/*", "neuron_move")
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return training.units
 
     def snapshot(self, run, now: Now) -> Record:
-        """Flips of each hidden layer, (a,), and the largest movement."""
+        """Share of sign changes in each hidden layer, (a,), and largest movement."""
         start = now.start
         moved = [
             jnp.linalg.norm(layers[0]["w"] - first[0]["w"], axis=0).max()
             for layers, first in zip(now.params, start.params, strict=True)
         ]
-        found = {"neuron_move": jnp.stack(moved).max()}
+        record = {"neuron_move": jnp.stack(moved).max()}
         pairs = zip(start.kept["features"], features(now.sites), strict=True)
         share = [jnp.mean((a > 0) != (b > 0), dtype=a.dtype) for a, b in pairs]
         if share:
-            # a paired network has the layers of its twin after its own
+            # the layers of the second twin follow those of the first
             share = jnp.array(share).reshape(len(start.params), -1)
-            found["flips"] = share.mean(0)
-        return found
+            record["flips"] = share.mean(0)
+        return record

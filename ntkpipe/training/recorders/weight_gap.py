@@ -1,4 +1,4 @@
-"""How far the weights are from those of the linearised model."""
+"""Distance of the weights from those of the linearised model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Keys:
     """The recorder's key."""
 
     linear_weights: bool = False
-    """Measure how far the weights are from those of the linearised model."""
+    """Measure the distance of the weights from those of the linearised model."""
 
 
 class WeightGap(Recorder):
@@ -30,11 +30,11 @@ class WeightGap(Recorder):
     metrics = ("linear_weight_gap",)
 
     def wanted(self, training) -> bool:
-        """Whether a training records it."""
+        """Whether a training uses this recorder."""
         return training.linear_weights
 
     def begin(self, run, now: Now) -> Record:
-        """The coefficients a of the gradients, (t n k), at all recorded steps."""
+        """The coefficients a(t) of the gradients at all recorded steps, (t n k)."""
         from ntkpipe.kernels import blocks, compare, linear, taps
 
         training, alpha, y = run.training, run.model.alpha, now.points.y
