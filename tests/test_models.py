@@ -42,8 +42,10 @@ def test_mup_and_mean_field_are_one_parametrisation(theta):
         )
         for name in ("mup", "mean_field")
     ]
-    np.testing.assert_allclose(runs[0].f_test, runs[1].f_test, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(runs[0].ntk, runs[1].ntk, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        runs[0]["f_test"], runs[1]["f_test"], rtol=1e-10, atol=1e-12
+    )
+    np.testing.assert_allclose(runs[0]["ntk"], runs[1]["ntk"], rtol=1e-10, atol=1e-12)
 
 
 def test_standard_and_ntk_are_one_function_at_initialisation():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,7 +15,10 @@ from ntkpipe.claims.words import NOTE, Detail, as_json, listed
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]

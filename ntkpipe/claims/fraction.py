@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,10 @@ from ntkpipe.claims.words import joined, notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 @section

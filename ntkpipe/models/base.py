@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 
 class ModelKind(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +16,11 @@ from ntkpipe.models.dense import Layer, Params, Site, dense
 from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents, Scale
 from ntkpipe.section import Fault, section
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 
 @section

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,11 @@ from ntkpipe.models.dense import Params
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, section
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 
 @section

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ntkpipe import cost
 from ntkpipe.experiment import Experiment
@@ -16,7 +17,10 @@ from ntkpipe.stages.measure import MEASURE
 from ntkpipe.stages.stage import Place, Stage
 from ntkpipe.stages.train import TRAIN
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 STILL = ("csv", "csv.json", "png", "svg", "pdf")
 MOVING = ("csv", "csv.json", "png", "gif")

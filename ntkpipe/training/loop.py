@@ -284,14 +284,17 @@ class Run:
             stop = jnp.array(False)
             if target is not None:
                 stop = (loss < target) | ~jnp.isfinite(loss)
-            updates, optimizer = self.optimizer.update(
-                gradient, state.optimizer, state.params
-            )
+            # optax's Adam raises a decay rate to an integer power
+            with jax.numpy_dtype_promotion("standard"):
+                updates, optimizer = self.optimizer.update(
+                    gradient, state.optimizer, state.params
+                )
             go = jnp.where(stop, 0.0, 1.0).astype(x.dtype)
             params = jax.tree.map(
                 lambda w, u, rate: w + (go * rate) * u, state.params, updates, rates
             )
-            return _State(params, optimizer, state.steps_done + ~stop, stop)
+            done = state.steps_done + (~stop).astype(state.steps_done.dtype)
+            return _State(params, optimizer, done, stop)
 
         if target is None:
             return jax.lax.fori_loop(0, steps, lambda _, s: step(s), state)

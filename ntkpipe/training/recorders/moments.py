@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,11 @@ from ntkpipe.models.mlp import MLP
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Record, Recorder
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 # Weights of the networks that are side by side: on a CPU they stay in the cache. Depth
 # 3, width 20, float64, one core: 15 µs a network at 10⁵ weights, 24 at 10⁶; 13 to 16
