@@ -325,7 +325,7 @@ def _clear_leftovers(path: Path) -> None:
             leftover.unlink()
 
 
-def write(path: str | Path, write_to: Callable[[IO[bytes]], None]) -> None:
+def write(path: str | Path, write_to: Callable[[IO[bytes]], Any]) -> None:
     """Write a file whole, or not at all, with `write_to(file)`."""
     with atomic(path) as file:
         write_to(file)

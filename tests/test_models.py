@@ -144,7 +144,9 @@ def test_alpha_moves_weights_less_and_outputs_alike():
         )
         for alpha in (1e3, 1e4)
     }
-    distance = [np.linalg.norm(r["weight_change"][:, -1], axis=-1) for r in runs.values()]
+    distance = [
+        np.linalg.norm(r["weight_change"][:, -1], axis=-1) for r in runs.values()
+    ]
     np.testing.assert_allclose(distance[0] / distance[1], 10, rtol=1e-2)
     np.testing.assert_allclose(runs[1e3]["loss"], runs[1e4]["loss"], rtol=1e-2)
 

@@ -85,8 +85,8 @@ class Ordering(Statement):
             labels = list(self.along)
             blocks = paired([r.at(width) for r in readings])
             exact = self.is_exact(width)
-        for each in readings:
-            one_metric(each, self.metric)
+        for one in readings:
+            one_metric(one, self.metric)
         sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
         sign = 1.0 if self.direction == "increasing" else -1.0
         steps = sign * np.diff(np.eye(len(labels)), axis=0)

@@ -243,6 +243,7 @@ def infinite(
 
 
 def _against_limit(of: Inputs) -> Values:
+    assert of.limit is not None  # `when` asks for it
     e, y = of.e, of.data["y_train"]
     rate, flow = e.training.learning_rate, e.limit == "flow"
     found = limit_dynamics(of.network, of.data, of.limit, rate, flow)
@@ -254,11 +255,13 @@ def _against_limit(of: Inputs) -> Values:
 
 
 def _straight(of: Inputs) -> Values:
+    assert of.limit is not None  # `when` asks for it
     rate, flow = of.e.training.learning_rate, of.e.limit == "flow"
     return straight(of.network, of.data, of.limit, rate, flow)
 
 
 def _scores(of: Inputs) -> Values:
+    assert of.limit is not None  # `when` asks for it
     return against_limit(of.network, of.limit, of.e.measure.limit_points)
 
 

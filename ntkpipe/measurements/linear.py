@@ -60,6 +60,7 @@ def linear_growth(linearized: Arrays) -> Values:
 
 
 def _against_linearized(of: Inputs) -> Values:
+    assert of.linearized is not None  # `when` asks for it
     found = gaps(of.network, of.linearized, "linear") | linear_growth(of.linearized)
     if of.e.measure.loss_error:
         found |= loss_error(of.network, of.linearized["loss"], "linear")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault
@@ -44,7 +44,7 @@ class ModelKind(Protocol):
     def learning_rates(self, params):
         """Relative learning rates, a tree like `params`."""
 
-    def curvature(self, params, x: jax.Array) -> curvature.Curvature:
+    def curvature(self, params, x: jax.Array) -> Any:
         """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest way there is."""
 
     def weights(self, width: int, d: int, k: int) -> int:

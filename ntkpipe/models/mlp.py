@@ -19,6 +19,9 @@ from ntkpipe.section import Fault, section
 jnp = Lazy("jax.numpy")
 if TYPE_CHECKING:
     import jax
+
+    from ntkpipe.kernels.curvature import Curvature
+    from ntkpipe.kernels.infinite import Kernels
 else:
     jax = Lazy("jax")
 
@@ -33,9 +36,10 @@ class MLP:
     kind: Literal["mlp"] = "mlp"
     depth: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of hidden layers."""
-    activation: Literal[tuple(ACTIVATIONS)] = "relu"
+    # the names are those of a table: only a literal tuple has a type
+    activation: Literal[tuple(ACTIVATIONS)] = "relu"  # type: ignore[valid-type]
     """Non-linearity of the hidden layers."""
-    parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"
+    parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"  # type: ignore[valid-type]
     """Row of the table of exponents: what of a weight's size is learned."""
     init: Literal["normal", "torch"] = "normal"
     """`normal`: N(0, 1); `torch`: weights and biases U(−1, 1)/√fan_in, as nn.Linear."""
@@ -169,7 +173,7 @@ class MLP:
         plus, minus = outputs
         return (plus - minus) / math.sqrt(2)
 
-    def infinite(self, x1, x2=None) -> infinite.Kernels:
+    def infinite(self, x1, x2=None) -> Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
         if faults := [*self.without_limit()]:
             raise ValueError("; ".join(map(str, faults)))
@@ -186,7 +190,7 @@ class MLP:
             biases=self.biases,
         )
 
-    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
+    def curvature(self, params: Params, x: jax.Array) -> Curvature:
         """‖∇f‖, ‖∇²f‖ and κ, of one hidden layer in closed form."""
         from ntkpipe.kernels import curvature
 

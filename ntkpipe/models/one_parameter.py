@@ -15,6 +15,8 @@ from ntkpipe.section import Fault, section
 jnp = Lazy("jax.numpy")
 if TYPE_CHECKING:
     import jax
+
+    from ntkpipe.kernels.curvature import Curvature
 else:
     jax = Lazy("jax")
 
@@ -81,7 +83,7 @@ class OneParameter:
         """Relative learning rates: 1."""
         return jax.tree.map(lambda _: 1.0, params)
 
-    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
+    def curvature(self, params: Params, x: jax.Array) -> Curvature:
         """‖∇f‖, ‖∇²f‖ and κ, from the whole Hessian."""
         from ntkpipe.kernels import curvature
 

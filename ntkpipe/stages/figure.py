@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ntkpipe import cost
 from ntkpipe.experiment import Experiment
@@ -61,7 +61,8 @@ def run(job: Job) -> None:
     from ntkpipe.figures import axes, save
 
     name = job.at.figure
-    rows, drawn = job.read("measurements"), job.study.figure(name)
+    rows = job.read("measurements")
+    drawn: Any = job.study.figure(name)  # a kind of figure
     pictures = [o for o in job.outputs if not o.endswith(".csv")]
     try:
         table = drawn.table(rows, Arrays(job))

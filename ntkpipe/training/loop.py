@@ -12,7 +12,7 @@ trajectory of weights is ever stored.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def train(
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
         label = f"width {width}, seed {first}" + f"–{last}" * (last > first)
-        replicates = first
+        replicates: Any = first
         if together:
             replicates = np.arange(first, first + batch)
             replicates = shared_over_devices(replicates)
@@ -240,7 +240,7 @@ class Run:
         return partial(f, points)
 
     def _record(self, moment: str, now: Now) -> dict:
-        found = {}
+        found: dict = {}
         for recorder in self.recorders:
             found |= getattr(recorder, moment)(self, now)
         return found
@@ -254,7 +254,8 @@ class Run:
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
         """A network and what is known of it before the first step."""
         params = self.init(points, key, replicate)
-        zero = jnp.zeros((), jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
+        wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
+        zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
         y, sites = taps.signals(self.model.apply, params, points.all())
         subtract = self.model.zero_output == "subtract"

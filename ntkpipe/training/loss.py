@@ -10,14 +10,15 @@ With f = αh the factor 1/α² leaves the dynamics of f independent of α at fir
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Loss(Protocol):
     """What training, closed forms and figures ask of a loss."""
 
-    closed_form: ClassVar[bool]
-    """Whether the linearised model's training has a solution in closed form."""
+    @property
+    def closed_form(self) -> bool:
+        """Whether the linearised model's training has a solution in closed form."""
 
     def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
         """L of outputs (… n k) and targets (n k), (…)."""
@@ -31,7 +32,10 @@ class SquaredLoss(NamedTuple):
 
     weights: Any = None
 
-    closed_form = True
+    @property
+    def closed_form(self) -> bool:
+        """Of least squares there is one."""
+        return True
 
     def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
         """L of outputs (… n k) and targets (n k), (…)."""

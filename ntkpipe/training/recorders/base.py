@@ -27,10 +27,11 @@ class Now(NamedTuple):
 
     points: Points
     params: tuple
-    start: Start | None = None
-    f: jax.Array | None = None
+    start: Any = None
+    """The `Start` of the network; not before the first step."""
+    f: Any = None
     """(n+m k) outputs; h₀ before the first step. Not at snapshots."""
-    sites: dict | None = None
+    sites: Any = None
     """What the layers read and their signals, at training points; before the first
     step, at all points. Not at records."""
     index: Any = None
