@@ -21,14 +21,17 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.training import trajectory
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 FORMAT = 2
@@ -322,7 +325,7 @@ def _clear_leftovers(path: Path) -> None:
             leftover.unlink()
 
 
-def write(path: str | Path, write_to: Callable[[IO[bytes]], None]) -> None:
+def write(path: str | Path, write_to: Callable[[IO[bytes]], Any]) -> None:
     """Write a file whole, or not at all, with `write_to(file)`."""
     with atomic(path) as file:
         write_to(file)

@@ -44,6 +44,7 @@ class Fault(NamedTuple):
 
 def faults_within(value: Any) -> Iterator[Fault]:
     """The faults of all sections within a value, with their full keys."""
+    parts: Iterable[tuple[Any, Any]]
     if dataclasses.is_dataclass(value):
         if hasattr(value, "faults"):
             yield from value.faults()
@@ -79,7 +80,8 @@ def section(cls: type) -> type:
         json_schema_extra=_describe,
     )
     if hasattr(cls, "faults"):
-        cls._without_faults = pydantic.model_validator(mode="after")(_without_faults)
+        check = pydantic.model_validator(mode="after")(_without_faults)
+        cls._without_faults = check  # type: ignore[attr-defined]  # pydantic finds it
     return dataclass(frozen=True, kw_only=True, config=config)(cls)
 
 

@@ -150,7 +150,7 @@ def links(text: str) -> list[tuple[str, str]]:
         address = found["url"] or {
             "doi": f"https://doi.org/{found['doi']}",
             "arxiv": f"https://arxiv.org/abs/{found['arxiv']}",
-        }.get(found.lastgroup, "")
+        }.get(found.lastgroup or "", "")
         parts += [(text[end : found.start()], ""), (found[0], address)]
         end = found.end()
     return [*parts, (text[end:], "")]

@@ -22,9 +22,9 @@ DATA = Path(__file__).parent / "data"
 def mlp(params, x):
     """Two tanh layers and a linear one, in NTK parametrisation."""
     for w, b in params[:-1]:
-        x = jnp.tanh(x @ w / jnp.sqrt(len(w)) + 0.1 * b)
+        x = jnp.tanh(x @ w / jnp.sqrt(len(w)) + 0.1 * b[None])
     w, b = params[-1]
-    return x @ w / jnp.sqrt(len(w)) + 0.1 * b
+    return x @ w / jnp.sqrt(len(w)) + 0.1 * b[None]
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,10 @@ def test_mup_and_mean_field_are_one_parametrisation(theta):
         )
         for name in ("mup", "mean_field")
     ]
-    np.testing.assert_allclose(runs[0].f_test, runs[1].f_test, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(runs[0].ntk, runs[1].ntk, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        runs[0]["f_test"], runs[1]["f_test"], rtol=1e-10, atol=1e-12
+    )
+    np.testing.assert_allclose(runs[0]["ntk"], runs[1]["ntk"], rtol=1e-10, atol=1e-12)
 
 
 def test_standard_and_ntk_are_one_function_at_initialisation():
@@ -142,9 +144,11 @@ def test_alpha_moves_weights_less_and_outputs_alike():
         )
         for alpha in (1e3, 1e4)
     }
-    distance = [np.linalg.norm(r.weight_change[:, -1], axis=-1) for r in runs.values()]
+    distance = [
+        np.linalg.norm(r["weight_change"][:, -1], axis=-1) for r in runs.values()
+    ]
     np.testing.assert_allclose(distance[0] / distance[1], 10, rtol=1e-2)
-    np.testing.assert_allclose(runs[1e3].loss, runs[1e4].loss, rtol=1e-2)
+    np.testing.assert_allclose(runs[1e3]["loss"], runs[1e4]["loss"], rtol=1e-2)
 
 
 def test_infinite_kernels_are_those_of_the_architecture():

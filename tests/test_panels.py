@@ -243,7 +243,7 @@ def test_self_check_finds_samples_that_see_each_other(pair):
 
     def normed(params, x, site=dense):
         h = site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
-        return jnp.tanh(h / h.std(0))
+        return jnp.tanh(h / h.std(0, keepdims=True))
 
     with pytest.raises(ArithmeticError, match="samples see each other"):
         large.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from ntkpipe.claims.reading import Missing, Reading, Step, read
-from ntkpipe.claims.statistics import Interval, Sample, equivalence, interval, natural
+from ntkpipe.claims.statistics import (
+    Interval,
+    Sample,
+    equivalence,
+    interval,
+    natural,
+    undefined,
+)
 from ntkpipe.claims.words import NOTE, Detail, as_json, listed
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
+Expected = Literal["supported", "contradicted"]
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
-UNKNOWN = Interval(*[math.nan] * 5)
+UNKNOWN = undefined()
 
 
 class Verdict(NamedTuple):
@@ -31,7 +42,7 @@ class Verdict(NamedTuple):
     estimate: float
     ci_low: float
     ci_high: float
-    expected: Literal["supported", "contradicted"]
+    expected: Expected
     n: int
     verdict: Judgement
     as_expected: bool
@@ -124,7 +135,7 @@ class Statement:
                 variant=", ".join(self.variants()),
                 detail=((NOTE, str(missing)),),
             )
-        expected = "contradicted" if self.control else "supported"
+        expected: Expected = "contradicted" if self.control else "supported"
         return Verdict(
             claim=self.id,
             says=self.says,
@@ -148,7 +159,7 @@ class Statement:
         **more,
     ) -> Finding:
         """A verdict with the interval it was judged by and the networks it read."""
-        fields = {
+        fields: dict[str, Any] = {
             "variant": self.variant or "",
             "n": len(reading.values),
             "widths": listed(reading.widths),
@@ -227,13 +238,14 @@ class Equivalence(Statement):
 
     def band(self) -> tuple[float, float]:
         """The accepted band."""
-        if self.tolerance is None and self.relative is None:
-            low = -math.inf if self.low is None else self.low
-            high = math.inf if self.high is None else self.high
-            return low, high
         p = self.predicted
-        half = self.relative * abs(p) if self.tolerance is None else self.tolerance
-        return p - half, p + half
+        if p is not None and self.tolerance is not None:
+            return p - self.tolerance, p + self.tolerance
+        if p is not None and self.relative is not None:
+            return p - self.relative * abs(p), p + self.relative * abs(p)
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        return low, high
 
     def found_in_band(
         self,
@@ -300,7 +312,10 @@ def by_width(widths: Sequence[int], results: Sequence[Interval], worst: int) -> 
 
 def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Verdicts as the rows of claims.csv, in the order given."""
-    rows = [verdict._replace(detail=as_json(verdict.detail)) for verdict in verdicts]
+    rows = [
+        verdict._replace(detail=as_json(verdict.detail))  # type: ignore[arg-type]  # text
+        for verdict in verdicts
+    ]
     types = {float: "float64", int: "int64", bool: "bool"}
     hints = get_type_hints(Verdict).items()
     columns = {name: types.get(hint, "str") for name, hint in hints}

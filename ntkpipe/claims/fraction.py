@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,10 @@ from ntkpipe.claims.words import joined, notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 @section
@@ -80,7 +83,8 @@ class Fraction(Statement):
         """The metrics of both conditions."""
         for key in ("that", "given"):
             if condition := getattr(self, key):
-                groups = [(v,) for v in self.variants()] or [()]
+                groups: list[tuple[str, ...]] = [(v,) for v in self.variants()]
+                groups = groups or [()]
                 yield (key, "metric"), condition.metric, groups
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
@@ -92,7 +96,7 @@ class Fraction(Statement):
         if self.given is not None:
             given = self.read(measurements, self.given.metric, self.given.step)
             one_metric(given, self.given.metric)
-            hits = self._related(hits, given.values.iloc[:, 0])
+            hits = self._related(self.given, hits, given.values.iloc[:, 0])
             note = joined(note, given.note)
             words += f" {self.relation} {self.given}"
         count, total = int(hits.sum()), len(hits)
@@ -110,13 +114,15 @@ class Fraction(Statement):
             detail=counted + notes(note),
         )
 
-    def _related(self, hits: pd.Series, value: pd.Series) -> pd.Series:
+    def _related(
+        self, given: Condition, hits: pd.Series, value: pd.Series
+    ) -> pd.Series:
         common = hits.index.intersection(value.index)
         hits, value = hits[common], value[common]
         if self.exclude is not None:
             kept = ~value.between(*self.exclude)
             hits, value = hits[kept], value[kept]
-        condition = self.given.holds(value)
+        condition = given.holds(value)
         return hits == condition if self.relation == "iff" else hits[condition]
 
     def _verdict(self, total: int, result: Interval) -> Judgement:

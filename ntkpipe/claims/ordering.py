@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,7 +32,10 @@ from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 @section
@@ -82,8 +85,8 @@ class Ordering(Statement):
             labels = list(self.along)
             blocks = paired([r.at(width) for r in readings])
             exact = self.is_exact(width)
-        for each in readings:
-            one_metric(each, self.metric)
+        for one in readings:
+            one_metric(one, self.metric)
         sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
         sign = 1.0 if self.direction == "increasing" else -1.0
         steps = sign * np.diff(np.eye(len(labels)), axis=0)

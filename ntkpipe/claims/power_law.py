@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -33,7 +33,10 @@ from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 @section
@@ -100,7 +103,7 @@ class PowerLaw(Equivalence):
         if not index:
             raise Missing(f"no index of {self.metric} is {self.min_index} or more")
         if not all(0 < n < math.inf for n in index.values()):
-            raise Missing(f"along index needs metrics x/1, x/2, …: {listed(index)}")
+            raise Missing(f"along index needs metrics x/1, x/2, …: {listed([*index])}")
         names = sorted(index, key=index.__getitem__)
         # All indices of one network are drawn together: (seeds, indices, 1).
         networks = reading.at(width)[names].to_numpy()[:, :, None]
@@ -108,6 +111,7 @@ class PowerLaw(Equivalence):
         return [index[name] for name in names], sample, reading, self.variant or ""
 
     def _along_variants(self, measurements: pd.DataFrame):
+        assert isinstance(self.along, dict)
         names = sorted(self.along, key=self.along.__getitem__)
         readings = [
             self.read(measurements, self.metric, self.step, name) for name in names

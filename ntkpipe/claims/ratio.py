@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
@@ -21,7 +21,10 @@ from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 @section

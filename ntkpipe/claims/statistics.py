@@ -68,6 +68,11 @@ class Interval(NamedTuple):
     note: str = ""
 
 
+def undefined(note: str = "") -> Interval:
+    """No interval, and why there is none."""
+    return Interval(math.nan, math.nan, math.nan, math.nan, math.nan, note)
+
+
 class Sample(NamedTuple):
     """Statistics of all quantities, and the bootstrap covariance of each block."""
 
@@ -310,7 +315,7 @@ def scaling_fit(
     grid = np.geomspace(n[0], n[-1], points)
     if len(n) < 2:
         note = "; ".join(filter(None, [sample.note, "no slope: one width"]))
-        slope = Interval(*[math.nan] * 5)
+        slope = undefined()
         line, local, intercept = [slope] * points, np.empty(0), math.nan
     else:
         note = sample.note
@@ -375,12 +380,12 @@ def collapse(
     log_x, y = np.log(np.asarray(x, float)), sample.point
     needed = f"degree {degree} needs {degree + 2} points, {degree + 1} abscissae"
     if len(y) < degree + 2 or len(np.unique(log_x)) < degree + 1:
-        return Interval(*[math.nan] * 5, "; ".join(filter(None, [sample.note, needed])))
+        return undefined("; ".join(filter(None, [sample.note, needed])))
     spread = scipy.linalg.block_diag(*sample.covariances)
     if not (np.isfinite(y).all() and np.isfinite(spread).all()):
-        return Interval(*[math.nan] * 5, sample.note)
+        return undefined(sample.note)
     if np.ptp(y) == 0:
-        return Interval(*[math.nan] * 5, "no R²: all values are alike")
+        return undefined("no R²: all values are alike")
     powers = np.vander(log_x - log_x.mean(), degree + 1)
     projection = np.eye(len(y)) - powers @ np.linalg.pinv(powers)
 
@@ -394,7 +399,7 @@ def collapse(
     freedom = min(sample.sizes) - 1 if spread.any() else math.inf
     error = float(np.std(unexplained(draws), ddof=1)) if spread.any() else 0.0
     half = error * float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))
-    ends = [-math.expm1(rest), -math.expm1(rest + half), -math.expm1(rest - half)]
+    ends = -math.expm1(rest), -math.expm1(rest + half), -math.expm1(rest - half)
     return Interval(*ends, error, freedom, sample.note)
 
 

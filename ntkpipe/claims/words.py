@@ -67,8 +67,9 @@ def _shown(name: str, value: Any) -> str:
 
 def _value(value: float | str | None) -> str:
     # a whole number is a width or a count
-    whole = isinstance(value, (str, int))
-    return str(value) if whole else number(value, zeros=False) or "–"
+    if isinstance(value, (str, int)):
+        return str(value)
+    return number(value, zeros=False) or "–"
 
 
 def as_json(pairs: Detail) -> str:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-pd = Lazy("pandas")
 mfigure = Lazy("matplotlib.figure")
 mlines = Lazy("matplotlib.lines")
 mpatches = Lazy("matplotlib.patches")
 ticker = Lazy("matplotlib.ticker")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def inside_limits(table: pd.DataFrame) -> tuple[float, float]:

@@ -24,7 +24,10 @@ from ntkpipe.section import Fault, did_you_mean, section
 if TYPE_CHECKING:
     from ntkpipe.claims import Claim
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def _drawable(text: str) -> str:

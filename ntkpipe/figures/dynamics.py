@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 mlines = Lazy("matplotlib.lines")
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:

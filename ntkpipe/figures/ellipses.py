@@ -47,9 +47,12 @@ if TYPE_CHECKING:
 
 mcolors = Lazy("matplotlib.colors")
 mpatches = Lazy("matplotlib.patches")
-pd = Lazy("pandas")
 ticker = Lazy("matplotlib.ticker")
 mlines = Lazy("matplotlib.lines")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def ellipses(table: pd.DataFrame, count: int) -> Figure:

@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 mlines = Lazy("matplotlib.lines")
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def function_band(table: pd.DataFrame, axis: str) -> Figure:

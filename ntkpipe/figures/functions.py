@@ -42,8 +42,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-pd = Lazy("pandas")
 mcollections = Lazy("matplotlib.collections")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def functions(table: pd.DataFrame, axis: str, steps: Sequence[int]) -> Figure:

@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 
 cm = Lazy("matplotlib.cm")
 mcolors = Lazy("matplotlib.colors")
-pd = Lazy("pandas")
 ticker = Lazy("matplotlib.ticker")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure:

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 mlines = Lazy("matplotlib.lines")
-pd = Lazy("pandas")
 sns = Lazy("seaborn")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def kernel_slice(table: pd.DataFrame, axis: str) -> Figure:

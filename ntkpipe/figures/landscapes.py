@@ -26,9 +26,12 @@ from ntkpipe.training.loss import SQUARED
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-pd = Lazy("pandas")
 mlines = Lazy("matplotlib.lines")
 ticker = Lazy("matplotlib.ticker")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def landscapes(table: pd.DataFrame, rows: int) -> Figure:

@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 mlines = Lazy("matplotlib.lines")
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:

@@ -60,9 +60,12 @@ if TYPE_CHECKING:
     from ntkpipe.claims import Claim
 
 mtransforms = Lazy("matplotlib.transforms")
-pd = Lazy("pandas")
 mlines = Lazy("matplotlib.lines")
 mpatches = Lazy("matplotlib.patches")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def scaling(

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 mlines = Lazy("matplotlib.lines")
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figure:

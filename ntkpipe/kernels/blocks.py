@@ -58,7 +58,8 @@ def last_layer(sites: dict[str, Signals]) -> Array:
         s if s.scale.lr_w else s._replace(scale=s.scale._replace(lr_w=1.0))
         for s in last
     ]
-    return sum(layer_block(s, s, "trace") for s in last)[:, 0, :, 0]
+    whole = sum(layer_block(s, s, "trace") for s in last)
+    return whole[:, 0, :, 0]  # type: ignore[index]  # there is a last layer
 
 
 _dot = partial(jnp.einsum, "ap,bp->ab", precision=jax.lax.Precision.HIGHEST)

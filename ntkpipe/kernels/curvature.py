@@ -153,10 +153,11 @@ class _Frame(NamedTuple):
     def shift(self, move: dict[str, Array], h: Array) -> Array:
         """The change of the pre-activations of inputs h (1 p) under the move."""
         a = move["a"] - self.h * (self.h @ move["a"])
-        z = (h @ a)[:, None] * self.delta + (h @ self.h)[:, None] * move["b"]
+        z = (h @ a)[:, None] * self.delta[None]
+        z = z + (h @ self.h)[:, None] * move["b"][None]
         z = self.scale.w * math.sqrt(self.scale.lr_w) * z
         if "c" in move:
-            z = z + self.scale.b * math.sqrt(self.scale.lr_b) * move["c"]
+            z = z + self.scale.b * math.sqrt(self.scale.lr_b) * move["c"][None]
         return z
 
 
@@ -251,13 +252,14 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
     # the coordinates u = w/√η of the module's heading
     rates = taps.learning_rates(apply, params, x)
     rates, _ = ravel_pytree(jax.tree.map(jnp.full_like, params, rates))
-    root = jnp.sqrt(rates)
+    root = jnp.sqrt(rates)[None, None]  # (1 1 P)
 
     def f(flat, point):
         return apply(unravel(flat), point[None])[0]
 
     hessian = jax.vmap(jax.hessian(f), (None, 0))(flat, x)  # (n k P P)
-    norm = jnp.abs(jnp.linalg.eigvalsh(root[:, None] * hessian * root)).max(-1)
+    scaled = root[..., None] * hessian * root[..., None, :]
+    norm = jnp.abs(jnp.linalg.eigvalsh(scaled)).max(-1)
     jacobian = jax.vmap(jax.jacrev(f), (None, 0))(flat, x)
     gradient = jnp.linalg.norm(root * jacobian, axis=-1)
     return Curvature(norm, gradient, norm / gradient**2, jnp.zeros_like(norm))
@@ -322,7 +324,7 @@ def _units(model: Any, layers, x: Array) -> tuple[Array, Array, Array]:
     d1, d2 = jax.jvp(slope, (z,), (one,))
     g = first.lr_w * first.w**2 * jnp.sum(x**2, 1) + first.lr_b * first.b**2
     reach = second.w * math.sqrt(second.lr_w)
-    p = second.w * (g[:, None] * d2)[..., None] * last["w"]
+    p = second.w * (g[:, None] * d2)[..., None] * last["w"][None]
     q = reach * jnp.sqrt(g)[:, None] * d1
     inner = g[:, None] * second.w**2 * (d1**2 @ last["w"] ** 2)
     outer = reach**2 * jnp.sum(phi(z) ** 2, 1) + second.lr_b * second.b**2

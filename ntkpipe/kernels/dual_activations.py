@@ -128,7 +128,7 @@ def hermite_coefficients(
         values = [np.asarray(v) for v in _and_slope(u, phi=phi)]
     second = [(weight * root) @ v**2 for v in values]
     basis = _hermite(z)
-    found = [np.zeros((0, len(q)))] * 2
+    found = [np.zeros((0, np.shape(q)[0]))] * 2
     terms = 64
     while True:
         more = np.array([next(basis) for _ in range(terms - len(found[0]))]) * weight

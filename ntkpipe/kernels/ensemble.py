@@ -68,7 +68,7 @@ def ensemble(
     shared = vectors.T @ test_train.nngp.T
 
     def at(g):
-        d = rows * g
+        d = rows * g[None]
         cross = d @ shared
         return d @ labels, test.nngp + d @ prior @ d.T - cross - cross.T
 

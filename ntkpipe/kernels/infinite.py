@@ -164,6 +164,8 @@ def kernels(
     x2 = None if x2 is None else jnp.asarray(x2, float)
     moments = CLOSED.get(activation, hermite_sums)
     b_start = 0.0 if biases == "zero" else b_std
+    layers1: list[tuple]
+    layers2: list[tuple] | None
     if moments is hermite_sums:
         # both sets of points at once: their series must have the same length
         x = np.concatenate([x1] if x2 is None else [x1, x2])

@@ -183,8 +183,8 @@ def compare(
     y = np.zeros((n, 0)) if y is None else np.asarray(y, float).reshape(n, -1)
     centred = y - y.mean(0)
     vectors = np.hstack([np.ones((n, 1)), centred])  # multiplied by traced kernels
-    v = jax.random.normal(jax.random.key(0) if key is None else key, (n, k))
-    v = np.asarray(v, float)
+    key = jax.random.key(0) if key is None else key
+    v = np.asarray(jax.random.normal(key, (n, k)), float)
     scalars = np.zeros(9)
     acted = np.zeros((2, *vectors.shape))
     products = np.zeros((2, *v.shape))
@@ -207,9 +207,9 @@ def compare(
                 products[:, j] += np.reshape(left[1], (2, -1, k))
     errors = (math.nan, math.nan)
     if check:
-        errors = tuple(
-            _checked(apply, params, x, v, product, outputs)
-            for params, product in zip((before, after), products, strict=True)
+        errors = (
+            _checked(apply, before, x, v, products[0], outputs),
+            _checked(apply, after, x, v, products[1], outputs),
         )
     return _comparison(scalars, acted, centred, errors)
 
@@ -226,7 +226,7 @@ def _sums(a, b, vectors_i, vectors_j, v_i, v_j, mirrored):
     pair = [matrix(t) for t in pair]
     delta, both = pair[1] - pair[0], pair[1] + pair[0]
     factors = [(t, t) for t in (*pair, delta)] + [(delta, both)]
-    factors += [(t, t) for t in traced] + [traced]
+    factors += [(t, t) for t in traced] + [(traced[0], traced[1])]
     sums = [np.vdot(p, q) for p, q in factors]
     sums += [0.0 if mirrored else np.trace(t) for t in pair]
     right = [t @ vectors_j for t in traced], [t @ v_j.ravel() for t in pair]
@@ -405,9 +405,8 @@ def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
     tridiagonal = np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1)
     values, vectors = np.linalg.eigh(tridiagonal)
     errors = np.abs(beta[-1] * vectors[-1])
-    return Extremes(
-        *(float(a) for a in (values[0], values[-1], errors[0], errors[-1])), len(alpha)
-    )
+    lowest, highest = float(values[0]), float(values[-1])
+    return Extremes(lowest, highest, float(errors[0]), float(errors[-1]), len(alpha))
 
 
 def extreme_eigenvalues(

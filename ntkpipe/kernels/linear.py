@@ -64,12 +64,13 @@ def gain(
         )
     eigenvalues = jnp.asarray(eigenvalues, float)
     step = jnp.asarray(step, float)[..., None]
+    rows = jnp.expand_dims(eigenvalues, range(step.ndim - 1))  # (1 … n)
     if momentum:
         residual, displacement = _heavy_ball(eigenvalues, step, learning_rate, momentum)
     elif flow:
-        residual, displacement = _flow(eigenvalues, step, learning_rate)
+        residual, displacement = _flow(rows, step, learning_rate)
     else:
-        residual, displacement = _descent(eigenvalues, step, learning_rate)
+        residual, displacement = _descent(rows, step, learning_rate)
     endless = jnp.isinf(step)
     moves = eigenvalues > _rounding(eigenvalues)
     limit = jnp.where(moves, 1 / jnp.where(moves, eigenvalues, 1), 0)
@@ -196,18 +197,18 @@ def predict(
     residual, displacement = gain(
         eigenvalues, jnp.asarray(step, float).ravel(), learning_rate, momentum, flow
     )
-    left = residual[..., None] * start
-    moved = displacement[..., None] * start
+    left = residual[..., None] * start[None]
+    moved = displacement[..., None] * start[None]
     f_test = None
     if ntk_test is not None:
         ntk_test, f0_test = jnp.asarray(ntk_test, float), jnp.asarray(f0_test, float)
         _check(ntk_test, (len(f0_test), outputs, points, outputs), "ntk_test")
         rows = ntk_test.reshape(-1, len(eigenvalues)) @ vectors / points
-        f_test = f0_test - (rows @ moved).reshape(-1, *f0_test.shape)
+        f_test = f0_test[None] - (rows @ moved).reshape(-1, *f0_test.shape)
     # rounding may leave an eigenvalue of zero slightly negative
-    travelled = (jnp.maximum(eigenvalues, 0)[:, None] * moved**2).sum((1, 2))
+    travelled = (jnp.maximum(eigenvalues, 0)[None, :, None] * moved**2).sum((1, 2))
     return Linearized(
-        f_train=y + (vectors @ left).reshape(-1, *y.shape),
+        f_train=y[None] + (vectors @ left).reshape(-1, *y.shape),
         f_test=f_test,
         loss=SQUARED.of_residual(left, points),
         weight_change=jnp.sqrt(travelled / points) / alpha,

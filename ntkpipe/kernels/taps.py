@@ -65,7 +65,8 @@ def hear(apply: Apply, params, x: Array) -> Heard:
         ValueError: two layers have one name, or a layer states a learning rate for
             what is computed from parameters and is none itself.
     """
-    sites, read, rates = {}, collections.Counter(), {}
+    sites, rates = {}, {}
+    read: collections.Counter[int | None] = collections.Counter()
 
     def trace(params, x):
         index = {id(leaf): i for i, leaf in enumerate(jax.tree.leaves(params))}

@@ -122,7 +122,11 @@ def plan(
             "`tile`, a narrower network or `outputs='trace'`"
         )
     starts = np.arange(0, n, side)
-    pairs = n * m if x2 is not None else sum(min(side, n - i) * (n - i) for i in starts)
+    pairs = (
+        n * m
+        if x2 is not None
+        else sum(min(side, n - i) * (n - i) for i in starts.tolist())
+    )
     bands = math.ceil(count / band)
     passes = n + m * bands if x2 is not None else n * (bands + 1) / 2
     widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
@@ -197,7 +201,7 @@ def tiles(
     def chunk_signals(x):
         return _signals(apply, params, spread(x))[1]
 
-    waiting = collections.deque()
+    waiting: collections.deque[tuple] = collections.deque()
     for first in range(0, len(rows), cut.band):
         band = range(first, min(first + cut.band, len(rows)))
         held = {i: chunk_signals(rows[i][1]) for i in band}

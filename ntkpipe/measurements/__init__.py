@@ -87,7 +87,7 @@ def of_width(
         linearized=read("linearized") if needs.has_linearized(e) else None,
         limit=read("limit") if needs.has_limit(e) else None,
     )
-    values = {}
+    values: dict = {}
     for group in GROUPS:
         if any(one.unmet(e) is None for one in group.metrics):
             values |= group.measure(inputs)

@@ -243,6 +243,7 @@ def infinite(
 
 
 def _against_limit(inputs: Inputs) -> Values:
+    assert inputs.limit is not None  # `when` asks for it
     e, y = inputs.e, inputs.data["y_train"]
     rate, flow = e.training.learning_rate, e.limit == "flow"
     found = limit_dynamics(inputs.network, inputs.data, inputs.limit, rate, flow)
@@ -254,11 +255,13 @@ def _against_limit(inputs: Inputs) -> Values:
 
 
 def _straight(inputs: Inputs) -> Values:
+    assert inputs.limit is not None  # `when` asks for it
     rate, flow = inputs.e.training.learning_rate, inputs.e.limit == "flow"
     return straight(inputs.network, inputs.data, inputs.limit, rate, flow)
 
 
 def _scores(inputs: Inputs) -> Values:
+    assert inputs.limit is not None  # `when` asks for it
     return against_limit(inputs.network, inputs.limit, inputs.e.measure.limit_points)
 
 

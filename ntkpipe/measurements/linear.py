@@ -60,6 +60,7 @@ def linear_growth(linearized: Arrays) -> Values:
 
 
 def _against_linearized(inputs: Inputs) -> Values:
+    assert inputs.linearized is not None  # `when` asks for it
     found = gaps(inputs.network, inputs.linearized, "linear") | linear_growth(
         inputs.linearized
     )

@@ -109,7 +109,13 @@ OTHER_POINT = Index("i", NUMBER, _points)
 LIMIT_POINT = Index("i", NUMBER, _limit_points)
 FREQUENCY = Index("k", NUMBER, lambda e: e.measure.frequencies)
 LIMIT_FREQUENCY = Index(
-    "k", NUMBER, lambda e: limit_frequencies(e.measure.frequencies, sizes(e).train)
+    "k",
+    NUMBER,
+    # points at equal angles are never a user's file, so that their number is known
+    lambda e: limit_frequencies(
+        e.measure.frequencies,
+        sizes(e).train,  # type: ignore[union-attr]
+    ),
 )
 MODE = Index("i", NUMBER, lambda e: range(1, e.measure.modes + 1))
 EIGENVALUE = Index("i", NUMBER, lambda e: range(1, FIRST + 1))

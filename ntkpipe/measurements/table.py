@@ -6,6 +6,7 @@ Diverged networks have no rows other than `diverged`.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,10 @@ from ntkpipe.lazy import Lazy
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.metric import Metric
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 METRICS = (
     Metric(

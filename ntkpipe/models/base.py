@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 
 class ModelKind(Protocol):
@@ -42,7 +46,7 @@ class ModelKind(Protocol):
     def learning_rates(self, params):
         """Relative learning rates, a tree like `params`."""
 
-    def curvature(self, params, x: jax.Array) -> curvature.Curvature:
+    def curvature(self, params, x: jax.Array) -> Any:
         """‖∇f‖, ‖∇²f‖ and κ at points (n d), by the cheapest method."""
 
     def weights(self, width: int, d: int, k: int) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.models.parameterizations import Scale
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 
 Layer = dict[str, "jax.Array"]  # w (fan_in fan_out) and, with biases, b (fan_out,)
@@ -28,4 +33,4 @@ def dense(name: str, h: jax.Array, layer: Layer, scale: Scale) -> jax.Array:
     del name
     # TF32, a GPU's default, has errors as large as a wide network's kernel change
     z = scale.w * jnp.matmul(h, layer["w"], precision="highest")
-    return z + scale.b * layer["b"] if "b" in layer else z
+    return z + scale.b * layer["b"][None] if "b" in layer else z

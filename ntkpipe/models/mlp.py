@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +16,14 @@ from ntkpipe.models.dense import Layer, Params, Site, dense
 from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents, Scale
 from ntkpipe.section import Fault, section
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+
+    from ntkpipe.kernels.curvature import Curvature
+    from ntkpipe.kernels.infinite import Kernels
+else:
+    jax = Lazy("jax")
 
 
 @section
@@ -29,9 +36,10 @@ class MLP:
     kind: Literal["mlp"] = "mlp"
     depth: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of hidden layers."""
-    activation: Literal[tuple(ACTIVATIONS)] = "relu"
+    # the names are those of a table: only a literal tuple has a type
+    activation: Literal[tuple(ACTIVATIONS)] = "relu"  # type: ignore[valid-type]
     """Non-linearity of the hidden layers."""
-    parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"
+    parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"  # type: ignore[valid-type]
     """How weights and learning rates scale with width (abc-parametrisation)."""
     init: Literal["normal", "torch"] = "normal"
     """`normal`: N(0, 1); `torch`: weights and biases U(−1, 1)/√fan_in, as nn.Linear."""
@@ -165,7 +173,7 @@ class MLP:
         plus, minus = outputs
         return (plus - minus) / math.sqrt(2)
 
-    def infinite(self, x1, x2=None) -> infinite.Kernels:
+    def infinite(self, x1, x2=None) -> Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
         if faults := [*self.without_limit()]:
             raise ValueError("; ".join(map(str, faults)))
@@ -182,7 +190,7 @@ class MLP:
             biases=self.biases,
         )
 
-    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
+    def curvature(self, params: Params, x: jax.Array) -> Curvature:
         """‖∇f‖, ‖∇²f‖ and κ; one hidden layer has a closed form."""
         from ntkpipe.kernels import curvature
 

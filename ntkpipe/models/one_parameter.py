@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,13 @@ from ntkpipe.models.dense import Params
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, section
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+
+    from ntkpipe.kernels.curvature import Curvature
+else:
+    jax = Lazy("jax")
 
 
 @section
@@ -77,7 +83,7 @@ class OneParameter:
         """Relative learning rates: 1."""
         return jax.tree.map(lambda _: 1.0, params)
 
-    def curvature(self, params: Params, x: jax.Array) -> curvature.Curvature:
+    def curvature(self, params: Params, x: jax.Array) -> Curvature:
         """‖∇f‖, ‖∇²f‖ and κ from the whole Hessian."""
         from ntkpipe.kernels import curvature
 

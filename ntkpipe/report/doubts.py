@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.study import Study
 from ntkpipe.text import share
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def notes(study: Study, table: pd.DataFrame) -> tuple[list[str], list[str]]:

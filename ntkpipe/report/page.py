@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from ntkpipe.report.gallery import Source
 
-jinja2 = Lazy("jinja2")
+if TYPE_CHECKING:
+    import jinja2
+else:
+    jinja2 = Lazy("jinja2")
 
 TEMPLATE, STYLE = "page.html.jinja", "style.css"
 FEW = 20  # claims; the table of more is folded

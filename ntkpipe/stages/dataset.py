@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ntkpipe import artifacts, cost
 from ntkpipe.artifacts import ProductError
@@ -15,7 +16,7 @@ def run(job: Job) -> None:
     """Draw the data, or read those of a user: dataset.npz."""
     import jax
 
-    source = job.experiment.dataset
+    source: Any = job.experiment.dataset
     if job.inputs:  # a user's file, which may have come here from somewhere else
         if source.user_file is None:
             raise ProductError(f"--input: {job.at.variant} has no dataset.kind: npz")
@@ -26,7 +27,7 @@ def run(job: Job) -> None:
     data = source.sample(jax.random.fold_in(key, 2**31 - 1))
     for first, second in metrics.duplicates(data.x_train)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
-    about = {}
+    about: dict[str, Any] = {}
     if source.user_file is not None:
         digest = artifacts.users_digest(source.path)
         about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from ntkpipe import cost
 from ntkpipe.experiment import Experiment
@@ -16,7 +17,10 @@ from ntkpipe.stages.measure import MEASURE
 from ntkpipe.stages.stage import Place, Stage
 from ntkpipe.stages.train import TRAIN
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 STILL = ("csv", "csv.json", "png", "svg", "pdf")
 MOVING = ("csv", "csv.json", "png", "gif")
@@ -57,7 +61,8 @@ def run(job: Job) -> None:
     from ntkpipe.figures import axes, save
 
     name = job.at.figure
-    rows, drawn = job.read("measurements"), job.study.figure(name)
+    rows = job.read("measurements")
+    drawn: Any = job.study.figure(name)  # a kind of figure
     pictures = [o for o in job.outputs if not o.endswith(".csv")]
     try:
         table = drawn.table(rows, Arrays(job))

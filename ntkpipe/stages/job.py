@@ -125,7 +125,9 @@ def read_products(
     a network's but not in a table's own.
     """
     makers = _makers(sources)
-    found, origin, files = {}, {}, {}
+    found: dict[tuple, Product] = {}
+    origin: dict = {}
+    files: dict = {}
     for path in paths:
         product = artifacts.load(path)
         kind, variant, width = product.key
@@ -190,12 +192,12 @@ def check_settings(study: Study, path: str, product: Product, *sources: Stage) -
     """
     makers = _makers(sources)
     figure = product.meta.get("figure", "")
-    artifacts.check(
-        path, product, {"spec": _settings(makers, study, *product.key, figure)}
-    )
+    kind, variant, width = product.key
+    spec = _settings(makers, study, kind, variant, width, figure)
+    artifacts.check(path, product, {"spec": spec})
     for *source, made_with in product.meta.get("inputs", []):
         if source[0] == USER_FILE:
-            data = study.variants[source[1]].dataset
+            data: Any = study.variants[source[1]].dataset
             if (artifacts.users_digest(data.path) or made_with) != made_with:
                 raise ProductError(
                     f"{path} was made from another {data.path} than is there now: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ntkpipe import cost, provenance
@@ -16,10 +18,11 @@ def run(job: Job) -> None:
 
     e, data = job.experiment, job.read("dataset")
     # all points at once: each shape of a kernel is compiled by itself
-    whole = e.model.infinite(np.concatenate([data["x_train"], data["x_test"]]))
+    model: Any = e.model  # `has_limit` is of models that have `infinite`
+    whole = model.infinite(np.concatenate([data["x_train"], data["x_test"]]))
     train_, test = slice(len(data["x_train"])), slice(len(data["x_train"]), None)
     points = {
-        name: infinite.Kernels(*(np.asarray(kernel)[block] for kernel in whole))
+        name: infinite.Kernels(*(np.asarray(kernel)[block] for kernel in whole))  # type: ignore[arg-type]
         for name, block in {
             "train_train": (train_, train_),
             "test_train": (test, train_),
@@ -34,7 +37,7 @@ def run(job: Job) -> None:
     times = {"steps": step, "learning_rate": rate}
     if e.limit == "flow":
         times = {"t": rate * step}
-    arrays: dict[str, np.ndarray] = {"step": step}
+    arrays: dict[str, Any] = {"step": step}
     for name, kernels in points.items():
         arrays |= {
             f"nngp_{name}": kernels.nngp,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ntkpipe.artifacts import Product
 from ntkpipe.claims import words
 from ntkpipe.lazy import Lazy
@@ -9,7 +11,10 @@ from ntkpipe.stages.claims import CLAIMS
 from ntkpipe.stages.job import read_studies
 from ntkpipe.study import Study
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
 
 
 def verify(studies: list[Study], inputs: list[str]) -> int:

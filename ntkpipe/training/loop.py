@@ -12,7 +12,7 @@ stored.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +95,7 @@ def train(
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
         label = f"width {width}, seed {first}" + f"–{last}" * (last > first)
-        replicates = first
+        replicates: Any = first
         if together:
             replicates = np.arange(first, first + batch)
             replicates = shared_over_devices(replicates)
@@ -222,7 +222,7 @@ class Run:
         return partial(f, points)
 
     def _record(self, moment: str, now: Now) -> dict:
-        record = {}
+        record: dict = {}
         for recorder in self.recorders:
             record |= getattr(recorder, moment)(self, now)
         return record
@@ -236,7 +236,8 @@ class Run:
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
         """A network at initialisation, and what recorders keep of it."""
         params = self.init(points, key, replicate)
-        zero = jnp.zeros((), jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
+        wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
+        zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
         y, sites = taps.signals(self.model.apply, params, points.all())
         subtract = self.model.zero_output == "subtract"
@@ -266,14 +267,17 @@ class Run:
             stop = jnp.array(False)
             if target is not None:
                 stop = (loss < target) | ~jnp.isfinite(loss)
-            updates, optimizer = self.optimizer.update(
-                gradient, state.optimizer, state.params
-            )
+            # optax's Adam raises a decay rate to an integer power
+            with jax.numpy_dtype_promotion("standard"):
+                updates, optimizer = self.optimizer.update(
+                    gradient, state.optimizer, state.params
+                )
             go = jnp.where(stop, 0.0, 1.0).astype(x.dtype)
             params = jax.tree.map(
                 lambda w, u, rate: w + (go * rate) * u, state.params, updates, rates
             )
-            return _State(params, optimizer, state.steps_done + ~stop, stop)
+            done = state.steps_done + (~stop).astype(state.steps_done.dtype)
+            return _State(params, optimizer, done, stop)
 
         if target is None:
             return jax.lax.fori_loop(0, steps, lambda _, s: step(s), state)

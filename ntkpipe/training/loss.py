@@ -10,14 +10,15 @@ order (Chizat et al. 2019). Arrays may be of NumPy or of JAX.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Loss(Protocol):
     """The attributes and methods that every loss has."""
 
-    closed_form: ClassVar[bool]
-    """Whether training the linearised model has a closed form."""
+    @property
+    def closed_form(self) -> bool:
+        """Whether training the linearised model has a closed form."""
 
     def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
         """L of outputs (… n k) and targets (n k), (…)."""
@@ -31,7 +32,10 @@ class SquaredLoss(NamedTuple):
 
     weights: Any = None
 
-    closed_form = True
+    @property
+    def closed_form(self) -> bool:
+        """Of least squares there is one."""
+        return True
 
     def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:
         """L of outputs (… n k) and targets (n k), (…)."""

@@ -45,24 +45,6 @@ class Protocol:
         """β of v ← βv + ∇L, w ← w − ηv; 0 without momentum."""
         return self.momentum if self.optimizer == "momentum" else 0.0
 
-    def unmet(self, e) -> Iterator[Fault]:
-        """Keys that an `Experiment` cannot meet, and why."""
-        layers = e.model.weight_layers
-        if self.keep_matrix is not None and self.keep_matrix.layer > layers:
-            yield Fault(
-                ("training", "keep_matrix", "layer"),
-                f"no layer {self.keep_matrix.layer}: the network has {layers} weight "
-                "layers",
-            )
-        if self.linear_weights and self.optimizer == "adam":
-            yield Fault(
-                ("training", "linear_weights"),
-                "adam has no closed form: use gd or momentum",
-            )
-        if self.linear_weights and not self.loss.closed_form:
-            text = "the loss has no closed form"
-            yield Fault(("training", "linear_weights"), text)
-
     def recorded(self) -> np.ndarray:
         """Steps at which outputs are recorded, ascending, 0 and `steps` included."""
         if self.spacing == "linear":
@@ -82,5 +64,26 @@ class Protocol:
 
 # the fields of the last base come first
 @section
-class Training(*(r.keys for r in reversed(RECORDERS) if r.keys), Protocol):
+class Training(
+    *(r.keys for r in reversed(RECORDERS) if r.keys),  # type: ignore[misc]  # computed
+    Protocol,
+):
     """Full-batch training and its recordings."""
+
+    def unmet(self, e) -> Iterator[Fault]:
+        """Keys that an `Experiment` cannot meet, and why."""
+        layers = e.model.weight_layers
+        if self.keep_matrix is not None and self.keep_matrix.layer > layers:
+            yield Fault(
+                ("training", "keep_matrix", "layer"),
+                f"no layer {self.keep_matrix.layer}: the network has {layers} weight "
+                "layers",
+            )
+        if self.linear_weights and self.optimizer == "adam":
+            yield Fault(
+                ("training", "linear_weights"),
+                "adam has no closed form: use gd or momentum",
+            )
+        if self.linear_weights and not self.loss.closed_form:
+            text = "the loss has no closed form"
+            yield Fault(("training", "linear_weights"), text)

@@ -39,10 +39,10 @@ class Now(NamedTuple):
 
     points: Points
     params: tuple
-    start: Start | None = None
-    f: jax.Array | None = None
+    start: Any = None
+    f: Any = None
     """(n+m k) outputs; before the first step, h₀. None at snapshots."""
-    sites: dict | None = None
+    sites: Any = None
     """Inputs and signals of the layers at training points; before the first step, at
     all points. None at recorded steps."""
     index: Any = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,11 @@ from ntkpipe.models.mlp import MLP
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Record, Recorder
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 # Number of weights of the networks that are computed at the same time. 10⁵ weights fit
 # into the cache of a CPU: 10⁶ take 1.6 times as long (docs/performance.md, "Seeds").

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.training.recorders.base import Now, Record, Recorder
 
-jax, jnp = Lazy("jax"), Lazy("jax.numpy")
+jnp = Lazy("jax.numpy")
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = Lazy("jax")
 
 
 class Outputs(Recorder):

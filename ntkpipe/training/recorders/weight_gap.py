@@ -39,7 +39,7 @@ class WeightGap(Recorder):
 
         training, alpha, y = run.training, run.model.alpha, now.points.y
         n = len(y)
-        h = now.f[:n] * (run.model.zero_output != "subtract")
+        h = now.f[:n] * float(run.model.zero_output != "subtract")
         sites = taps.of_points(now.sites, slice(n))
         theta = compare.matrix(blocks.block(sites, sites)) / n
         values, vectors = jnp.linalg.eigh(theta)
@@ -47,7 +47,7 @@ class WeightGap(Recorder):
             values, training.recorded(), training.learning_rate, training.heavy_ball
         )
         slope = alpha * run.loss.gradient(alpha * h, y, alpha)  # in h, over α
-        a = (moved * (vectors.T @ slope.ravel())) @ vectors.T
+        a = (moved * (vectors.T @ slope.ravel())[None]) @ vectors.T
         return {"coefficients": a.reshape(len(a), *y.shape).astype(y.dtype)}
 
     def observe(self, run, now: Now) -> Record:
