@@ -643,7 +643,7 @@ def test_a_change_below_rounding_is_told(tmp_path, dtype):
     lost = dtype == "float32"
     assert (values(made, "unresolved")["value"] == lost).all()
     text = page(one, made, tmp_path)
-    said = "3 of 3 networks"
+    said = "3 of 3 networks moved their kernel"
     # at the study, and at the claim that the kernel stands still
     assert text.count(said) == (3 if lost else 0)
     if not lost:

@@ -145,8 +145,8 @@ def _unresolved(inside: pd.DataFrame, used: pd.DataFrame) -> str:
     if not marked.any():
         return ""
     return (
-        f"the kernels of {marked.sum():.0f} of {len(used)} networks changed by less "
-        "than rounding errors"
+        f"{marked.sum():.0f} of {len(used)} networks moved their kernel by less than "
+        "rounding errors"
     )
 
 

@@ -59,11 +59,12 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[Note]:
         metric: set(rows.loc[(rows["metric"] == metric) & (rows["value"] > 0), "seed"])
         for metric in ("dead", "singular", "unresolved")
     }
+    rounding = "kernel by less than rounding errors"
     for metric, one, many, says in (
         ("dead", "is", "are", "dead: the last hidden layer is the same for all points"),
         # the cause may be equal or antipodal points, few weights, few frequencies …
         ("singular", "has", "have", "a singular kernel: λ_min is 0 but for rounding"),
-        ("unresolved", "moved its", "moved their", "kernel by less than rounding errors"),
+        ("unresolved", "moved its", "moved their", rounding),
     ):
         count = len(seeds[metric])
         if count:
