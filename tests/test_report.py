@@ -313,7 +313,7 @@ def doubts(*rows, width=8, seeds=4, **training):
                         "name": "loss",
                         "title": "t",
                         "caption": "c",
-                        "panels": [{"quantity": "loss_train"}],
+                        "panels": [{"quantity": "loss"}],
                         "models": ["network"],
                         "labels": {"tanh": "no biases"},
                     }
