@@ -1,4 +1,4 @@
-# The study. What it does is in workflow/Snakefile, what it studies in config/.
+# The rules are in workflow/Snakefile, the studies in config/.
 configfile: "config/config.yaml"
 
 
@@ -12,12 +12,10 @@ module ntkpipe:
 use rule * from ntkpipe
 
 
-# Snakemake limits itself to 100 jobs a second and for that plans, after each look at the
-# waiting jobs, another one a second later. These come on top of the looks when a job ends
-# and never stop: in the default study they came to hundreds a second and took 13 % of the
-# processor time. Jobs of seconds don't need the limit, unless somebody sets another one;
-# a cluster may, and keeps it.
-# (The hook is here as Snakemake takes none from a module.)
+# Snakemake's rate limiter (100 jobs/s) re-arms a timer after every scheduling pass; the
+# timers accumulate and used 13 % of the CPU. Local jobs need no limit, so it is removed
+# unless the user set one. Clusters keep it.
+# (The hook is here because Snakemake ignores hooks in a module.)
 onstart:
     limit = workflow.scheduler.job_rate_limiter
     if (

@@ -1,8 +1,9 @@
 """Products on disk: written atomically, checked when read.
 
-A product is a `.npz` (never a pickle) or a plain `.csv`. What made it (product, study,
-variant, width, the settings it was made with as `spec`, versions) stands in the `.npz`,
-and beside a `.csv` in its *record*, `NAME.csv.json`, with the checksum of the table.
+A product is a `.npz` (never a pickle) or a plain `.csv`. Its metadata are product,
+study, variant, width, the settings it was made with (`spec`), and versions. Those of a
+`.npz` are an array within the file. Those of a `.csv` are in its *record*,
+`NAME.csv.json`, together with the checksum of the table.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ else:
 FORMAT = 2
 
 
-# What each product holds: its arrays and their axes; one letter is one length.
+# The arrays of each product and their axes; one letter stands for one length.
 PRODUCTS: dict[str, dict[str, str]] = {
     "dataset": {
         "x_train": "n d",
@@ -79,15 +80,15 @@ TABLES: dict[str, tuple[str, ...]] = {
     "constancy": ("variant", "width", "seed", "step", "metric", "value"),
     "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),
     "claims": (),  # the fields of `ntkpipe.claims.Verdict`
-    "figure": (),  # each figure has columns of its own
+    "figure": (),  # the columns depend on the figure
 }
 
 
-# A user's arrays: at most so many bytes in float64, 80,000 points of 3,072 numbers.
-USERS = tuple(PRODUCTS["dataset"])
+USER_ARRAYS = tuple(PRODUCTS["dataset"])
 
 
-LARGEST = 2**31
+# Bytes of a user's arrays in float64: 80,000 points of 3,072 numbers.
+MOST_USER_BYTES = 2**31
 
 
 HEADERS = {
@@ -101,11 +102,11 @@ DAMAGED = "{path} is damaged ({reason}): delete it and run again"
 
 UNFIT = (
     "{path}: {reason}; expected a .npz of the arrays "
-    f"{', '.join(USERS)}, (n d) or (n,)"
+    f"{', '.join(USER_ARRAYS)}, (n d) or (n,)"
 )
 
 
-# A diverged network has no finite numbers; `diverged` says so instead.
+# Products in which a diverged network, marked by `diverged`, may hold NaN or infinity.
 MAY_DIVERGE = ("network", "linearized")
 
 
@@ -114,7 +115,7 @@ class ProductError(Exception):
 
 
 class Product(NamedTuple):
-    """A product as it was read: `meta` says what made it."""
+    """A product and its metadata, as read from a file."""
 
     meta: dict[str, Any]
     data: Any  # dict of arrays, or a DataFrame
@@ -126,7 +127,7 @@ class Product(NamedTuple):
 
 
 def save(path: str | Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None:
-    """Write a product as `.npz`, its meta data within, at once or not at all."""
+    """Write a product with its metadata as `.npz`, atomically."""
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     meta = {"format": FORMAT, **meta}
     _check_arrays(str(path), meta["product"], arrays)
@@ -136,11 +137,11 @@ def save(path: str | Path, arrays: Mapping[str, np.ndarray], meta: dict) -> None
 
 
 def save_table(path: str | Path, table: pd.DataFrame, meta: dict) -> None:
-    """Write a product as a plain `.csv`, and what made it as its record beside it."""
+    """Write a product as a plain `.csv`, and its metadata as the record beside it."""
     table = table.infer_objects()
     body = table.to_csv(index=False, lineterminator="\n").encode()
     about = {"format": FORMAT, **meta, "sha256": checksum(body)}
-    # a text may look like a number: a study may be called 2024, a claim NA
+    # text may look like a number: a study may be named 2024, a claim NA
     about["columns"] = {
         str(name): "str" if dtype.kind == "O" else str(dtype)
         for name, dtype in table.dtypes.items()
@@ -149,26 +150,26 @@ def save_table(path: str | Path, table: pd.DataFrame, meta: dict) -> None:
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     with atomic(path) as file:
         file.write(body)
-        file.flush()  # a full disk shows here, before either takes its place
-        # The record takes its place first, so that a table which is there has one. A
-        # kill in between leaves a record without its table, which counts as not made,
-        # or beside an older table, whose checksum is another: `load` refuses the pair.
+        file.flush()  # a full disk raises here, before either file is replaced
+        # The record is replaced first, so that every table has a record. A kill between
+        # the two leaves either a record without a table, which counts as not made, or a
+        # record beside an older table, whose checksum differs: `load` refuses the pair.
         with atomic(record_of(path)) as record:
             record.write(text.encode())
 
 
 def record_of(path: str | Path) -> Path:
-    """Where the record of a table lies: NAME.csv.json beside NAME.csv."""
+    """Path of the record of a table: NAME.csv.json beside NAME.csv."""
     return Path(f"{path}.json")
 
 
 def is_record(path: str | Path) -> bool:
-    """Whether a file is the record of a table, which is read and written with it."""
+    """Whether a path is the record of a table."""
     return str(path).endswith(".csv.json")
 
 
 def load(path: str | Path) -> Product:
-    """Read a product, refusing what is damaged or is no product."""
+    """Read a product; raise `ProductError` if the file is damaged or no product."""
     if not Path(path).exists():
         raise ProductError(f"{path} does not exist: run the rule that makes it")
     with _refusing(path, DAMAGED):
@@ -179,7 +180,7 @@ def load(path: str | Path) -> Product:
 
 
 def load_meta(path: str | Path) -> dict[str, Any]:
-    """What a product says of itself; its numbers are neither read nor checked."""
+    """The metadata of a product; its numbers are neither read nor checked."""
     with _refusing(path, DAMAGED):
         if str(path).endswith(".csv"):
             return _record(path)
@@ -188,7 +189,7 @@ def load_meta(path: str | Path) -> dict[str, Any]:
 
 
 def check(path: str | Path, product: Product, expected: dict) -> None:
-    """Refuse a product that was made for something else than `expected` says."""
+    """Raise unless the metadata of a product match `expected`."""
     for name, value in expected.items():
         if product.meta.get(name) != value:
             raise ProductError(
@@ -198,11 +199,13 @@ def check(path: str | Path, product: Product, expected: dict) -> None:
 
 
 def read_picture(path: str | Path, expected: str | None) -> bytes:
-    """The bytes of a picture, refusing them if their checksum is another."""
+    """The bytes of a picture; raise `ProductError` if its checksum is not expected."""
     body = Path(path).read_bytes()
     with _refusing(path, DAMAGED):
         if checksum(body) != expected:
-            raise ValueError("it is not the one that was drawn with its table")
+            raise ValueError(
+                "its checksum differs from that in the record of its table"
+            )
     return body
 
 
@@ -212,7 +215,7 @@ def checksum(body: bytes) -> str:
 
 
 def users_digest(path: str | Path) -> str | None:
-    """SHA-256 of a user's file, None where there is none to be read."""
+    """SHA-256 of a user's file; None if the file can't be read."""
     try:
         now = os.stat(path)
         return _file_digest(path, now.st_mtime_ns, now.st_size, now.st_ino)
@@ -220,45 +223,45 @@ def users_digest(path: str | Path) -> str | None:
         return None
 
 
-@functools.cache  # many jobs are planned from one file
+@functools.cache  # planning asks for the same file once for each job
 def _file_digest(path: str | Path, *_version: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def users_shapes(path: str | Path) -> dict[str, tuple[int, int]]:
-    """The shapes of a user's arrays, as their headers say: no data are read.
+    """Shapes of a user's arrays, from the `.npy` headers only.
 
-    One axis counts as one column.
+    An array of one axis counts as one column.
     """
     with _refusing(path, UNFIT), zipfile.ZipFile(path) as archive:
         files = {f.filename.removesuffix(".npy"): f for f in archive.infolist()}
-        missing = [name for name in USERS if name not in files]
+        missing = [name for name in USER_ARRAYS if name not in files]
         if missing:
             raise ValueError(f"no {', '.join(missing)}; it has {str([*files])[:200]}")
-        _refuse_size(sum(files[name].file_size for name in USERS))
+        _refuse_size(sum(files[name].file_size for name in USER_ARRAYS))
         shapes = {}
-        for name in USERS:
+        for name in USER_ARRAYS:
             with archive.open(files[name]) as file:
                 version = np.lib.format.read_magic(file)
                 shape, _, _ = HEADERS[version](file)
             if len(shape) not in (1, 2) or min(shape) < 1:
                 raise ValueError(f"{name} has the shape {shape}")
             shapes[name] = (shape[0], math.prod(shape[1:]))
-        # of bytes, too, eight times as much is made
+        # arrays of any type are converted to float64, 8 bytes a number
         _refuse_size(8 * sum(map(math.prod, shapes.values())))
     return shapes
 
 
 def _refuse_size(size: int) -> None:
-    if size > LARGEST:
-        raise ValueError(f"unpacks to {size:,} bytes, at most {LARGEST:,}")
+    if size > MOST_USER_BYTES:
+        raise ValueError(f"unpacks to {size:,} bytes, at most {MOST_USER_BYTES:,}")
 
 
 def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
-    """Read a user's arrays x_train, y_train, x_test, y_test, or say what is wrong.
+    """Read a user's arrays x_train, y_train, x_test, y_test.
 
-    Each is a finite number array of two axes (one axis counts as one column).
+    Each array holds finite numbers and has two axes (one axis counts as one column).
     """
     shapes, arrays = users_shapes(path), {}
     with _refusing(path, UNFIT), np.load(path, allow_pickle=False) as archive:
@@ -275,10 +278,10 @@ def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _refusing(path: str | Path, text: str) -> Iterator[None]:
-    """Any error is a `ProductError` of this text.
+    """Turn any error into a `ProductError` with this text.
 
-    numpy, zipfile, zlib, tokenize and pandas have errors of their own for each way to
-    be broken, SyntaxError and OverflowError among them.
+    All exceptions are caught, because damaged files make numpy, zipfile, zlib, tokenize
+    and pandas raise errors of many types, also SyntaxError and OverflowError.
     """
     try:
         yield
@@ -289,7 +292,7 @@ def _refusing(path: str | Path, text: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name whole, or not at all."""
+    """Open a temporary file that replaces `path` once it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(path)
@@ -311,14 +314,14 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = os.strerror(error.errno)
             raise OSError(
-                f"{path} is not written: {reason}; make room and run again, "
-                "what is done is kept"
+                f"{path} is not written: {reason}; make room and run again; "
+                "finished results are kept"
             ) from error
         raise
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove what killed writers of this file left: nobody holds the lock of it."""
+    """Remove temporary files of killed writers, which no process has locked."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError), open(leftover, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -326,7 +329,7 @@ def _clear_leftovers(path: Path) -> None:
 
 
 def write(path: str | Path, write_to: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file whole, or not at all, with `write_to(file)`."""
+    """Write a file atomically with `write_to(file)`."""
     with atomic(path) as file:
         write_to(file)
 
@@ -342,7 +345,7 @@ def _load(path) -> Product:
 def _load_table(path) -> Product:
     meta, body = _record(path), Path(path).read_bytes()
     if meta.pop("sha256") != checksum(body):
-        raise ValueError(f"its checksum is not that in {record_of(path).name}")
+        raise ValueError(f"its checksum differs from that in {record_of(path).name}")
     table = pd.read_csv(
         io.BytesIO(body),
         dtype=meta.pop("columns"),
@@ -356,13 +359,13 @@ def _load_table(path) -> Product:
 
 
 def _record(path: str | Path) -> dict[str, Any]:
-    """The record of a table, refused if it is not as it was written."""
+    """The record of a table; raise if the record is missing or was changed."""
     record = record_of(path)
     if not record.exists():
-        raise ValueError(f"{record.name} is not beside it")
+        raise ValueError(f"its record {record.name} is missing")
     about = json.loads(record.read_bytes())
     if about.pop("record_sha256") != _digest(about):
-        raise ValueError(f"{record.name} has another checksum than it says")
+        raise ValueError(f"the checksum of its record {record.name} is wrong")
     return about
 
 
@@ -400,7 +403,7 @@ def _may_diverge(product: str, name: str) -> bool:
 
 
 def _axes(product: str, arrays: dict[str, np.ndarray]) -> None:
-    """Hold the arrays' shapes against the schema: one letter, one length."""
+    """Compare the shapes of arrays with the schema: one letter, one length."""
     lengths: dict[str, int] = {"1": 1}
     for name, array in arrays.items():
         axes = PRODUCTS[product][name]

@@ -1,7 +1,7 @@
-"""The command line: `python -m ntkpipe STAGE STUDY …` runs one stage by hand.
+"""The command line: `python -m ntkpipe STAGE STUDY …` runs one stage.
 
-The rules of the workflow print and run just these commands. Threads and devices are
-chosen here, before NumPy and JAX are imported.
+The rules of the workflow run these commands. Threads and devices are chosen here,
+before NumPy and JAX are imported.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ntkpipe.stages import Place, Stage
     from ntkpipe.study import Study
 
-# commands that are no stages: they make no product
+# commands that make no product
 COMMANDS = {
-    "verify": "fail, and list them, if verdicts did not come out as expected",
-    "validate": "check study files, all faults at once",
+    "verify": "list the verdicts that are not as expected; fail if there are any",
+    "validate": "check study files; list all faults at once",
     "schema": "print the JSON schema of study files",
 }
 EXAMPLE = """\
-example, the first stages of a study by hand:
+example, the first stages of a study:
   S=config/studies/constancy.yaml R=results/constancy/tanh
   python -m ntkpipe dataset $S --variant tanh --output $R/dataset.npz
   python -m ntkpipe train $S --variant tanh --width 256 \\
@@ -34,7 +34,7 @@ example, the first stages of a study by hand:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments: a sub-command for each stage, and for the other commands."""
+    """The parser: a sub-command for each stage and for each of `COMMANDS`."""
     from ntkpipe.stages import STAGES
 
     top = argparse.ArgumentParser(
@@ -76,7 +76,7 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
             type=int,
             choices=(0, 1),
             default=1,
-            help="0: on the CPU; 1: on a GPU, if there is one (default)",
+            help="0: use the CPU; 1: use a GPU if there is one (default)",
         )
     command.add_argument("--output", nargs="+", required=True)
     command.add_argument(
@@ -86,20 +86,20 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
 
 def _positive(text: str) -> int:
     if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; 0, or 1 for verdicts or failures, 2 for bad input."""
+    """Run one command; return 0, 1 (unexpected verdicts, failure) or 2 (bad input)."""
     early = argparse.ArgumentParser(add_help=False)
-    early.add_argument("--threads")  # before the stages, which import NumPy
+    early.add_argument("--threads")  # read before stages are imported with NumPy
     runtime.limit_threads(early.parse_known_args(arguments)[0].threads)
     runtime.collect_less()
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ntkpipe").setLevel(logging.INFO)
-    # held until this process ends, however it ends
+    # the lock is released when this process ends, also if it is killed
     gpu_lock = runtime.choose_device(getattr(options, "gpu", 0))
     runtime.configure_jax()
 
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"ntkpipe: {error}", file=sys.stderr)
         return 1
-    except (MemoryError, RuntimeError) as error:  # JAX's own is a RuntimeError
+    except (MemoryError, RuntimeError) as error:  # JAX raises RuntimeError
         if "RESOURCE_EXHAUSTED" not in str(error) and type(error) is not MemoryError:
             raise
         reason = " ".join(str(error).split())[:200]
@@ -160,14 +160,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _products(paths: list[str]) -> tuple[str, ...]:
-    """Paths without the records of tables, which are read and written with them."""
+    """The paths without the records of tables, which `artifacts` reads and writes."""
     from ntkpipe import artifacts
 
     return tuple(path for path in paths if not artifacts.is_record(path))
 
 
 def _place(options: argparse.Namespace, one: Study) -> Place:
-    """The place in a study that the options name, or a `StudyError`."""
+    """The place that the options name; raise `StudyError` if there is none."""
     from ntkpipe.stages import Place
     from ntkpipe.study import StudyError
 
@@ -180,5 +180,5 @@ def _place(options: argparse.Namespace, one: Study) -> Place:
     if width and width not in (there := one.variants[variant].widths):
         raise StudyError([f"--width {width}: there are {', '.join(map(str, there))}"])
     if figure:
-        one.figure(figure)  # which says so if there is none
+        one.figure(figure)  # raises `StudyError` if there is none
     return Place(one, variant or "", width, figure)

@@ -1,7 +1,7 @@
-"""What the jobs of a study cost, from its file alone: numbers, operations, time.
+"""Estimates of the cost of jobs from the study file alone: numbers, operations, time.
 
-The estimates are for requests to a scheduler and for a person who decides whether to
-wait; they are right within a factor of two or so.
+The estimates serve requests to a scheduler and the table of `--dry-run`. They are right
+within a factor of about two.
 """
 
 import functools
@@ -15,17 +15,17 @@ from ntkpipe.training.recorders import RECORDERS
 
 NUMBER = 8  # bytes, float64
 MB = 10**6
-# Seconds of a core for a job of any size: a start of Python, and compiling.
+# Seconds of a core for any job (start of Python) and for a training (compilation).
 JOB, TRAINING = 1.5, 2.0
 # FLOP/s of one core (float64, matrices of a few hundred rows) and of one large GPU
-# (float32 at highest precision), and the seconds that a step and a start take there.
+# (float32 at highest precision), and the seconds of a step and of a start on that GPU.
 CORE, GPU, GPU_STEP, GPU_START = 3e10, 2e13, 1e-4, 5.0
 ACTIVATION = 100  # operations on weights that take as long as one activation
-NARROW = 20 * 1024  # kernel rows times width that do not even fill two cores
-DRAW = 750  # operations that take as long as a weight drawn at random and its moments
+NARROW = 20 * 1024  # kernel rows × width below which two cores are not busy
+DRAW = 750  # operations that take as long as drawing one weight and its moments
 
 
-@functools.cache  # of a user's own data they stand in a file
+@functools.cache  # the sizes of a user's own data are read from a file
 def sizes(dataset: Dataset) -> Sizes:
     """Training and test points, dimension and outputs."""
     return dataset.sizes
@@ -73,25 +73,25 @@ def train_flop(e: Experiment, width: int) -> int:
 
 
 def is_narrow(e: Experiment, width: int) -> bool:
-    """Whether the products of a network do not even fill two cores."""
+    """Whether the matrix products of a network are too small for two cores."""
     return kernel_rows(e) * width <= NARROW
 
 
 def ensemble_flop(e: Experiment, width: int) -> int:
-    """Operations of drawing and measuring the networks of a group, of few inputs."""
+    """Operations of drawing and measuring the networks of a group, with two inputs."""
     if e.training.ensemble is None:
         return 0
     return DRAW * e.model.weights(width, 2, 1) * e.training.ensemble.networks
 
 
 def eigh_flop(e: Experiment, width: int) -> int:
-    """Operations of an eigendecomposition, 20 N³, of each kernel that is kept."""
+    """Operations of an eigendecomposition, 20 N³, of each stored kernel."""
     kernels = e.seeds_at(width) * (e.training.snapshots + 1)
     return 20 * kernels * kernel_rows(e) ** 3
 
 
 def linearize_flop(e: Experiment, width: int) -> int:
-    """Operations of one of each network, and of a product at each recorded step."""
+    """Operations: an eigendecomposition a network, a product a recorded step."""
     rows, tests = kernel_rows(e), test_rows(e)
     steps = 4 * e.training.record * rows * (rows + tests)
     return e.seeds_at(width) * (20 * rows**3 + steps)
@@ -103,13 +103,13 @@ def limit_flop(e: Experiment) -> int:
 
 
 def data_flop(e: Experiment) -> int:
-    """Operations of an eigendecomposition, or of a teacher, where the data need one."""
+    """Operations of the target: an eigendecomposition, or a teacher network."""
     target = getattr(e.dataset, "target", None)
     return target.flop(sizes(e.dataset)) if target else 0
 
 
 def data_mb(e: Experiment) -> int:
-    """Three copies of the points; kernels and eigenvectors, or a teacher's neurons."""
+    """MB: three copies of the points, and the arrays for the target."""
     n, m, d, _ = sizes(e.dataset)
     target = getattr(e.dataset, "target", None)
     labelling = target.numbers(sizes(e.dataset)) if target else 0
@@ -117,7 +117,7 @@ def data_mb(e: Experiment) -> int:
 
 
 def train_mb(e: Experiment, width: int) -> int:
-    """Six copies of the weights, the signals of all points, three of what is kept."""
+    """MB: six copies of the weights, the signals, three copies of the product."""
     seeds, rows = e.seeds_at(width), kernel_rows(e) + test_rows(e)
     signals = 4 * rows * width * (e.model.depth + 1)
     together = seeds if weights(e, width) <= 100_000 else 1
@@ -151,19 +151,19 @@ def limit_numbers(e: Experiment) -> int:
 
 
 def kernel_mb(e: Experiment, width: int) -> int:
-    """The networks of a width and their linearised models, eigenvectors and copies."""
+    """MB: four copies of the networks of a width and of their linearised models."""
     numbers = network_numbers(e, width) + linearized_numbers(e, width)
     return 4 * numbers * NUMBER // MB
 
 
 def constancy_mb(e: Experiment) -> int:
-    """Those of all widths, and the limit."""
+    """MB: `kernel_mb` of all widths, and two copies of the limit."""
     limit = limit_numbers(e) if e.has_limit else 0
     return all_widths(kernel_mb)(e) + 2 * limit * NUMBER // MB
 
 
 def shown_mb(shown: Iterable[tuple[str, Experiment, int]]) -> int:
-    """Two copies of the products (name, experiment, width) that a figure reads."""
+    """MB: two copies of the products (name, experiment, width) that a figure reads."""
     numbers = {
         "dataset": lambda e, width: dataset_numbers(e),
         "network": network_numbers,
@@ -180,7 +180,7 @@ def shown_flop(shown: Iterable[tuple[str, Experiment, int]]) -> int:
 
 
 def limit_mb(e: Experiment) -> int:
-    """A covariance of the outputs for each recorded step."""
+    """MB: four copies of a covariance of the outputs at each recorded step."""
     rows = points(e) + test_points(e)
     return 4 * e.training.record * rows**2 * NUMBER // MB
 
@@ -191,19 +191,19 @@ def all_widths(estimate: Callable[[Experiment, int], int]):
 
 
 class Seconds(NamedTuple):
-    """Seconds of a job on two cores, and on them with a GPU."""
+    """Seconds of a job on two cores, and on two cores with a GPU."""
 
     cores: float
     gpu: float
 
 
 def seconds(flop: float) -> Seconds:
-    """Of operations that no GPU does."""
+    """Seconds of operations that run on the CPU only."""
     return Seconds(flop / CORE / 2, flop / CORE / 2)
 
 
 def train_seconds(e: Experiment, width: int) -> Seconds:
-    """Of a training, which is compiled first, and whose steps wait for each other."""
+    """Seconds of a training: compilation, then steps one after the other."""
     flop, steps = train_flop(e, width), e.training.steps * e.seeds_at(width)
     there = GPU_START + max(flop / GPU, GPU_STEP * steps)
     return Seconds((TRAINING + flop / CORE) / 2, there)

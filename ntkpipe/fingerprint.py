@@ -1,9 +1,10 @@
 """A fingerprint of the code that a job runs.
 
-Snakemake does not look into the packages that a command imports. A rule therefore has
-the fingerprint of its stage's modules among its parameters: an edit of the package runs
-again what it concerns. The fingerprint is a hash of syntax trees, without docstrings,
-comments and annotations, of a module and of all modules of its package that it imports.
+Snakemake does not follow the imports of a command. A rule therefore has the fingerprint
+of its stage's modules among its parameters, so that an edit of a module runs the jobs
+again that import the module. The fingerprint is a hash of the syntax trees of a module
+and of all modules of its package that it imports, directly or indirectly. The syntax
+trees have no docstrings, comments and annotations.
 """
 
 import ast
@@ -15,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Not followed, with all they contain. A study's values and the stages' settings reach a
-# job as parameters, and its inputs are made by rules of their own. What a product says
-# of itself, what shapes it must have, and what a job is thought to cost is no result.
-# Following them would make every job depend on every module.
+# Not followed, including their submodules. Their effect on a job is already in its
+# parameters (settings of the study) or in its inputs (other stages), or does not change
+# results (metadata, checks of shapes, estimates of cost). Following them would make
+# every job depend on every module.
 NOT_FOLLOWED = (
     "ntkpipe.study",
     "ntkpipe.experiment",
@@ -32,16 +33,16 @@ NOT_FOLLOWED = (
 
 
 def fingerprint(*roots: Any) -> str:
-    """A short hash of the code of modules and of all that they import.
+    """A short hash of the code of modules and of the modules that they import.
 
-    A root is the name of a module, or a value: then it stands for the modules of the
-    sections in it.
+    A root is the name of a module, or a value. A value stands for the modules that
+    define the sections in the value.
     """
     return _fingerprint(frozenset(_names(roots)))
 
 
 def modules(*roots: Any) -> set[str]:
-    """The modules that roots are, and all modules of their package that they import."""
+    """The modules of the roots, and those of their package that they import."""
     todo, seen = list(_names(roots)), set()
     while todo:
         module = todo.pop()
@@ -97,14 +98,14 @@ def _read(module: str) -> tuple[str, frozenset[str]]:
         for name in _imports(node, package)
         if name.partition(".")[0] == top
     }
-    return _hash(ast.dump(_WithoutText().visit(tree))), frozenset(imported)
+    return _hash(ast.dump(_StripDocstrings().visit(tree))), frozenset(imported)
 
 
 def _imports(node: ast.AST, package: str) -> Iterator[str]:
-    """The modules that a statement imports; `Lazy("module")` imports one, too.
+    """The modules that a statement imports; `Lazy("module")` counts as an import.
 
-    A package is not imported for the sake of a module in it: it has no code of its own
-    but the list of its modules.
+    An import of a module does not count its package, because the `__init__` of a
+    package only lists its modules.
     """
     match node:
         case ast.Import(names):
@@ -130,8 +131,8 @@ def _file(module: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-class _WithoutText(ast.NodeTransformer):
-    """Takes away docstrings and annotations; a value that is annotated stays."""
+class _StripDocstrings(ast.NodeTransformer):
+    """Removes docstrings and annotations; an annotated value stays."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)

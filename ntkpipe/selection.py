@@ -1,4 +1,4 @@
-"""Which studies are run: words that name a study, a group of studies, or all."""
+"""From the words in `run:` to studies: a word names a study, a group, or `all`."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ ALL, CORE = "all", "core"
 
 
 def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
-    """The studies of a folder that words name, in the order of the page.
+    """The studies in a folder that the words select, in the order of the page.
 
     A word is the name of a study, its `group`, or `all`. All faults are raised at once.
     """
     files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
     if not files:
-        raise StudyError([f"run: there is no study file in {folder}"])
+        raise StudyError([f"run: no study file (*.yaml) in {folder}"])
     groups: dict[str, list[str]] = {ALL: list(files)}
     words = [words] if isinstance(words, str) else [*words]
     if not {*words} <= files.keys() | groups.keys():
         for name, path in files.items():
             groups.setdefault(_group(path), []).append(name)
-    names, faults = {}, []  # a set that keeps its order
+    names, faults = {}, []  # `names` is used as an ordered set
     for word in words:
         if word in files:
             names[word] = None
@@ -42,11 +42,11 @@ def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
 
 
 def _group(path: Path) -> str:
-    """The group that a study file says, whatever else is wrong with the file."""
+    """The group of a study file, even if the file has other faults."""
     try:
         values = read_yaml(path)
     except StudyError:
-        return CORE  # where its faults are raised
+        return CORE  # loading the file raises its faults
     return str(values.get("group", CORE)) if isinstance(values, dict) else CORE
 
 

@@ -1,7 +1,8 @@
-"""Numbers, intervals, durations and counts as the whole project shows them.
+"""Formats of numbers, intervals, durations and counts, for the whole project.
 
-The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped. The page
-makes superscripts of powers and links of addresses, see `powers` and `links`.
+The functions return plain text: a minus sign is −, a power is 10⁻³, and nothing is
+escaped. The page turns powers into superscripts and addresses into links, see `powers`
+and `links`.
 """
 
 import math
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-NONE = "–"  # stands for a number that is not there
+NONE = "–"  # shown in place of a missing number
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LOWERED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "−0123456789")
 POWER = re.compile("(?<=10)([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
@@ -27,9 +28,9 @@ ADDRESS = re.compile(
 
 
 def number(value: float | None, digits: int = 3, zeros: bool = True) -> str:
-    """So many significant digits; empty for what is not a finite number.
+    """A number with `digits` significant digits; empty unless the number is finite.
 
-    Without `zeros` 0.50 is 0.5, and 1.00·10⁻⁶ is 10⁻⁶.
+    Without `zeros`, 0.50 is written 0.5, and 1.00·10⁻⁶ is written 10⁻⁶.
     """
     if value is None or not math.isfinite(value):
         return ""
@@ -55,7 +56,7 @@ def number(value: float | None, digits: int = 3, zeros: bool = True) -> str:
 def numbers(
     ends: Iterable[float | None], *others: float | None, zeros: bool = True
 ) -> list[str]:
-    """Numbers with as many digits, of 3 to 6, as it takes to tell the ends apart."""
+    """Numbers with the fewest digits, 3 to 6, at which the ends differ."""
     ends = list(ends)
     for digits in (3, 4, 5, 6):
         texts = [number(value, digits, zeros) for value in ends]
@@ -67,14 +68,14 @@ def numbers(
 
 
 def decimal(value: float, width: float = 1.0) -> str:
-    """Two decimals, more for the ends of an interval of a small width."""
+    """A number with two decimals, or more if its interval is narrow."""
     decimals = next((k for k in range(2, 6) if width > 2 * 10.0**-k), 6)
     text = f"{value:.{decimals}f}"
     return minus(text if float(text) else text.lstrip("-"))
 
 
 def brief(value: float) -> str:
-    """Three digits at most, without zeros at the end: 0.5, 1e−05, 1,234."""
+    """A number with at most three digits and no final zeros: 0.5, 1e−05, 1,234."""
     if not math.isfinite(value):
         return NONE
     return minus(f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}")
@@ -99,7 +100,7 @@ def minus(text: str) -> str:
 
 
 def count(value: float | None) -> str:
-    """A whole number: 1,234; a dash for none."""
+    """A whole number: 1,234; a dash if it is missing or 0."""
     return NONE if value is None or value != value or not value else f"{int(value):,}"
 
 
@@ -114,7 +115,7 @@ def share(part: float, total: int, what: str = "network") -> str:
 
 
 def duration(seconds: float, estimate: bool = False) -> str:
-    """`83 s`, `12 min`, `2.0 h`; an estimate in whole numbers: `3 h`, `5 days`."""
+    """`83 s`, `12 min`, `2.0 h`; estimates are whole numbers: `3 h`, `5 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
@@ -126,7 +127,7 @@ def duration(seconds: float, estimate: bool = False) -> str:
 
 
 def cell(row: Mapping[str, Any], column: str) -> str:
-    """A text of a row; empty where the table has none."""
+    """The text in a column of a row; empty if the value is missing."""
     value = row.get(column)
     return "" if value is None or value != value else str(value)
 
@@ -135,16 +136,19 @@ def cell(row: Mapping[str, Any], column: str) -> str:
 
 
 def powers(text: str) -> list[str]:
-    """A text in parts: as it is, then an exponent, in turns.
+    """Split a text at exponents: text, exponent, text, exponent, …, text.
 
-    `10⁻³ of 2·10⁵` is `10`, `−3`, ` of 2·10`, `5` and an empty text.
+    `10⁻³ of 2·10⁵` gives `10`, `−3`, ` of 2·10`, `5` and an empty text.
     """
     parts = POWER.split(text)
     return [part.translate(LOWERED) if k % 2 else part for k, part in enumerate(parts)]
 
 
 def links(text: str) -> list[tuple[str, str]]:
-    """A text in parts, each with an address, or "": URLs, DOIs and numbers of arXiv."""
+    """Split a text into (part, address); address is "" unless the part has one.
+
+    URLs, DOIs and arXiv identifiers have an address.
+    """
     parts, end = [], 0
     for found in ADDRESS.finditer(text):
         address = found["url"] or {

@@ -339,7 +339,7 @@ HEADER = "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 1)}"
 def test_damaged_headers_are_refused_in_one_sentence(tmp_path, old, new):
     path = tmp_path / "bad.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in artifacts.USERS:
+        for name in artifacts.USER_ARRAYS:
             header = HEADER.replace(old, new) if name == "x_test" else HEADER
             archive.writestr(f"{name}.npy", npy(header))
     with pytest.raises(artifacts.ProductError, match=r"expected a \.npz") as error:

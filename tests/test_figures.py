@@ -476,8 +476,8 @@ def study_with(figure, **experiment):
         (GRID, {"dataset": RANDOM}, "test points"),
         ({"kind": "heatmap", "order": "angle"}, {"dataset": ROW}, "angle"),
         ({"kind": "components", "components": [5, 1]}, {}, "component 5: there are 4"),
-        ({"kind": "landscapes"}, {}, "landscape: say training.landscape: {}"),
-        ({"kind": "matrices"}, {}, "matrix: say training.keep_matrix"),
+        ({"kind": "landscapes"}, {}, "landscape.*training.landscape"),
+        ({"kind": "matrices"}, {}, "matrix.*training.keep_matrix"),
         (
             {"kind": "trajectories", "panels": [{"quantity": "weight_change/W3"}]},
             {},
@@ -501,20 +501,20 @@ def test_what_an_experiment_cannot_have_is_refused_before_it_runs(
 @pytest.mark.parametrize("figure", [SLICE, GRID | {"axis": "angle"}])
 def test_kernels_of_test_points_are_to_be_kept(figure):
     training = {"learning_rate": 0.1, "steps": 10}
-    with pytest.raises(study.StudyError, match=r"say training.test_kernel: true"):
+    with pytest.raises(study.StudyError, match=r"training.test_kernel: true"):
         study_with(figure, training=training)
 
 
 def test_a_traced_kernel_and_a_model_without_layers_lack_a_figure():
     training = {"learning_rate": 0.1, "steps": 10, "kernel": "trace"}
-    with pytest.raises(study.StudyError, match=r"say training.kernel: full"):
+    with pytest.raises(study.StudyError, match=r"training.kernel: full"):
         study_with({"kind": "ellipses"}, dataset=PAIR, training=training)
     study_with({"kind": "ellipses"}, dataset=ROW, training=training)
     model = {"model": {"kind": "one_parameter"}, "dataset": ROW, "limit": "none"}
     for kind in ("spectrum", "heatmap"):
         figure = {"kind": kind, "limit": False}
         study_with(figure, **model)
-        with pytest.raises(study.StudyError, match="no last layer: say kernel: ntk"):
+        with pytest.raises(study.StudyError, match="kernel: ntk"):
             study_with(figure | {"kernel": "nngp"}, **model)
 
 
@@ -555,8 +555,8 @@ def test_what_an_experiment_may_have_is_not_refused(figure, experiment):
         ({"along": {"base": 10}, "width_power": 500}, "width_power: .* equal to 10"),
         ({"along": {"base": 1e300}, "width_power": 2}, "along.base"),
         ({"labels": {"base": r"$\q$"}}, r"labels.base: .*: Unknown symbol: \\q"),
-        ({"metrics": [{"metric": "x", "label": "$^$"}]}, "metrics.0.label: no formula"),
-        ({"along_label": "$\\frac{1}$"}, "along_label: no formula"),
+        ({"metrics": [{"metric": "x", "label": "$^$"}]}, "metrics.0.label: "),
+        ({"along_label": "$\\frac{1}$"}, "along_label: "),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_its_key(keys, message):
@@ -1272,7 +1272,7 @@ def test_variants_are_called_by_their_labels():
         ),
         (
             {"kind": "trajectories", "panels": [{"quantity": "kernel"}]},
-            "nothing is called kernel here; .*ntk_change",
+            "kernel.*ntk_change",
         ),
     ],
 )

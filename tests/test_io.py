@@ -267,7 +267,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(
     tmp_path, monkeypatch, dtype, points
 ):
-    zeros = {name: np.zeros((points, 2), dtype) for name in artifacts.USERS}
+    zeros = {name: np.zeros((points, 2), dtype) for name in artifacts.USER_ARRAYS}
     np.savez_compressed(tmp_path / "bomb.npz", **zeros)
     assert artifacts.users_shapes(tmp_path / "bomb.npz")["x_test"] == (points, 2)
     monkeypatch.setattr(artifacts, "LARGEST", 10**6)

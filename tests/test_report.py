@@ -313,7 +313,7 @@ def doubts(*rows, width=8, seeds=4, **training):
                         "name": "loss",
                         "title": "t",
                         "caption": "c",
-                        "panels": [{"quantity": "loss_train"}],
+                        "panels": [{"quantity": "loss"}],
                         "models": ["network"],
                         "labels": {"tanh": "no biases"},
                     }
@@ -322,7 +322,10 @@ def doubts(*rows, width=8, seeds=4, **training):
         ),
         "toy.yaml",
     )
-    return doubts_.notes(one, table.assign(variant="tanh", width=width, step=0))
+    table = table.assign(variant="tanh", width=width, step=0)
+    notes = list(doubts_.data_quality_notes(one, table))
+    faults = [note.text for note in notes if note.is_fault]
+    return faults, [note.text for note in notes if not note.is_fault]
 
 
 def test_only_what_is_not_there_is_a_fault():
@@ -336,7 +339,7 @@ def test_only_what_is_not_there_is_a_fault():
     assert faults == []
     assert remarks == [
         f"{where}1 of 4 networks has a singular kernel: λ_min is 0 but for rounding",
-        f"{where}1 of 4 networks moved its kernel by less than rounding does",
+        f"{where}1 of 4 networks moved its kernel by less than rounding errors",
     ]
     says = "0 but for rounding"
     assert doubts(("singular", 0, 1), seeds=1)[1][0].endswith(says)
@@ -348,10 +351,8 @@ def test_a_value_that_is_missing_has_its_cause_where_that_is_known():
     past = [(rate, 2, 1.5), (rate, 3, 1.2)]
     faults, remarks = doubts((gap, 3, 1), *past)
     assert faults == []
-    assert remarks[0].endswith(
-        "1 of 4 networks has no value of linear_gap, as the linearised model diverged "
-        "past the stability limit"
-    )
+    assert "1 of 4 networks has no value of linear_gap" in remarks[0]
+    assert "stability limit" in remarks[0]
     assert remarks[1].endswith("limit 2/λ_max of 2 of 4 linearised models")
     # another network than those past the limit, and another metric
     for row in ((gap, 1, 1), ("undefined/mode_rate/1", 3, 1)):

@@ -73,5 +73,5 @@ def test_a_fault_of_another_group_stops_nothing(folder):
 
 
 def test_a_folder_without_studies_is_named(tmp_path):
-    with pytest.raises(StudyError, match="there is no study file in"):
+    with pytest.raises(StudyError, match="no study file"):
         select(tmp_path, "all")

@@ -1,10 +1,10 @@
 """Claims of the literature, each judged on the table of measurements.
 
-A claim says in a study file what is predicted, what is measured and how far the two
-may lie apart; its verdict is *supported*, *contradicted* or *inconclusive*, and
-*missing* when the table lacks what the claim reads. A control is a claim that is
-expected to come out contradicted. Verdicts go by equivalence of an interval
-(`ntkpipe.claims.statistics`), never by "the interval contains p".
+A claim states a prediction, a measured quantity and an accepted band. Its verdict is
+*supported*, *contradicted* or *inconclusive*, or *missing* if the table lacks values
+that the claim reads. A control is a claim we know to be false. A verdict is an
+equivalence test of an interval (`ntkpipe.claims.statistics`), never "the interval
+contains p".
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What all kinds of claim share: keys, accepted band, verdict."""
+"""Common to all kinds of claim: keys, accepted band, verdict."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a kind of claim measured; a `Verdict` less what all claims have alike."""
+    """The result of one kind of claim: a `Verdict` without the keys of all claims."""
 
     verdict: Judgement
     variant: str = ""
@@ -77,22 +77,22 @@ class Finding(NamedTuple):
 
 
 MetricRead = tuple[tuple[str, ...], str, list[tuple[str, ...]]]
-"""A key, the metric it names, and groups of variants: one of each group records it.
-An empty group is all variants of the study."""
+"""A key, the metric that it names, and groups of variants. At least one variant of
+each group must record the metric. An empty group stands for all variants."""
 
 
 @section
 class Statement:
-    """What all claims have in common."""
+    """The keys of all claims."""
 
     id: str
-    """Of the list of claims, with what tells rows apart: `J-7/tanh/own`."""
+    """Name of the claim, unique in the study: `J-7/tanh/own`."""
     says: str
     """The claim in one sentence."""
     source: str
-    """Who claims it."""
+    """The publication that makes the claim."""
     variant: str | None = None
-    """The variant it reads; not needed where the study has one only."""
+    """The variant it reads; may be omitted if the study has only one."""
     min_width: Annotated[int, Field(ge=0)] = 1
     """The narrowest width it reads. Width 0 is the infinite-width limit."""
     max_width: Annotated[int, Field(ge=0)] | None = None
@@ -100,12 +100,12 @@ class Statement:
     confidence: Confidence = 0.95
     """Level of the interval, two-sided unless the kind says otherwise."""
     exact: bool = False
-    """One value carries no sampling error: a closed form, not one random network.
-    Always so for the limit, width 0."""
+    """The value has no sampling error (closed form). Implied for width 0, the
+    infinite-width limit."""
     control: bool = False
-    """The claim is a control: expected to come out contradicted."""
+    """The claim is a control: we know that it is false and expect `contradicted`."""
     reason: str | None = None
-    """Why the accepted band is not the source's."""
+    """Why the accepted band differs from the source's."""
 
     @model_validator(mode="after")
     def _widths_in_order(self):
@@ -147,7 +147,7 @@ class Statement:
         )
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
-        """What a kind of claim does: read the table, or raise `Missing`, and judge."""
+        """Read the table and judge; raise `Missing` if the table lacks values."""
         raise NotImplementedError
 
     def found(
@@ -158,7 +158,7 @@ class Statement:
         band: tuple[float, float] = (math.nan, math.nan),
         **more,
     ) -> Finding:
-        """A verdict with the interval it was judged by and the networks it read."""
+        """A verdict with its interval and the networks that were read."""
         fields: dict[str, Any] = {
             "variant": self.variant or "",
             "n": len(reading.values),
@@ -192,7 +192,7 @@ class Statement:
         )
 
     def is_exact(self, width: int) -> bool:
-        """Whether one value at this width carries no sampling error."""
+        """Whether a value at this width has no sampling error."""
         return self.exact or width == 0
 
 
@@ -200,8 +200,8 @@ class Statement:
 class Equivalence(Statement):
     """A claim that a number lies in a band: supported iff its interval does.
 
-    The band is predicted ± tolerance, predicted·(1 ± relative), or [low, high], of
-    which one end may be left out.
+    The band is predicted ± tolerance, predicted·(1 ± relative), or [low, high]. One of
+    `low` and `high` may be omitted.
     """
 
     predicted: float | None = None
@@ -226,7 +226,9 @@ class Equivalence(Statement):
         if not ends and self.predicted is None:
             raise ValueError("tolerance and relative need predicted")
         if self.relative is not None and self.predicted == 0:
-            raise ValueError("relative to a predicted 0 is no band: give tolerance")
+            raise ValueError(
+                "relative needs a predicted number other than 0: give tolerance"
+            )
         low, high = self.band()
         if low > high:
             raise ValueError(f"low {low:g} is above high {high:g}")
@@ -254,7 +256,7 @@ class Equivalence(Statement):
         verdict: Judgement | None = None,
         **more,
     ) -> Finding:
-        """The verdict of an interval on the natural scale, unless one is given."""
+        """A verdict, by default the one that follows from the interval and the band."""
         band = self.band()
         return self.found(
             verdict or equivalence(result.low, result.high, *band),
@@ -278,7 +280,7 @@ def judge_all(
 
     Supported if every interval lies in the band (an intersection–union test, which
     needs no correction); contradicted if one is disjoint from it at a level corrected
-    for their number (Bonferroni), since any would do.
+    for the number of widths (Bonferroni), because one disjoint interval suffices.
     """
     corrected = 1 - (1 - confidence) / len(samples)
 
@@ -297,13 +299,13 @@ def judge_all(
 
 
 def worst_of(results: Sequence[Interval], low: float, high: float) -> int:
-    """The result that lies least inside, or furthest outside, the band."""
+    """Index of the result that lies least inside, or furthest outside, the band."""
     room = [min(r.estimate - low, high - r.estimate) for r in results]
     return int(np.argmin(np.nan_to_num(room, nan=-math.inf)))
 
 
 def by_width(widths: Sequence[int], results: Sequence[Interval], worst: int) -> Detail:
-    """The estimate at each width, where there are several, and which of them counts."""
+    """The estimate at each width and the deciding width, if there are several."""
     if len(widths) == 1:
         return ()
     each = tuple((f"{w}", r.estimate) for w, r in zip(widths, results, strict=True))

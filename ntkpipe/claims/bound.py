@@ -48,11 +48,11 @@ class Bound(Statement):
     step: Step = "final"
     """Which logged step."""
     statistic: Statistic | Literal["max", "min"] = "mean"
-    """What is taken over the seeds."""
+    """The statistic over seeds."""
     at_least: float | None = None
-    """The number is this or more."""
+    """Lower limit of the number."""
     at_most: float | None = None
-    """The number is this or less."""
+    """Upper limit of the number."""
 
     @model_validator(mode="after")
     def _one_side(self):
@@ -104,15 +104,15 @@ class Bound(Statement):
     def _extremes(
         self, reading: Reading, low: float, high: float
     ) -> tuple[Judgement, list[Interval]]:
-        results, lonely = [], False
+        results, single = [], False
         for width in reading.widths:
             values = reading.at(width).to_numpy()
-            lonely |= len(values) == 1 and not self.is_exact(width)
+            single |= len(values) == 1 and not self.is_exact(width)
             value = float(values.max() if self.statistic == "max" else values.min())
             results.append(Interval(value, value, value, 0.0, math.inf))
         if any(not low <= r.estimate <= high for r in results):
             return "contradicted", results
-        if lonely:
-            note = "one seed shows no extreme"
+        if single:
+            note = "an extreme needs two seeds or more"
             return "inconclusive", [r._replace(note=note) for r in results]
         return "supported", results

@@ -34,7 +34,7 @@ class Collapse(Statement):
     step: Step = "final"
     """Which logged step."""
     statistic: Statistic = "mean"
-    """What is taken over the seeds."""
+    """The statistic over seeds."""
     along: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
     """The number a of each variant: {d2: 2, d4: 4}."""
     width_power: Annotated[float, Field(ge=-10, le=10)] = 0.0

@@ -40,7 +40,7 @@ class Equals(Equivalence):
     step: Step = "final"
     """Which logged step."""
     statistic: Statistic = "mean"
-    """What is taken over the seeds."""
+    """The statistic over seeds."""
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
         """The statistic over all networks, each width weighing alike."""

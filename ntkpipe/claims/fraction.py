@@ -29,9 +29,9 @@ class Condition:
     step: Step = "final"
     """Which logged step."""
     above: float | None = None
-    """Holds where the value is greater."""
+    """The condition holds if the value is greater."""
     below: float | None = None
-    """Holds where the value is smaller."""
+    """The condition holds if the value is smaller."""
 
     @model_validator(mode="after")
     def _one_side(self):
@@ -61,13 +61,13 @@ class Fraction(Statement):
 
     kind: Literal["fraction"] = "fraction"
     that: Condition
-    """What is claimed of a network."""
+    """The claimed condition on a network."""
     given: Condition | None = None
-    """The condition it is tied to."""
+    """The condition to which `that` is compared."""
     relation: Literal["iff", "if"] = "iff"
     """`that` iff `given`, or `that` where `given` holds."""
     exclude: tuple[float, float] | None = None
-    """Networks with a value of `given` in this closed band do not count."""
+    """Networks with a value of `given` in this closed band are ignored."""
     at_least: Annotated[float, Field(gt=0, le=1)] = 0.95
     """The claimed share."""
 

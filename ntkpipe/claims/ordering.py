@@ -53,9 +53,9 @@ class Ordering(Statement):
     step: Step = "final"
     """Which logged step."""
     statistic: Statistic = "geometric_mean"
-    """What is taken over the seeds."""
+    """The statistic over seeds."""
     direction: Literal["increasing", "decreasing"]
-    """Which way it goes along the widths or variants as listed."""
+    """The claimed direction along the widths or the listed variants."""
     along: Literal["width"] | Annotated[tuple[str, ...], Field(min_length=2)] = "width"
     """The widths, narrow to wide, or two variants or more in the claimed order."""
 

@@ -49,18 +49,18 @@ class PowerLaw(Equivalence):
 
     kind: Literal["power_law"] = "power_law"
     metric: str
-    """The measured quantity; a pattern `x/*` where `along` is `index`."""
+    """The measured quantity; a pattern `x/*` for `along: index`."""
     step: Step = "final"
     """Which logged step."""
     statistic: Statistic = "geometric_mean"
-    """What is taken over the seeds."""
+    """The statistic over seeds."""
     along: Literal["width", "index"] | dict[str, Annotated[float, Field(gt=0)]] = (
         "width"
     )
-    """What n is: the width, the number after the metric's slash, or a number that
-    differs between variants: {alpha10: 10, alpha30: 30}."""
+    """The abscissa n: the width, the number after the metric's slash, or a number for
+    each variant: {alpha10: 10, alpha30: 30}."""
     min_index: Annotated[int, Field(ge=1)] = 1
-    """The smallest index that is fitted, where `along` is `index`."""
+    """The smallest index in the fit, for `along: index`."""
 
     def variants(self) -> tuple[str, ...]:
         """The names of the variants this claim reads."""

@@ -38,17 +38,17 @@ class Ratio(Equivalence):
 
     kind: Literal["ratio"] = "ratio"
     metric: str
-    """The numerator's quantity."""
+    """The quantity in the numerator."""
     over_metric: str | None = None
-    """The denominator's; default: the numerator's."""
+    """The quantity in the denominator; default: that of the numerator."""
     over_variant: str | None = None
-    """The denominator's variant; default: the numerator's."""
+    """The variant of the denominator; default: that of the numerator."""
     step: Step = "final"
-    """Which logged step, of the numerator."""
+    """Which logged step of the numerator."""
     over_step: Step | None = None
-    """Which logged step of the denominator; default: the numerator's."""
+    """Which logged step of the denominator; default: that of the numerator."""
     statistic: Statistic = "geometric_mean"
-    """What is taken over the seeds before dividing."""
+    """The statistic over seeds, taken before dividing."""
 
     @model_validator(mode="after")
     def _two_things(self):
@@ -60,7 +60,7 @@ class Ratio(Equivalence):
         return self
 
     def metrics_read(self) -> Iterator[MetricRead]:
-        """The metrics above and below, each of its own variant."""
+        """The metrics of numerator and denominator, each with its variant."""
         top, bottom = (self.variant,), (self.over_variant or self.variant,)
         above, below = ((v,) if v else () for (v,) in (top, bottom))
         yield ("metric",), self.metric, [above]

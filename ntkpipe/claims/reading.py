@@ -1,4 +1,4 @@
-"""Rows of the table of measurements → values of networks."""
+"""Select the values of networks from the table of measurements."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Step = Literal["final", "initial", "max"] | int
 """The last logged step, step 0, the largest value over all steps, or one step."""
 
 
-# Metrics that have a value at each step at which λ_min of the same kernels has one.
-LIKE_LEAST_EIGENVALUE = [m.name for m in METRICS if m.recorded_with == "ntk_min"]
+# Defined wherever λ_min was recorded, so their last recorded step is that of λ_min.
+RECORDED_WITH_NTK_MIN = [m.name for m in METRICS if m.recorded_with == "ntk_min"]
 
 
-OF_MOVES = frozenset(m.name for m in METRICS if m.measures_change)
-"""How far a kernel moved: rounding noise where `unresolved` says so."""
+CHANGE_METRICS = frozenset(m.name for m in METRICS if m.measures_change)
+"""Meaningless if the kernel changed by less than rounding errors (`unresolved`)."""
 
 
 class Missing(Exception):
-    """The table lacks what a claim reads; the message names what it has."""
+    """The table lacks values that a claim reads; the message names those it has."""
 
 
 class Reading(NamedTuple):
-    """Values of the selected networks: one row a network, one column a metric."""
+    """Values of the selected networks: a row for each network, a column a metric."""
 
     values: pd.DataFrame  # index (width, seed)
     note: str
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
         return sorted(self.values.index.unique("width").tolist())
 
     def at(self, width: int) -> pd.DataFrame:
-        """The values at one width: one row a seed."""
+        """The values at one width, a row for each seed."""
         return self.values.xs(width, level="width")
 
 
@@ -58,9 +58,9 @@ def read(
     min_width: int,
     max_width: int | None,
 ) -> Reading:
-    """Values of the matching metrics at one step: one row a network.
+    """Values of the matching metrics at one step, a row for each network.
 
-    A network without a finite value of every metric is left out, and the note says so.
+    Networks without a finite value of every metric are left out; the note counts them.
     """
     rows = measurements
     if rows.empty:
@@ -92,12 +92,12 @@ def read(
     finite = values[np.isfinite(values).all(axis=1)]
     if finite.empty:
         raise Missing(f"{metric} has no finite value")
-    noise = "" if OF_MOVES.isdisjoint(names) else _unresolved(inside, finite)
+    noise = "" if CHANGE_METRICS.isdisjoint(names) else _unresolved(inside, finite)
     return Reading(finite, joined(_left_out(inside, finite), noise))
 
 
 def _at_step(inside: pd.DataFrame, rows: pd.DataFrame, step: Step) -> pd.DataFrame:
-    """One row a (width, seed), one column a metric; `rows` are those to choose from."""
+    """The values of `rows` at a step: a row a (width, seed), a column a metric."""
     if step == "max":
         at = rows
     elif step == "final":
@@ -114,9 +114,10 @@ def _at_step(inside: pd.DataFrame, rows: pd.DataFrame, step: Step) -> pd.DataFra
 
 
 def _last_step(inside: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
-    """The last recorded step of each (width, metric), even if none has a value there.
+    """The last recorded step of each (width, metric), even without a value there.
 
-    A network that dies in training has no row there, and its last one is of before.
+    A network that died in training has no row at the last step. Its last row is earlier
+    and must not be used.
     """
     names = rows["metric"].unique()
     undefined = inside[inside["metric"].isin([f"undefined/{name}" for name in names])]
@@ -124,13 +125,13 @@ def _last_step(inside: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
         metric=undefined["metric"].str.removeprefix("undefined/")
     )
     least = inside[inside["metric"] == "ntk_min"]
-    alike = [least.assign(metric=n) for n in LIKE_LEAST_EIGENVALUE if n in names]
+    alike = [least.assign(metric=n) for n in RECORDED_WITH_NTK_MIN if n in names]
     recorded = pd.concat([rows, undefined, *alike])
     return recorded.groupby(["width", "metric"])["step"].max()
 
 
 def _left_out(inside: pd.DataFrame, used: pd.DataFrame) -> str:
-    """How many of the trained networks have no value, and how many diverged."""
+    """A note with the numbers of networks that have no value and that diverged."""
     everything = inside[["width", "seed"]].drop_duplicates()
     lost = len(everything) - len(used)
     if lost <= 0:
@@ -141,32 +142,32 @@ def _left_out(inside: pd.DataFrame, used: pd.DataFrame) -> str:
 
 
 def _unresolved(inside: pd.DataFrame, used: pd.DataFrame) -> str:
-    """How many of the networks that are used moved their kernel by rounding only."""
+    """A note with the number of used networks marked as `unresolved`."""
     rows = inside[inside["metric"] == "unresolved"]
-    fate = rows.groupby(["width", "seed"])["value"].max().reindex(used.index)
-    if not fate.any():
+    marked = rows.groupby(["width", "seed"])["value"].max().reindex(used.index)
+    if not marked.any():
         return ""
     return (
-        f"{fate.sum():.0f} of {len(used)} networks moved their kernel by less than "
-        "rounding does"
+        f"{marked.sum():.0f} of {len(used)} networks moved their kernel by less than "
+        "rounding errors"
     )
 
 
 def block(values: pd.DataFrame) -> np.ndarray:
-    """(n, 1, 1) from the one column of networks."""
+    """A table of one column as an array (n, 1, 1)."""
     return values.to_numpy()[:, :, None]
 
 
 def pooled(values: pd.DataFrame) -> np.ndarray:
-    """(n, 1, i): all columns are values of one quantity."""
+    """An array (n, 1, i): all columns are values of one quantity."""
     return values.to_numpy()[:, None, :]
 
 
 def paired(values: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-    """One block (n, q, 1) where all have the same seeds, else a block for each.
+    """One block (n, q, 1) if all tables have the same seeds, else a block for each.
 
-    With other seeds on either side the difference of two correlated numbers is taken
-    for that of independent ones, which errs on the side of a wider interval.
+    Tables with different seeds are treated as independent. If some seeds agree, this
+    makes the interval of a difference wider than necessary.
     """
     first = values[0].index
     if all(v.index.equals(first) for v in values):
@@ -175,26 +176,26 @@ def paired(values: Sequence[pd.DataFrame]) -> list[np.ndarray]:
 
 
 def together(readings: Sequence[Reading]) -> Reading:
-    """The networks of several readings, with each note once."""
+    """The networks of several readings in one, with each note once."""
     values = pd.concat([reading.values for reading in readings])
     return Reading(values, joined(*(r.note for r in readings)))
 
 
 def one_metric(reading: Reading, metric: str) -> None:
-    """Refuse a pattern that several metrics match."""
+    """Raise `Missing` if a pattern matches several metrics."""
     if reading.values.shape[1] > 1:
         raise Missing(f"{metric} matches several: {', '.join(reading.values)}")
 
 
 def one_width(*readings: Reading) -> int:
-    """The one width that all readings have, else `Missing`."""
+    """The one width of all readings; raise `Missing` if there are several."""
     widths = sorted({width for reading in readings for width in reading.widths})
     for reading in readings:
         if widths != reading.widths:
             raise Missing(f"the variants differ in width: {listed(widths)}")
     if len(widths) > 1:
         raise Missing(
-            f"several widths, {listed(widths)}: choose one by min_width and max_width"
+            f"several widths, {listed(widths)}: choose one with min_width and max_width"
         )
     return widths[0]
 

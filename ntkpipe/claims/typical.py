@@ -1,4 +1,4 @@
-"""A published slope is a typical one."""
+"""A published slope is typical of single networks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Typical(Statement):
     """A published slope, fitted to one network of each width, is a typical one.
 
     The slope of log Q on log n is fitted to replicate r of every width, for all r;
-    supported if the published one lies within the central `share` of these slopes,
-    contradicted if not. The row shows their median and that range.
+    supported if the published slope lies within the central `share` of these slopes,
+    contradicted if not. The row shows the median of the slopes and the central range.
     """
 
     kind: Literal["typical"] = "typical"
@@ -34,12 +34,12 @@ class Typical(Statement):
     step: Step = "final"
     """Which logged step."""
     published: float
-    """The slope that was printed."""
+    """The published slope."""
     share: Confidence = 0.99
     """Share of simulated slopes that counts as typical."""
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
-        """The slopes of all replicates and where the published one lies."""
+        """Compare the published slope with the slopes of all replicates."""
         reading = self.read(measurements, self.metric, self.step)
         one_metric(reading, self.metric)
         column = reading.values.iloc[:, 0].rename("value").reset_index()

@@ -1,4 +1,4 @@
-"""What a claim measured, in words: for the page, the terminal and the manual.
+"""Texts about the result of a claim, for the page, the terminal and the manual.
 
 The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped.
 """
@@ -11,23 +11,23 @@ from typing import Any
 from ntkpipe.text import number, numbers
 
 NOTE = "note"
-"""The name of a remark in a detail; the remark is shown without this name."""
+"""The name of a note in a detail; the text shows the note without the name."""
 
 Value = float | str | tuple[tuple[str, float], ...]
 """A number, a text, or a series of numbers, each with a label."""
 Detail = tuple[tuple[str, Value], ...]
-"""What else a claim measured: each value with its name."""
+"""Further results of a claim: each value with its name."""
 
 
 def predicted(row: Mapping[str, Any]) -> str:
-    """The predicted value of a row of claims.csv; empty where the row has none."""
+    """The predicted value of a row of claims.csv; empty if the row has none."""
     return number(row.get("predicted"), 4, zeros=False)
 
 
 def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
-    """What a claim measured, and its interval; either is empty where it is not there.
+    """The estimate of a claim and its interval; each is empty if it is missing.
 
-    Both have the digits that tell the ends of the interval apart.
+    Both have enough digits to distinguish the ends of the interval.
     """
     low, high, value = numbers([row["ci_low"], row["ci_high"]], row["estimate"])
     return value, f"[{low}, {high}]" if value and low and high else ""
@@ -39,9 +39,9 @@ def measured(row: Mapping[str, Any]) -> str:
 
 
 def accepted(row: Mapping[str, Any]) -> str:
-    """The accepted band of a row of claims.csv; empty where the row has none.
+    """The accepted band of a row of claims.csv; empty if the row has none.
 
-    `[0.9, 1.1]`, or `≤ 2` and `≥ 2` where one end is infinite.
+    `[0.9, 1.1]`; `≤ 2` or `≥ 2` if one end is infinite.
     """
     low, high = numbers([row.get("low"), row.get("high")], zeros=False)
     if low and high:
@@ -50,7 +50,7 @@ def accepted(row: Mapping[str, Any]) -> str:
 
 
 def detail(row: Mapping[str, Any]) -> str:
-    """What else the claim of a row of claims.csv measured."""
+    """The further results (`detail`) of a row of claims.csv, as text."""
     cell = row.get("detail")
     pairs = json.loads(cell) if isinstance(cell, str) and cell else {}
     return "; ".join(_shown(name, value) for name, value in pairs.items())
@@ -73,7 +73,7 @@ def _value(value: float | str | None) -> str:
 
 
 def as_json(pairs: Detail) -> str:
-    """A detail as a cell of a csv: a JSON object, null for what is not finite."""
+    """A detail as a cell of a csv: a JSON object; null for NaN and infinity."""
 
     def plain(value):
         if isinstance(value, tuple):
@@ -86,21 +86,21 @@ def as_json(pairs: Detail) -> str:
 
 
 def notes(*texts: str) -> Detail:
-    """The remarks that are not empty, as the last entry of a detail."""
+    """The notes that are not empty, as the last entry of a detail."""
     text = joined(*texts)
     return ((NOTE, text),) if text else ()
 
 
 def joined(*texts: str) -> str:
-    """The texts that are not empty, each once."""
+    """The distinct texts that are not empty, joined by semicolons."""
     return "; ".join(dict.fromkeys(filter(None, texts)))
 
 
 def statistic(name: str) -> str:
-    """A statistic as it is called in a sentence."""
+    """The name of a statistic in a sentence."""
     return {"std": "standard deviation"}.get(name, name.replace("_", " "))
 
 
 def listed(values: Sequence) -> str:
-    """Values one after the other."""
+    """Values, separated by commas."""
     return ", ".join(map(str, values))

@@ -29,7 +29,7 @@ else:
 
 
 def inside_limits(table: pd.DataFrame) -> tuple[float, float]:
-    """Range of all functions and targets, with some room."""
+    """The range of all functions and targets, with a margin."""
     values = table[[name for name in table if name[0] == "f"]].to_numpy(float)
     values = [np.nanmin(values), np.nanmax(values), *table["y"].dropna()]
     low, high = min(values), max(values)
@@ -43,7 +43,7 @@ def same_y_limits(axes, limits: tuple[float, float]) -> None:
 
 
 def clock_text(figure: Figure):
-    """The text that tells the step, above the panels."""
+    """The text with the step, above the panels."""
     return figure.suptitle(time_text(0), ha="left", x=0.02, fontsize=10)
 
 

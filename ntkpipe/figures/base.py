@@ -1,8 +1,8 @@
-"""What the kinds of figure share.
+"""Common to all kinds of figure.
 
-Each kind is a section with two methods. `table` does all the statistics and returns
-what will be drawn as one tidy table, which is kept beside the figure as csv; `draw`
-draws that table and nothing else. Neither knows a file.
+Each kind is a section with two methods. `table` does all statistics and returns the
+numbers to draw as one tidy table, which is stored as csv beside the figure. `draw`
+draws this table and computes no statistics. Neither method opens a file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ else:
 
 
 def _drawable(text: str) -> str:
-    """Refuse a text with a formula that can't be drawn."""
+    """Raise ValueError if a text has a formula that matplotlib can't draw."""
     if "$" in text:  # else matplotlib is not needed
         from matplotlib import cbook, mathtext
 
@@ -41,7 +41,9 @@ def _drawable(text: str) -> str:
         except ValueError as error:
             reason = str(error).splitlines()[-1].partition(": ")[2]
             reason = textwrap.shorten(reason, 70, placeholder=" …")
-            raise ValueError(f"no formula between $ and $: {reason}") from None
+            raise ValueError(
+                f"the formula between $ and $ is invalid: {reason}"
+            ) from None
     return text
 
 
@@ -54,7 +56,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Axis = Literal["angle", "x"]
 
 
-# times a width to the power of 10 it is still a number
+# multiplied by a width to the power of 10 it is still finite
 Abscissa = Annotated[float, Field(ge=1 / HUGE, le=HUGE)]
 
 
@@ -63,7 +65,7 @@ Begin = Annotated[float, Field(gt=0)]
 
 NO_TEST_KERNEL = Fault(
     ("points",),
-    "no kernels among test points: say training.test_kernel: true, or points: train",
+    "no kernels of test points: set training.test_kernel: true, or points: train",
 )
 
 
@@ -71,7 +73,7 @@ P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
 
 class Arrays(Protocol):
-    """How a figure gets at the arrays of a study, and at its claims."""
+    """Access of a figure to the arrays and claims of a study."""
 
     variants: tuple[str, ...]
     claims: tuple[Claim, ...]
@@ -89,19 +91,19 @@ class Arrays(Protocol):
 
 
 RECORDED = ("loss", "weight_change", "weight_distance", *LABELS)
-"""Quantities that trainings record at each step, and no metric of the measurements."""
+"""Quantities that trainings record at each step; they are not metrics."""
 
 
 @section
 class BaseFigure:
-    """What all kinds of figure have."""
+    """The keys of all figures."""
 
     name: Slug
     """File name, without ending."""
     title: str
     """Heading on the page."""
     caption: str
-    """One or two sentences: what there is to see."""
+    """One or two sentences that describe the figure."""
     after: str = ""
     """The published figure that it regenerates."""
     variants: tuple[str, ...] | None = None
@@ -109,27 +111,27 @@ class BaseFigure:
     widths: tuple[int, ...] | None = None
     """Widths shown, by default all."""
     labels: dict[str, Text] = Field(default_factory=dict)
-    """How variants are called in the figure, by default by their names."""
+    """Labels of the variants in the figure, by default their names."""
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the figure reads, and of which variants."""
         yield from ()  # what a kind adds
 
     def variants_read(self) -> tuple[str, ...]:
-        """Variants it asks for by name."""
+        """The variants that the figure names."""
         return self.variants or ()
 
     def claims_shown(self, claims: Iterable[Claim]) -> tuple[Claim, ...]:
-        """The claims of a study that it shows something of."""
+        """The claims of a study whose results the figure shows."""
         del claims
         return ()
 
     def unmet(self, e: Experiment) -> Iterator[Fault]:
         """Requirements of the figure that an experiment does not meet."""
         if "limit" in self.reads and not e.has_limit:
-            yield Fault((), "no limit: say limit: steps or flow")
+            yield Fault((), "no limit: set limit: steps or flow")
         if "linearized" in self.reads and not e.has_linearized:
-            yield Fault((), "no linearised model: say linearize: steps or flow")
+            yield Fault((), "no linearised model: set linearize: steps or flow")
         if {"network", "linearized"} & set(self.reads):
             yield from unknown("widths", "width", self.widths or (), e.widths)
         yield from self._unmet(e)
@@ -160,13 +162,13 @@ class BaseFigure:
                 yield variant, width
 
     def _named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with variants called by their labels, for drawing."""
+        """The table with the labels of variants in place of their names."""
         return table.assign(variant=table["variant"].replace(self.labels))
 
 
 @section
 class MovingFigure(BaseFigure):
-    """What the kinds of figure have that can be animated.
+    """The keys of the kinds of figure that can be animated.
 
     `frames` draws the same table as `draw`, one figure after the other.
     """
@@ -180,7 +182,7 @@ def coordinate(x, axis: Axis):
     if axis == "x":
         return x[:, 0]
     if x.shape[1] < 2:
-        raise ValueError("points of one coordinate have no angle: say `axis: x`")
+        raise ValueError("points of one coordinate have no angle: set axis: x")
     return np.arctan2(x[:, 1], x[:, 0])
 
 
@@ -191,7 +193,7 @@ def curve_rows(x, values, **columns) -> pd.DataFrame:
 
 
 def unknown(key: str, what: str, asked: Iterable, known: Iterable) -> Iterator[Fault]:
-    """A fault for each of those asked for that are not known."""
+    """A fault for each requested name that does not exist."""
     for missing in sorted(set(asked) - set(known)):
         there = ", ".join(map(str, known))
         near = did_you_mean(str(missing), known) if isinstance(missing, str) else ""
@@ -199,20 +201,20 @@ def unknown(key: str, what: str, asked: Iterable, known: Iterable) -> Iterator[F
 
 
 def out_of_range(key: str, what: str, number: int, count: int) -> Iterator[Fault]:
-    """A number that is not below the count of what there is."""
+    """A fault if a number, counted from 0, is not below the count."""
     if number >= count:
         there = f"there {'is' if count == 1 else 'are'} {count}, from 0"
         yield Fault((key,), f"no {what} {number}: {there}")
 
 
 def check_output(output: int, e: Experiment) -> Iterator[Fault]:
-    """Refuse an output that the networks do not have."""
+    """A fault if the networks do not have the output."""
     if sizes := e.dataset.stated_sizes:
         yield from out_of_range("output", "output", output, sizes.outputs)
 
 
 def check_seed(figure, e: Experiment) -> Iterator[Fault]:
-    """Refuse a network that is not among those of each width shown."""
+    """A fault if a width does not have the network `seed`."""
     if figure.seed is not None:
         shown = [w for w in e.widths if w in (figure.widths or e.widths)]
         seeds = min(map(e.seeds_at, shown), default=figure.seed + 1)
@@ -220,26 +222,26 @@ def check_seed(figure, e: Experiment) -> Iterator[Fault]:
 
 
 def check_angle(key: str, axis: Axis, e: Experiment) -> Iterator[Fault]:
-    """Refuse the angle of points of one coordinate."""
+    """A fault if the axis is the angle of points of one coordinate."""
     sizes = e.dataset.stated_sizes
     if axis == "angle" and sizes and sizes.dimension == 1:
-        text = "no angle, as the points have one coordinate: say axis: x"
+        text = "no angle, as the points have one coordinate: set axis: x"
         yield Fault((key,), text)
 
 
 def check_last_layer(e: Experiment) -> Iterator[Fault]:
-    """Refuse the kernel of the last hidden layer where there is none."""
+    """A fault if the model has no kernel of the last hidden layer."""
     if not e.model.has_last_layer:
-        yield Fault(("kernel",), "no last layer: say kernel: ntk")
+        yield Fault(("kernel",), "no last layer: set kernel: ntk")
 
 
 def learning_rate_of(arrays, variant) -> float:
-    """Learning rate η: time is η · step."""
+    """The learning rate η; time is η · step."""
     return arrays.experiment(variant).training.learning_rate
 
 
 def shown_seeds(network, seed: int | None) -> np.ndarray:
-    """Indices of the networks that did not diverge, or of the one asked for."""
+    """Indices of the networks that did not diverge, or the index `seed` alone."""
     kept = np.flatnonzero(~network["diverged"])
     if seed is None:
         return kept
@@ -256,13 +258,13 @@ def traced_matrix(kernel):
 
 
 def kernel_at(network, name, seed, when):
-    """One kernel (n n) of a network: of its seed, at its first or last snapshot."""
+    """One kernel (n n): of the network `seed`, at its first or last snapshot."""
     kernel = network[name][seed, when]
     return traced_matrix(kernel) if name == "ntk" else kernel
 
 
 def concatenated(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """One table of the frames, with these columns even where there is none."""
+    """One table of all frames, with these columns even if there is no frame."""
     frames = [frame.reindex(columns=columns) for frame in frames]
     if not frames:
         return pd.DataFrame(columns=columns)

@@ -249,7 +249,7 @@ class Ellipses(MovingFigure):
             text = f"no kernel of two outputs: there are {count}, of all points"
             yield Fault(("kind",), text)
         elif sizes and sizes.outputs == 2 and e.training.kernel == "trace":
-            text = "no kernel of two outputs: say training.kernel: full"
+            text = "no kernel of two outputs: set training.kernel: full"
             yield Fault(("kind",), text)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:

@@ -136,7 +136,7 @@ class FunctionBand(BaseFigure):
     output: Annotated[int, Field(ge=0)] = 0
     """Which output."""
     seeds: Annotated[int, Field(ge=0)] = 10
-    """How many networks are drawn one by one."""
+    """Number of networks that are drawn as single lines."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from check_output(self.output, e)

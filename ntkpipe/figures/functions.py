@@ -78,7 +78,7 @@ def functions(table: pd.DataFrame, axis: str, steps: Sequence[int]) -> Figure:
 
 
 def functions_frames(table: pd.DataFrame, axis: str) -> Iterator[Figure]:
-    """The same, a panel for each run and a frame for each step."""
+    """Networks as thin lines: a panel for each run, a frame for each step."""
     runs = runs_of(table)
     if not runs:
         yield nothing("all networks of this figure diverged")
@@ -126,7 +126,7 @@ def _segments(rows: pd.DataFrame) -> list[np.ndarray]:
 
 
 def _by_order(count: int) -> list[Any]:
-    """Few colours that alternate, so that neighbours are told apart."""
+    """A few alternating colours, so that neighbouring lines differ."""
     colors = [sequential_colors(6)[k] for k in (0, 3, 5, 1, 4, 2)]
     return [colors[k % 6] for k in range(count)]
 
@@ -145,9 +145,9 @@ class Functions(MovingFigure):
     output: Annotated[int, Field(ge=0)] = 0
     """Which output."""
     seeds: Annotated[int, Field(ge=1)] = 100
-    """How many networks are drawn."""
+    """Number of networks that are drawn."""
     steps: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
-    """Steps of the still picture, side by side: those recorded nearest to these."""
+    """Steps in the still picture; the nearest recorded steps are shown."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from check_output(self.output, e)

@@ -107,7 +107,7 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
 
 
 def _edges(index) -> tuple[float, float, float, float]:
-    """Where a matrix whose rows lie at these places begins and ends, y down."""
+    """The extent of a matrix whose rows lie at these coordinates, y downwards."""
     half = (index[-1] - index[0]) / max(len(index) - 1, 1) / 2 or 0.5
     low, high = index[0] - half, index[-1] + half
     return low, high, high, low
@@ -131,7 +131,7 @@ def _matrix_axes(ax: Axes, axis: str | None, count: int) -> None:
 class Heatmap(BaseFigure):
     """Kernel matrices side by side: before and after training, change, limit.
 
-    Of networks that are not trained there are no kernel after it and no change.
+    Networks that are not trained have no kernel after training and no change.
     """
 
     kind: Literal["heatmap"] = "heatmap"
@@ -140,9 +140,9 @@ class Heatmap(BaseFigure):
     seed: Annotated[int, Field(ge=0)] = 0
     """Which network."""
     limit: bool = True
-    """Whether the limit kernel is shown."""
+    """Whether the kernel of infinite width is shown."""
     points: Literal["train", "test"] = "train"
-    """Among which points; the test points' need training.test_kernel, and have to be
+    """The points of the kernel. Test points need training.test_kernel and must be
     equally spaced along `axis`."""
     axis: Axis = "x"
     """Coordinate of the test points: the angle γ, or x (its first coordinate)."""
@@ -150,13 +150,13 @@ class Heatmap(BaseFigure):
     """Order of the training points."""
 
     def faults(self) -> Iterator[Fault]:
-        """A kernel that no product holds is refused."""
+        """Refuse a kernel that no product contains."""
         if (self.points, self.kernel) == ("test", "nngp"):
             yield Fault(("kernel",), "nngp is kept among training points only")
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Products it reads."""
+        """The products that the figure reads."""
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
@@ -224,7 +224,7 @@ class Heatmap(BaseFigure):
         return traced_matrix(network["ntk_test"][seed, when])
 
     def _places(self, x) -> tuple[np.ndarray, np.ndarray]:
-        """Order of points (n d), and where each is in the picture."""
+        """The order of points (n d), and their coordinates in the picture."""
         if self.points == "train":
             by_angle = self.order == "angle"
             by = coordinate(x, "angle") if by_angle else np.arange(len(x))

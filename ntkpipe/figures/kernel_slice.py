@@ -101,17 +101,17 @@ class KernelSlice(BaseFigure):
     axis: Axis = "angle"
     """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
     points: Literal["test", "train"] = "test"
-    """Among which points; the test points' kernels need training.test_kernel."""
+    """The points of the kernel. Test points need training.test_kernel."""
     anchor: Annotated[int, Field(ge=0)] = 0
-    """Which of these points is x₀, counted from 0."""
+    """The index of x₀ among the points, from 0."""
     seeds: Annotated[int, Field(ge=1)] = 10
-    """How many networks are drawn."""
+    """Number of networks that are drawn."""
     limit: bool = True
-    """Whether the limit kernel is drawn."""
+    """Whether the kernel of infinite width is drawn."""
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Products it reads."""
+        """The products that the figure reads."""
         return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:

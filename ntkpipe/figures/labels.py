@@ -1,4 +1,4 @@
-"""What metrics are called on axes."""
+"""Labels of metrics and quantities on axes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ LABELS = {
     "residual_along": "residual along the targets",
     "residual_across": "residual across the targets",
 }
-"""How a quantity that is no metric is called on an axis."""
+"""Labels of quantities that are not metrics."""
 
 
 def axis_label(name: str, label: str | None) -> str:
-    """What a quantity is called on an axis."""
+    """The label of a quantity on an axis."""
     return label or LABELS.get(name) or measurements.label(name)

@@ -51,7 +51,7 @@ def landscapes(table: pd.DataFrame, rows: int) -> Figure:
 
 
 def landscapes_frames(table: pd.DataFrame) -> Iterator[Figure]:
-    """The same, one run after the other on the same axes."""
+    """f and loss of one run after the other, on the same axes."""
     runs = runs_of(table)
     if not runs:
         yield nothing("all networks of this figure diverged")
@@ -130,11 +130,11 @@ class Landscapes(MovingFigure):
     kind: Literal["landscapes"] = "landscapes"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
     rows: Annotated[int, Field(ge=1, le=8)] = 3
-    """How many runs the still picture shows, the first and the last included."""
+    """Number of runs in the still picture, including the first and the last."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if e.training.landscape is None:
-            yield Fault(("kind",), "no landscape: say training.landscape: {}")
+            yield Fault(("kind",), "no landscape: set training.landscape: {}")
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f, its tangent and both losses against the signed distance from w₀.

@@ -60,7 +60,7 @@ def matrices(table: pd.DataFrame) -> Figure:
 
 
 def matrices_frames(table: pd.DataFrame) -> Iterator[Figure]:
-    """Columns are runs: the matrix above what has changed of it, on one scale."""
+    """Columns are runs: the matrix above its change, on one scale."""
     runs = runs_of(table)
     if not runs:
         yield nothing("the network of this figure diverged")
@@ -101,7 +101,7 @@ def _corner_changed(change: float) -> str:
 
 
 def _entries(rows: pd.DataFrame) -> np.ndarray:
-    """The matrix whose rows and columns w1, w2, … these are."""
+    """The matrix in the columns w1, w2, … of the table."""
     columns = [name for name in rows if name[0] == "w" and name != "width"]
     return rows[columns].dropna(axis=1).to_numpy(float)
 
@@ -123,7 +123,7 @@ def _matrix_bar(figure: Figure, image, axes) -> None:
 
 @section
 class Matrices(MovingFigure):
-    """A corner of a weight matrix while the first network learns, and what it changed.
+    """The corner of a weight matrix while the first network learns, and its change.
 
     Entries are in units of their root mean square at initialisation. The table has a
     row for each row of the corner at each step, and a column for each of its columns.
@@ -135,7 +135,7 @@ class Matrices(MovingFigure):
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if e.training.keep_matrix is None:
-            text = "no matrix: say training.keep_matrix: {layer: 2}"
+            text = "no matrix: set training.keep_matrix: {layer: 2}"
             yield Fault(("kind",), text)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:

@@ -126,9 +126,9 @@ class Modes(BaseFigure):
     kind: Literal["modes"] = "modes"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
     modes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 3, 4, 5, 6)
-    """Modes shown, 1 that of the largest eigenvalue; missing ones are left out."""
+    """Modes shown; mode 1 has the largest eigenvalue. Missing modes are left out."""
     of: Literal["eigenvectors", "frequencies"] = "eigenvectors"
-    """What the modes are: eigenvectors of H(w₀), or frequencies of the circle."""
+    """The modes: eigenvectors of H(w₀), or frequencies on the circle."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Which network."""
     log_x: bool = False

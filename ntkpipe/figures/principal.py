@@ -101,8 +101,8 @@ def components(table: pd.DataFrame, which: Sequence[int]) -> Figure:
 class Projections(BaseFigure):
     """Eigenvalues of the limit kernel, and how far down its spectrum the targets lie.
 
-    Left λ_i of Θ_∞/N, right Σ_{j ≤ i} (v_j·y)²/‖y‖²: what of the targets lies in the i
-    first eigenvectors. Colour is the variant.
+    Left λ_i of Θ_∞/N, right Σ_{j ≤ i} (v_j·y)²/‖y‖²: the share of the targets in the
+    first i eigenvectors. Colour is the variant.
     """
 
     kind: Literal["projections"] = "projections"
@@ -140,7 +140,7 @@ class Components(BaseFigure):
     kind: Literal["components"] = "components"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "limit")
     components: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 3)
-    """Which two, 1 that of the largest eigenvalue."""
+    """The two components; component 1 has the largest eigenvalue."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         last = max(self.components)

@@ -1,6 +1,6 @@
-"""Figures to files: png, svg and pdf, and gif of animations; the same bytes each time.
+"""Write figures as png, svg, pdf, and animations as gif, with reproducible bytes.
 
-Figures are made without pyplot: none is kept behind, and no display is needed.
+Figures are made without pyplot, so no figure stays in memory and no display is needed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ layout_engine = Lazy("matplotlib.layout_engine")
 
 
 METADATA: dict[str, dict[str, str | None]] = {
-    # neither dates nor versions: the bytes depend on the figure only
+    # no dates and versions, so that the bytes depend on the figure only
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
-# of animations: few pixels and colours, as every frame is sent
+# animations have few pixels and colours, because the page contains every frame
 GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_SHORTEST_S, GIF_HOLD_S = 84, 44, 10, 6, 2
 
 
@@ -50,9 +50,9 @@ def encode(figure: Figure, kind: str) -> bytes:
 
 
 def animate(frames: Iterable[Figure]) -> bytes:
-    """The bytes of an animation (gif) that goes round, with a rest at its end.
+    """The bytes of an animation (gif) that repeats, with a pause at its end.
 
-    All frames have one palette: with one for each the background would flicker.
+    All frames share one palette. With a palette for each frame the background flickers.
     """
     images = []
     with style():
@@ -62,12 +62,12 @@ def animate(frames: Iterable[Figure]) -> bytes:
             _lay_out(figure)
             canvas.draw()
             images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
-    # what colours there are, at the beginning, in the middle and at the end
+    # the palette of the first, the middle and the last frame
     chosen = [images[k] for k in sorted({0, len(images) // 2, len(images) - 1})]
     sample = Image.fromarray(np.concatenate([np.asarray(image) for image in chosen]))
     found = sample.quantize(GIF_COLORS, Image.Quantize.MEDIANCUT).getpalette()
     palette = Image.new("P", (1, 1))
-    # small areas, whose colours a palette by frequency would not have
+    # colours of small areas, which a palette by frequency lacks
     fixed = [
         round(255 * part)
         for color in ("#ffffff", INK, GREY, TARGET)
@@ -93,7 +93,7 @@ def animate(frames: Iterable[Figure]) -> bytes:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Place the panels once: each drawing would move them a little further."""
+    """Lay out the panels once, because each drawing moves them a little further."""
     if isinstance(figure.get_layout_engine(), layout_engine.ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -104,10 +104,10 @@ def save(
     paths: Iterable[str | PathLike[str]],
     frames: Iterable[Figure] | None = None,
 ) -> dict[str, str]:
-    """Write a figure to all paths, whose endings say how, each whole or not at all.
+    """Write a figure to all paths, atomically; the endings give the formats.
 
     A path that ends in .gif gets the animation of `frames`. Returns the checksum of
-    each, by its ending.
+    each file, by its ending.
     """
     written = {}
     for path in paths:

@@ -160,13 +160,13 @@ def scaling(
 
 
 def _begin(part: pd.DataFrame) -> float | None:
-    """Where the fit begins, if there are points before it."""
+    """The smallest abscissa of the fit, if there are points below it."""
     first = rows_where(part, part="fit")["x"].min()
     return first if first > 1.0001 * part["x"].min() else None
 
 
 def _between(shown: Sequence[float], edge: float) -> float:
-    """The middle, on a logarithmic axis, between what is fitted and what is not."""
+    """The geometric mean between the last point below the fit and the first in it."""
     before = max(x for x in shown if x < edge / 1.0001)
     return float(np.sqrt(before * edge))
 
@@ -182,7 +182,7 @@ def _power_law(
 ) -> Line2D:
     """Draw one power law, the first, second … of several; its line for the legend.
 
-    What lies on another is seen all the same: thin over thick, open around full.
+    Overlapping lines and points stay visible: thin over thick, open around full.
     """
     seed, mean, fit, predicted = (
         part[part["part"] == kind] for kind in ("seed", "statistic", "fit", "predicted")
@@ -263,14 +263,14 @@ class Metric:
     """A metric drawn against width."""
 
     metric: str
-    """Its name in the measurements, such as ntk_change or weight_change/W2."""
+    """Name of the metric, such as ntk_change or weight_change/W2."""
     label: Text | None = None
-    """Text of the axis or legend; by default what the metric is called."""
+    """Text of the axis or legend, by default the label of the metric."""
     predicted: float | dict[str, float] | None = None
-    """Predicted slope, drawn as a dashed line: of all variants, or by variant."""
+    """Predicted slope (dashed line), for all variants or by variant."""
     min_width: Begin | dict[str, Begin] | None = None
-    """Where its fit begins, if not where the figure's do: of all variants, or by
-    variant."""
+    """Smallest abscissa of its fit, for all variants or by variant; by default that of
+    the figure."""
 
     def slope(self, variant: str) -> float:
         """Predicted slope of a variant; NaN where nothing is predicted."""
@@ -280,7 +280,7 @@ class Metric:
         return np.nan if slope is None else slope
 
     def begin(self, variant: str) -> float | None:
-        """Where the fit of a variant begins; None where the figure's do."""
+        """Smallest abscissa of the fit of a variant; None for that of the figure."""
         begin = self.min_width
         return begin.get(variant) if isinstance(begin, dict) else begin
 
@@ -302,11 +302,11 @@ class Scaling(BaseFigure):
     metrics: tuple[Metric, ...]
     """Metrics shown."""
     facet: Literal["metric", "variant", "none"] = "metric"
-    """What has a panel of its own; the rest is told apart by colour."""
+    """What the panels show; colours distinguish the rest."""
     along: Literal["width", "index"] | dict[str, Abscissa] = "width"
     """The abscissa: width, the number after a metric's slash (of `x/*`), or a number
-    that differs between variants, such as {alpha10: 10, alpha30: 30}; widths are then
-    told apart as variants are."""
+    for each variant, such as {alpha10: 10, alpha30: 30}; colours then distinguish
+    widths, too."""
     width_power: Annotated[float, Field(ge=-10, le=10)] = 0.0
     """With such numbers a, the abscissa is a·n^p: −1 for depth/width. Lines are then
     along the widths of each variant."""
@@ -315,20 +315,20 @@ class Scaling(BaseFigure):
     value_label: Text = "value"
     """Text of the vertical axis where several metrics share a panel."""
     step: Step = "final"
-    """Of metrics at several steps, which is taken."""
+    """The step at which metrics are read, if they have several."""
     statistic: Statistic = "geometric_mean"
-    """What is taken over the seeds."""
+    """The statistic over seeds."""
     min_width: Begin | None = None
-    """Where the fit begins, by default at the smallest abscissa shown."""
+    """Smallest abscissa of the fit, by default the smallest one shown."""
 
     def variants_read(self) -> tuple[str, ...]:
-        """Variants it asks for by name."""
+        """The variants that the figure names."""
         return (
             tuple(self.along) if isinstance(self.along, dict) else self.variants or ()
         )
 
     def metrics_read(self) -> Iterator[MetricRead]:
-        """The metrics shown; one variant that records a metric is enough."""
+        """The metrics shown, each recorded by at least one variant."""
         for i, metric in enumerate(self.metrics):
             yield ("metrics", str(i), "metric"), metric.metric, [self.variants_read()]
 
@@ -337,7 +337,7 @@ class Scaling(BaseFigure):
             yield from unknown("widths", "width", self.widths, e.widths)
 
     def faults(self) -> Iterator[Fault]:
-        """Metrics without a place on the axis are refused."""
+        """Refuse metrics that have no abscissa."""
         if not self.metrics:
             yield Fault(("metrics",), "none is given")
         for metric in (m.metric for m in self.metrics) if self.along == "index" else ():
@@ -418,7 +418,7 @@ class Scaling(BaseFigure):
         return rows[["variant", "x", "seed", "value"]]
 
     def claims_shown(self, claims: Iterable[Claim]) -> tuple[PowerLaw, ...]:
-        """The claims of a study whose fits it may show."""
+        """The claims of a study whose fits the figure may show."""
         metrics = {metric.metric for metric in self.metrics}
         return tuple(
             claim
@@ -432,7 +432,7 @@ class Scaling(BaseFigure):
     def _fit(
         self, rows: pd.DataFrame, key: str, claimed: Iterable[ScalingFit]
     ) -> ScalingFit:
-        """The power law, as a claim about the same numbers has it or by its method.
+        """The power law of a claim about the same numbers, or a fit by its method.
 
         Variants share their seeds, widths do not.
         """
@@ -448,7 +448,7 @@ class Scaling(BaseFigure):
     def _parts(
         self, rows: pd.DataFrame, metric: Metric, claimed: Iterable[ScalingFit]
     ) -> Iterator[pd.DataFrame]:
-        """Frames of what is drawn of one metric of one variant."""
+        """The rows to draw for one metric of one variant."""
         if self.statistic not in SPREADS:
             yield rows[["x", "seed", "value"]].assign(part="seed")
         variant = rows["variant"].iloc[0]
@@ -500,7 +500,7 @@ class Scaling(BaseFigure):
 
 
 def _fits(measurements: pd.DataFrame, claims: Iterable[PowerLaw]) -> list[ScalingFit]:
-    """The fits of claims, of those for which the table has the numbers."""
+    """The fits of the claims for which the table has numbers."""
     fits = []
     for claim in claims:
         with contextlib.suppress(Missing):
@@ -516,11 +516,11 @@ def _is_of_same(first: ScalingFit, second: ScalingFit) -> bool:
 
 
 def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:
-    """Whether networks are why there is no number: all diverged, or it is 0/0."""
+    """Whether a number is missing because all networks diverged, or it is 0/0."""
     rows = measurements[measurements["variant"] == variant]
-    fate = rows.loc[rows["metric"] == "diverged", "value"]
+    diverged = rows.loc[rows["metric"] == "diverged", "value"]
     undefined = fnmatch.filter(rows["metric"].unique(), f"undefined/{metric}")
-    return bool(undefined) or (len(fate) > 0 and bool(fate.all()))
+    return bool(undefined) or (len(diverged) > 0 and bool(diverged.all()))
 
 
 def _through_centre(law: ScalingFit, slope: float) -> np.ndarray:

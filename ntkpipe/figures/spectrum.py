@@ -53,7 +53,7 @@ else:
 def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figure:
     """Eigenvalues against index; colour is width, dashed before training.
 
-    `slopes` are those predicted of each variant, NaN where none is.
+    `slopes` are the predicted slopes of the variants, NaN for no prediction.
     """
     if table.empty:
         return nothing("all networks of this figure diverged")
@@ -145,9 +145,9 @@ class Spectrum(BaseFigure):
     when: tuple[Literal["before", "after"], ...] = ("before", "after")
     """Before or after training, or both."""
     limit: bool = True
-    """Whether the limit kernel is drawn."""
+    """Whether the kernel of infinite width is drawn."""
     predicted: float | dict[str, float] | None = None
-    """Predicted slope, drawn as a dashed line: of all variants, or by variant."""
+    """Predicted slope (dashed line), for all variants or by variant."""
 
     def slope(self, variant: str) -> float:
         """Predicted slope of a variant; NaN where nothing is predicted."""
@@ -158,7 +158,7 @@ class Spectrum(BaseFigure):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Products it reads."""
+        """The products that the figure reads."""
         return ("network", "limit") if self.limit else ("network",)
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
@@ -168,7 +168,7 @@ class Spectrum(BaseFigure):
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each eigenvalue, limit at width 0.
 
-        Eigenvalues that are rounding (below N·eps of the largest) are left out.
+        Eigenvalues below rounding errors (N·eps times the largest) are left out.
         """
         del measurements
         frames, seen = [], set()

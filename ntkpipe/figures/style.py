@@ -1,4 +1,4 @@
-"""One look for all figures.
+"""The common style of all figures.
 
 matplotlib, seaborn and Pillow take a second to import: they are imported when the first
 figure is drawn.
@@ -90,7 +90,7 @@ STATISTICS = {
 
 @functools.cache
 def change_colors() -> Colormap:
-    """Colours of a change: white in the middle, so that what did not change is pale."""
+    """Colours of a change: white in the middle, so that no change is white."""
     vlag = sns.color_palette("vlag", as_cmap=True)
     ends = [*map(vlag, (0.0, 0.25)), "white", *map(vlag, (0.75, 1.0))]
     return mcolors.LinearSegmentedColormap.from_list("change", ends, 257)
@@ -105,7 +105,7 @@ def width_colormap() -> Colormap:
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """The look of all figures."""
+    """The style of all figures, as a context."""
     with mpl.rc_context(sns.axes_style("ticks") | STYLE):
         yield
 
@@ -122,7 +122,7 @@ def sequential_colors(count: int) -> list[str]:
 
 
 def category_colors(count: int) -> list[str]:
-    """Colour-blind safe; more than ten points are told apart by order only."""
+    """Colour-blind safe colours; more than ten points differ by order only."""
     if count > 10:
         return sequential_colors(count)
     palette = [mcolors.to_hex(color) for color in sns.color_palette("colorblind", 10)]

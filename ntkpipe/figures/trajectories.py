@@ -66,7 +66,7 @@ def trajectories(
 ) -> Figure:
     """Median and range against steps; (quantity, label, log) of each column.
 
-    `color` is the column of what is told apart by colour, rows are the other one.
+    Colour distinguishes the values of the column `color`, rows those of the other one.
     """
     if table.empty:
         return nothing("all networks of this figure diverged")
@@ -139,7 +139,7 @@ class Panel:
     weight_distance, residual_along or residual_across the targets, or a metric of the
     measurements such as ntk_change."""
     label: Text | None = None
-    """Text of the axis; by default what the quantity is called."""
+    """Text of the axis, by default the label of the quantity."""
     log: bool = True
     """Logarithmic axis."""
 
@@ -148,10 +148,10 @@ class Panel:
 class Trajectories(BaseFigure):
     """Quantities against training time: colour is width, a row is a variant.
 
-    With `color: variant` it is the other way round. Lines are medians over seeds,
-    shades their 10 – 90 % range. A seed that stopped keeps its last value; a curve ends
-    when half of its seeds have stopped. Of infinite width there are losses, as means
-    over initialisations, and residuals.
+    With `color: variant` colour is the variant and a row is a width. Lines are medians
+    over seeds, shades their 10 – 90 % range. Networks that reached the stopping loss
+    keep their last value; a curve ends once half of them have stopped. For infinite
+    width, losses (means over initialisations) and residuals are available.
     """
 
     kind: Literal["trajectories"] = "trajectories"
@@ -161,9 +161,9 @@ class Trajectories(BaseFigure):
         "network",
         "linearized",
     )
-    """Whether the linearised model, and infinite width, stand beside the network."""
+    """The models shown: networks, linearised models, infinite width."""
     color: Literal["width", "variant"] = "width"
-    """What is told apart by colour."""
+    """Whether colour is the width or the variant."""
     x: Literal["step", "time"] = "step"
     """Gradient steps or time t = η · step."""
     log_x: bool = False
@@ -171,7 +171,7 @@ class Trajectories(BaseFigure):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Products it reads."""
+        """The products that the figure reads."""
         targets = {"test_loss", "residual_along", "residual_across"}
         needed = "limit" in self.models or any(
             panel.quantity in targets for panel in self.panels
@@ -181,14 +181,14 @@ class Trajectories(BaseFigure):
         )
 
     def _measured(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """The keys of quantities that the measurements have, not the recordings."""
+        """The keys of quantities that are metrics, not recordings."""
         for i, panel in enumerate(self.panels):
             base = panel.quantity.partition("/")[0]
             if base not in RECORDED:
                 yield ("panels", str(i), "quantity"), panel.quantity
 
     def metrics_read(self) -> Iterator[MetricRead]:
-        """The metrics shown, which `_unmet` looks for in each experiment."""
+        """The metrics shown; `_unmet` checks them in each experiment."""
         for key, metric in self._measured():
             yield key, metric, []
 
@@ -258,7 +258,7 @@ class Trajectories(BaseFigure):
 def _trajectory(quantity, model, product, network, arrays, variant):
     """Steps (t,), values (s t) and seeds (s,) of the recorded arrays, or None.
 
-    Of infinite width there is one row of values for all seeds.
+    For infinite width there is one row of values for all seeds.
     """
     norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
     name, _, layer = quantity.partition("/")
@@ -303,7 +303,7 @@ def _measured(quantity, known, seeds):
     rows = known[known["metric"] == quantity]
     if rows.empty:
         raise ValueError(
-            f"nothing is called {quantity} here; besides loss, test_loss, "
+            f"no quantity {quantity}; besides loss, test_loss, "
             f"weight_change and weight_distance there are "
             f"{', '.join(sorted(set(known['metric'])))}"
         )

@@ -1,14 +1,13 @@
-"""The page of all results.
+"""The page of all studies.
 
 | module         | content                                                            |
 | -------------- | ------------------------------------------------------------------ |
-| `page.py`      | what the page shows; `page.html.jinja` and `style.css` lay it out  |
-| `doubts.py`    | which numbers of a study are missing or doubtful                   |
+| `page.py`      | contents of the page; `page.html.jinja` and `style.css` its layout |
+| `doubts.py`    | notes on missing or doubtful numbers of a study                    |
 | `gallery.py`   | the figures of the sources                                         |
-| `thumbnail.py` | a small picture of a picture                                       |
+| `thumbnail.py` | thumbnails of pictures                                             |
 
-This index imports neither a study nor a slow package. Numbers are written by
-`ntkpipe.text`, as everywhere.
+This index imports neither a study nor a slow package. `ntkpipe.text` formats numbers.
 """
 
 from ntkpipe.report.page import FigurePage, StudyPage, layout, page

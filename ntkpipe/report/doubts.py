@@ -1,9 +1,9 @@
-"""Which numbers of a study are missing or doubtful, in words."""
+"""Sentences about numbers of a study that are missing or doubtful."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
@@ -16,30 +16,36 @@ else:
     pd = Lazy("pandas")
 
 
-def notes(study: Study, table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Faults, networks or numbers that are not there; and remarks on what is there.
+class Note(NamedTuple):
+    """A sentence. A fault is a missing network or number; the rest may be intended."""
 
-    Widths of a variant of which the same is said share a line.
+    is_fault: bool
+    text: str
+
+
+def data_quality_notes(study: Study, table: pd.DataFrame) -> Iterator[Note]:
+    """Notes on missing or doubtful numbers, for the page.
+
+    Widths of a variant with the same note share one line.
 
     Args:
         study: the study.
         table: its measurements.
     """
-    found: dict[tuple[bool, str, str], list[int]] = {}
+    found: dict[tuple[str, Note], list[int]] = {}
     for (variant, width), rows in table.groupby(["variant", "width"], sort=False):
-        for fault, says in _at_width(rows, study.variants[variant]):
-            found.setdefault((fault, variant, says), []).append(width)
-    lines: dict[bool, list[str]] = {True: [], False: []}
-    for (fault, variant, says), widths in found.items():
+        for note in _at_width(rows, study.variants[variant]):
+            found.setdefault((variant, note), []).append(width)
+    for (variant, note), widths in found.items():
         what = "width" if len(widths) == 1 else "widths"
-        # the exact kernels are in the table as those of width 0
+        # the table has infinite width as width 0
         names = ", ".join(str(width or "∞") for width in widths)
-        lines[fault].append(f"{_called(study, variant)}, {what} {names}: {says}")
-    return lines[True], lines[False]
+        place = f"{_label(study, variant)}, {what} {names}"
+        yield note._replace(text=f"{place}: {note.text}")
 
 
-def _called(study: Study, variant: str) -> str:
-    """A variant, and its label in the first figure that has another than its name."""
+def _label(study: Study, variant: str) -> str:
+    """A variant, with its label in the first figure that has one."""
     for figure in study.figures:
         label = getattr(figure, "labels", {}).get(variant, variant)
         if label.casefold() != variant.casefold():
@@ -47,29 +53,27 @@ def _called(study: Study, variant: str) -> str:
     return variant
 
 
-def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[tuple[bool, str]]:
-    """What makes the numbers of one width doubtful: (whether it is a fault, in words).
-
-    A fault is a network or a number that is not there. The rest may be intended.
-    """
+def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[Note]:
+    """Notes on the numbers of one variant and width."""
     lost = rows.loc[rows["metric"] == "diverged", "value"]
     if lost.any():
-        yield True, f"{share(lost.sum(), len(lost))} diverged"
+        yield Note(True, f"{share(lost.sum(), len(lost))} diverged")
     seeds = {
         metric: set(rows.loc[(rows["metric"] == metric) & (rows["value"] > 0), "seed"])
         for metric in ("dead", "singular", "unresolved")
     }
+    rounding = "kernel by less than rounding errors"
     for metric, one, many, says in (
         ("dead", "is", "are", "dead: the last hidden layer is the same for all points"),
-        # no cause is named: equal or antipodal points, few weights, few frequencies …
+        # the cause may be equal or antipodal points, few weights, few frequencies …
         ("singular", "has", "have", "a singular kernel: λ_min is 0 but for rounding"),
-        ("unresolved", "moved its", "moved their", "kernel by less than rounding does"),
+        ("unresolved", "moved its", "moved their", rounding),
     ):
         count = len(seeds[metric])
         if count:
             total = rows.loc[rows["metric"] == metric, "seed"].nunique()
             verb = one if count == 1 else many
-            yield metric == "dead", f"{share(count, total)} {verb} {says}"
+            yield Note(metric == "dead", f"{share(count, total)} {verb} {says}")
     rate = rows[(rows["metric"] == "learning_rate_relative") & (rows["step"] == 0)]
     # gradient descent is stable up to η = 2/λ_max, the heavy ball to 2(1 + β)/λ_max
     unstable = set(rate.loc[rate["value"] > 1 + e.training.heavy_ball, "seed"])
@@ -77,19 +81,20 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[tuple[bool, str]]:
     if unstable and e.training.steps and e.training.optimizer != "adam":
         limit = "2(1 + β)/λ_max" if e.training.heavy_ball else "2/λ_max"
         past = share(len(unstable), len(rate), "linearised model")
-        yield False, f"the learning rate is past the stability limit {limit} of {past}"
+        text = f"the learning rate is above the stability limit {limit} of {past}"
+        yield Note(False, text)
     if e.training.stop_at_loss is not None:
         reached = rows.loc[rows["metric"] == "converged", "value"]
         if not reached.all():
             missed = share((1 - reached).sum(), len(reached))
             goal = f"the loss to stop at in {e.training.steps:,} steps"
-            yield False, f"{missed} did not reach {goal}"
+            yield Note(False, f"{missed} did not reach {goal}")
 
 
 def _undefined(
     rows: pd.DataFrame, dead: set[int], unstable: set[int]
-) -> Iterator[tuple[bool, str]]:
-    """Which metrics have no value of which networks, and why where that is known."""
+) -> Iterator[Note]:
+    """Notes on metrics that have no value, with the reason if it is known."""
     prefix = "undefined/"
     undefined = rows[rows["metric"].str.startswith(prefix) & (rows["value"] > 0)]
     found: dict[tuple[bool, str], list[str]] = {}
@@ -104,10 +109,10 @@ def _undefined(
         elif name.startswith("linear_") and seeds <= unstable:
             because = (
                 False,
-                f"{have}, as the linearised model diverged past the stability limit",
+                f"{have}, as the linearised model diverged above the stability limit",
             )
         else:
             because = (True, have)
         found.setdefault(because, []).append(name)
     for (fault, says), names in found.items():
-        yield fault, says.format(", ".join(names))
+        yield Note(fault, says.format(", ".join(names)))

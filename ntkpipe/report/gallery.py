@@ -1,6 +1,6 @@
-"""The figures of the sources, in their order, and what regenerates each of them.
+"""The gallery: the figures of the sources and the figures that regenerate them.
 
-One file, `config/gallery.yaml`; the page and the manual show it.
+The gallery is the file `config/gallery.yaml`, which the page and the manual show.
 """
 
 import json
@@ -24,11 +24,11 @@ class Original:
         tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]+/[a-z0-9_-]+$")], ...],
         Field(min_length=1),
     ]
-    """What regenerates it: study/figure."""
+    """The figures that regenerate it, as study/figure."""
     setting: str
     """The source's own setting."""
     differs: str
-    """What is not as there."""
+    """Differences from the source."""
 
 
 @section
@@ -40,7 +40,7 @@ class Source:
     figures: tuple[Original, ...]
     """Its figures."""
     notes: tuple[str, ...] = ()
-    """Slips of the source that a reader of both will stumble over."""
+    """Errata of the source."""
 
 
 _GALLERY = pydantic.TypeAdapter(tuple[Source, ...])

@@ -1,7 +1,7 @@
-"""What the page of all results shows; `page.html.jinja` lays it out.
+"""The contents of the page of all studies; `page.html.jinja` has its layout.
 
-The page is one file that loads nothing: pictures are data URIs, the style is inline,
-there is no script. The template escapes every value (autoescape is on).
+The page is one file that loads no other file: pictures are data URIs, the style is
+inline, there is no script. The template escapes every value (autoescape is on).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
     jinja2 = Lazy("jinja2")
 
 TEMPLATE, STYLE = "page.html.jinja", "style.css"
-FEW = 20  # claims; the table of more is folded
+FEW = 20  # claims; a longer table is folded
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 VERDICTS = {
@@ -41,7 +41,7 @@ VERDICTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class FigurePage:
-    """A figure: its texts, its picture, and the files that lie beside the page."""
+    """A figure: its texts, its picture, and links to its files."""
 
     name: str
     title: str
@@ -55,7 +55,7 @@ class FigurePage:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPage:
-    """A study: its texts, its figures, and how it was run."""
+    """A study: its texts, its figures, and facts about its run."""
 
     name: str
     title: str
@@ -68,8 +68,8 @@ class StudyPage:
     device: str = ""
     seeds: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    warnings: Sequence[str] = ()  # networks or numbers that are not there
-    remarks: Sequence[str] = ()  # what may be intended
+    warnings: Sequence[str] = ()  # missing networks or numbers
+    remarks: Sequence[str] = ()  # notes on what may be intended
     files: Mapping[str, str] = field(default_factory=dict)  # name → relative address
 
 
@@ -79,19 +79,19 @@ def page(
     versions: Mapping[str, str],
     gallery: Sequence[Source] = (),
 ) -> str:
-    """The whole page.
+    """The page as HTML.
 
     Args:
         studies: in the order of the page.
         claims: rows of claims.csv of all studies, with the fields of `claims.Verdict`.
-        versions: of what made the page; those of a study are shown where they differ.
-        gallery: the sources' figures, in their order.
+        versions: those that made the page; a study's are shown if they differ.
+        gallery: the figures of the sources, in order.
     """
     shown = [_claim(row) for row in claims.to_dict("records")]
     return _template().render(
         studies=studies,
         claims=shown,
-        # the surprising ones first, else in the order of the studies
+        # unexpected verdicts first, otherwise in the order of the studies
         sorted_claims=sorted(shown, key=lambda claim: claim.met),
         few=FEW,
         titles={study.name: study.title for study in studies},
@@ -103,7 +103,7 @@ def page(
 
 
 def layout() -> str:
-    """The template and the style: an edit of either makes the page anew."""
+    """The template and the style sheet; an edit of either makes the page again."""
     return _resource(TEMPLATE) + _resource(STYLE)
 
 
@@ -161,7 +161,7 @@ class _Claim:
 def _claim(row: Mapping[str, Any]) -> _Claim:
     icon, word = VERDICTS.get(row["verdict"], ("–", row["verdict"]))
     study, name = text.cell(row, "study"), str(row["claim"])
-    # a kernel of infinite width is no network
+    # infinite width has no networks
     exact = text.cell(row, "widths") in ("0", "0.0")
     measured, interval = words.estimate(row)
     reason = text.cell(row, "reason")
@@ -181,14 +181,14 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         measured=measured,
         interval=interval,
         networks=text.NONE if exact else text.count(row["n"]),
-        how=_how(row, "∞" if exact else text.cell(row, "widths")),
+        how=_quantity(row, "∞" if exact else text.cell(row, "widths")),
         detail=words.detail(row),
         reason=reason and f"The band: {reason}",
     )
 
 
-def _how(row: Mapping[str, Any], widths: str) -> str:
-    """What was measured, of which variant and at which widths."""
+def _quantity(row: Mapping[str, Any], widths: str) -> str:
+    """The measured quantity, with its variant and widths."""
     measured = [text.cell(row, column) for column in ("statistic", "metric")]
     measured = " of ".join(filter(None, measured))
     where = [text.cell(row, "variant"), widths and f"n = {widths}"]
@@ -200,7 +200,7 @@ def _how(row: Mapping[str, Any], widths: str) -> str:
 
 
 def _run_of(study: StudyPage, versions: Mapping[str, str]) -> str:
-    """How the study was run: time, device, networks, and versions that differ."""
+    """Facts about the run of a study: time, device, networks, differing versions."""
     facts = []
     if study.runtime_s is not None:
         facts.append(f"Run time {text.duration(study.runtime_s)}")
@@ -223,9 +223,9 @@ class _Picture(NamedTuple):
 
 
 def _pictures(figure: FigurePage) -> list[_Picture]:
-    """The svg, or the png where that is smaller to send; or an animation and its still.
+    """The svg, or the png if it is smaller; or an animation and its still picture.
 
-    The still is what is printed, and shown to those who want no motion.
+    The still picture is printed, and shown to readers who prefer reduced motion.
     """
     if figure.svg and (len(figure.svg) < LARGEST_SVG or not figure.png):
         return [_Picture("svg+xml", figure.svg)]
@@ -237,7 +237,7 @@ def _pictures(figure: FigurePage) -> list[_Picture]:
 
 
 def _too_large(figure: FigurePage) -> str:
-    """The size of an animation that is linked, as it is too large for the page."""
+    """The link text, with the size, of an animation that is too large for the page."""
     still = [picture.mime for picture in _pictures(figure)] == ["png"]
     if still and len(figure.gif) > LARGEST_GIF:
         return f"animation, {len(figure.gif) / 1e6:.1f} MB"
@@ -245,7 +245,7 @@ def _too_large(figure: FigurePage) -> str:
 
 
 def _slug(*parts: str) -> str:
-    """An anchor of letters, digits and hyphens; other letters are their numbers."""
+    """An anchor of letters, digits and hyphens; other letters become code points."""
 
     def plain(c: str) -> str:
         if not c.isascii():

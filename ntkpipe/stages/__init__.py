@@ -1,6 +1,6 @@
-"""The stages of the method, in its order; each module has one.
+"""The stages of the method, in order; each module defines one.
 
-`STAGES` is all that command line and workflow know of them.
+The command line and the workflow loop over `STAGES`.
 """
 
 from typing import Any
@@ -34,5 +34,5 @@ STAGES: dict[str, Stage] = {
 
 
 def settings(stage: str, study: Study, variant: str = "", width: int = 0) -> Any:
-    """The settings that a stage reads itself, as JSON says them."""
+    """The settings that a stage reads itself, as JSON values."""
     return STAGES[stage].spec(Place(study, variant, width))

@@ -8,7 +8,7 @@ from ntkpipe.stages.stage import Stage
 
 
 def run(job: Job) -> None:
-    """A verdict on each claim of a study: claims.csv."""
+    """Judge each claim of a study: claims.csv."""
     from ntkpipe import claims
 
     table = job.read("measurements")
@@ -22,7 +22,7 @@ def run(job: Job) -> None:
 
 CLAIMS = Stage(
     name="claims",
-    help="a verdict on each claim of a study",
+    help="judge each claim of a study (claims.csv)",
     per="study",
     makes="claims.csv",
     run=run,

@@ -1,4 +1,4 @@
-"""How far kernel, weights and outputs went: the metrics of all networks."""
+"""The metrics of all networks: changes of kernel, weights and outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pd = Lazy("pandas")
 
 
 def run(job: Job) -> None:
-    """How far kernel, weights and outputs went, at all widths: constancy.csv."""
+    """Compute the metrics of all networks of a variant: constancy.csv."""
     e, variant = job.experiment, job.at.variant
     tables = [
         measurements.of_width(e, variant, width, partial(job.read, width=width))
@@ -27,7 +27,7 @@ def run(job: Job) -> None:
 
 
 def settings(at: Place) -> dict:
-    """What the metrics of the networks of a variant depend on."""
+    """The settings on which the metrics of a variant depend."""
     e = at.experiment
     return {
         "model": e.model,
@@ -40,7 +40,7 @@ def settings(at: Place) -> dict:
 
 CONSTANCY = Stage(
     name="constancy",
-    help="how far kernel, weights and outputs went, at all widths",
+    help="compute the metrics of all networks of a variant (constancy.csv)",
     per="variant",
     makes="constancy.csv",
     run=run,

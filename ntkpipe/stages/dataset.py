@@ -1,4 +1,4 @@
-"""The data of an experiment: drawn at random, or those of a user."""
+"""The data of an experiment, drawn at random or read from a user's file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ntkpipe.stages.stage import Stage
 
 
 def run(job: Job) -> None:
-    """Draw the data, or read those of a user: dataset.npz."""
+    """Draw the data, or read a user's file: dataset.npz."""
     import jax
 
     source: Any = job.experiment.dataset
-    if job.inputs:  # a user's file, which may have come here from somewhere else
+    if job.inputs:  # a user's file, which a store may have moved
         if source.user_file is None:
-            raise ProductError(f"--input: {job.at.variant} has no dataset.kind: npz")
+            raise ProductError(
+                f"--input: {job.at.variant} has no dataset.kind: npz: omit --input"
+            )
         source = replace(source, path=job.inputs[0])
         job = replace(job, inputs=())
     key = jax.random.key(job.experiment.seed)
-    # the networks' keys are folded in by width, the data's by a number no width has
+    # keys of networks are folded in by width, the key of the data by no width
     data = source.sample(jax.random.fold_in(key, 2**31 - 1))
     for first, second in metrics.duplicates(data.x_train)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
@@ -46,7 +48,7 @@ DATASET = Stage(
         "dataset": at.experiment.dataset,
     },
     sections=lambda at: at.experiment.dataset,
-    # drawn once for all variants that have the same
+    # drawn once for all variants with the same data
     variant_of=lambda at: at.study.data_of(at.variant),
     memory_mb=lambda at: cost.data_mb(at.experiment),
     flop=lambda at: cost.data_flop(at.experiment),

@@ -28,7 +28,7 @@ ARRAYS = (DATASET, TRAIN, LINEARIZE, LIMIT)
 
 
 class Arrays:
-    """The products of a study as figures ask for them: arrays(product, variant, n)."""
+    """The products of a study for its figures: arrays(product, variant, width)."""
 
     def __init__(self, job: Job):
         self._job = job
@@ -57,7 +57,7 @@ class Arrays:
 
 
 def run(job: Job) -> None:
-    """Draw one figure: its table as .csv, the picture as .png, .svg, .pdf or .gif."""
+    """Draw one figure: its table (.csv) and its pictures (.png, .svg, .pdf, .gif)."""
     from ntkpipe.figures import axes, save
 
     name = job.at.figure
@@ -70,13 +70,13 @@ def run(job: Job) -> None:
         frames = drawn.frames(table) if is_animated(drawn) else None
         drawn_as = save.save(picture, pictures, frames)
     except (ValueError, LookupError) as error:
-        # a list or table has no such place, a formula can't be read
+        # LookupError: a list or table lacks an entry
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())
         if not _has_faults(rows):
             own = f"figure {name}: "
             raise ValueError(own + reason.removeprefix(own)) from error
-        # the page is made all the same, and the picture says what is wrong
+        # diverged networks must not stop the page, so the picture states the reason
         log.warning("figure %s: %s", name, reason)
         table = pd.DataFrame({"note": [reason]})
         picture = axes.nothing(reason)
@@ -86,23 +86,23 @@ def run(job: Job) -> None:
 
 
 def _has_faults(rows: pd.DataFrame) -> bool:
-    """Whether networks diverged, died or have no value: a figure may lack its own."""
+    """Whether networks diverged, died or have no value, so that a figure may fail."""
     fault = rows["metric"].isin(["diverged", "dead", "singular"]) & (rows["value"] == 1)
     return bool((fault | rows["metric"].str.startswith("undefined/")).any())
 
 
 def is_animated(figure) -> bool:
-    """Whether a figure has frames, and is a .gif."""
+    """Whether a figure is an animation (.gif)."""
     return getattr(figure, "animated", False)
 
 
 def endings(figure) -> tuple[str, ...]:
-    """The endings of its files."""
+    """The endings of the files of a figure."""
     return MOVING if is_animated(figure) else STILL
 
 
 def chooses(at: Place) -> list[tuple[Stage, Place]]:
-    """The table of all measurements, and just the products that a figure reads."""
+    """The inputs of a figure: the measurements and the products that it reads."""
     figure, study = at.study.figure(at.figure), at.study
     found = {("measurements", "", 0): (MEASURE, Place(study))}
     read = [source for source in ARRAYS if source.product in figure.reads]
@@ -116,7 +116,7 @@ def chooses(at: Place) -> list[tuple[Stage, Place]]:
 
 
 def _arrays(at: Place) -> list[tuple]:
-    """The arrays that a figure reads, as `ntkpipe.cost` counts them."""
+    """The arrays that a figure reads, for `ntkpipe.cost`."""
     return [
         (source.product, place.experiment, place.width)
         for source, place in chooses(at)

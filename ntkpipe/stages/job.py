@@ -1,7 +1,6 @@
-"""A job: one stage at one place. It reads and checks products, and says what made one.
+"""A job: one stage at one place. It reads and checks products, and writes one.
 
-Inputs are found by what they say of themselves, so that their order on the command line
-is free.
+Inputs are identified by their metadata, so their order on the command line is free.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("ntkpipe")
-USER_FILE = "file"  # a user's own, that a dataset is made from
+USER_FILE = "file"  # a user's file, in the lineage of a product
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one command does: a stage, at a place, from files to files."""
+    """One command: a stage at a place, with its input and output files."""
 
     stage: Stage
     at: Place
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     studies: tuple[Study, ...] = ()
-    """All of them, for a stage that is run once for all."""
+    """All studies, for a stage that is run once for all."""
     options: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
@@ -53,7 +52,7 @@ class Job:
         return read_products(self.study, self.inputs, *self.stage.reads)
 
     def read(self, product: str, variant: str = "", width: int = 0) -> Any:
-        """The arrays of an input, or its table, by default that of the job's place."""
+        """The arrays or the table of an input, by default of the job's place."""
         at = self.at._replace(
             variant=variant or self.at.variant, width=width or self.at.width
         )
@@ -65,8 +64,8 @@ class Job:
         )
         if found is None:
             others = [
-                f"{path} is that of {_place(self.study, *key[1:])}, which may lie in "
-                "the place of another: then delete it and run again"
+                f"{path} holds the {product} of {_describe(self.study, *key[1:])}; if "
+                "it was copied or renamed by hand, delete it and run again"
                 for path, key in zip(self.inputs, self.products, strict=True)
                 if key[0] == product
             ]
@@ -77,15 +76,15 @@ class Job:
         return found.data
 
     def write(self, arrays: Mapping[str, Any], device: str = "", **about: Any) -> None:
-        """Write the product's arrays, and what made them."""
+        """Write the product's arrays and metadata."""
         artifacts.save(self.outputs[0], arrays, self.about(device) | about)
 
     def write_table(self, table: pd.DataFrame, output: str = "", **about: Any) -> None:
-        """Write the product's table, and what made it."""
+        """Write the product's table and metadata."""
         artifacts.save_table(output or self.outputs[0], table, self.about() | about)
 
     def about(self, device: str = "") -> dict[str, Any]:
-        """What the product says of itself, with versions and devices of its inputs."""
+        """The metadata of the product, with versions and devices of its inputs."""
         inputs = [read.meta for read in self.products.values()]
         place = {"variant": self.at.variant, "width": self.at.width}
         place["figure"] = self.at.figure
@@ -97,16 +96,16 @@ class Job:
             "inputs": self._lineage(),
         }
         about["versions"] = {
-            name: provenance.together(
+            name: provenance.join_unique(
                 own, *(i["versions"].get(name, own) for i in inputs)
             )
             for name, own in provenance.versions().items()
         }
-        device = provenance.together(device, *(i.get("device", "") for i in inputs))
+        device = provenance.join_unique(device, *(i.get("device", "") for i in inputs))
         return about | ({"device": device} if device else {})
 
     def _lineage(self) -> list[list]:
-        """All that the product is made from, each with a digest of its settings."""
+        """Every upstream artifact, each with a digest of its settings."""
         found: dict[tuple, str] = {}
         for read in self.products.values():
             earlier = read.meta.get("inputs", [])
@@ -120,9 +119,9 @@ def read_products(
 ) -> dict[tuple, Product]:
     """Products by (product, variant, width), each made with the study's settings.
 
-    `sources` are the stages that make them. The settings of all that the products were
-    made from are checked, too, back to the data: settings of another seed, say, show in
-    a network's but not in a table's own.
+    `sources` are the stages that make the products. The settings of every upstream
+    artifact are checked, too: a table does not store the seed itself, but the networks
+    behind the table do.
     """
     makers = _makers(sources)
     found: dict[tuple, Product] = {}
@@ -144,10 +143,10 @@ def read_products(
             )
         check_settings(study, path, product, *sources)
         if product.key in found:
-            # either may be the one that lies in the other's place
+            # either file may be in the place of the other
             raise ProductError(
                 f"{origin[product.key]} and {path} are both the {kind} of "
-                f"{_place(study, variant, width)}: delete both and run again"
+                f"{_describe(study, variant, width)}: delete both and run again"
             )
         found[product.key], origin[product.key] = product, path
         for source, variant, _, made_with in product.meta.get("inputs", []):
@@ -156,8 +155,8 @@ def read_products(
             first = files.setdefault(variant, (made_with, path))
             if first[0] != made_with:
                 raise ProductError(
-                    f"{first[1]} and {path} were made from different files of data of "
-                    f"{_place(study, variant, None)}: delete both and run again"
+                    f"{first[1]} and {path} were made from different data files of "
+                    f"{_describe(study, variant, None)}: delete both and run again"
                 )
     return found
 
@@ -165,14 +164,14 @@ def read_products(
 def read_studies(
     studies: Iterable[Study], paths: Iterable[str], *sources: Stage
 ) -> dict[str, dict[tuple, Product]]:
-    """The products of each study by its name, which must be those of these stages."""
+    """The products of each study, by its name; each stage must have made one."""
     own: dict[str, list[str]] = {study.name: [] for study in studies}
     for path in paths:
         name = artifacts.load(path).meta.get("study")
         if name not in own:
             raise ProductError(
-                f"{path} is of {name}, not of {' or '.join(own)}: delete it and run "
-                "again"
+                f"{path} belongs to {name}, not to {' or '.join(own)}: delete it and "
+                "run again"
             )
         own[name].append(path)
     found = {
@@ -186,9 +185,9 @@ def read_studies(
 
 
 def check_settings(study: Study, path: str, product: Product, *sources: Stage) -> None:
-    """Refuse a product that was made with other settings or data, or from such.
+    """Raise if a product, or an input of it, has other settings or data.
 
-    A user's file that is gone is taken to be the one that was read.
+    A user's file that no longer exists is not checked.
     """
     makers = _makers(sources)
     figure = product.meta.get("figure", "")
@@ -200,19 +199,19 @@ def check_settings(study: Study, path: str, product: Product, *sources: Stage) -
             data: Any = study.variants[source[1]].dataset
             if (artifacts.users_digest(data.path) or made_with) != made_with:
                 raise ProductError(
-                    f"{path} was made from another {data.path} than is there now: "
+                    f"{path} was made from another version of {data.path}: "
                     "delete it and run again"
                 )
         elif provenance.digest(_settings(makers, study, *source)) != made_with:
             raise ProductError(
-                f"{path} was made from another {source[0]} of "
-                f"{_place(study, *source[1:])}, of other settings: delete it and "
+                f"{path} was made from a {source[0]} of "
+                f"{_describe(study, *source[1:])} with other settings: delete it and "
                 "run again"
             )
 
 
 def _makers(sources: Iterable[Stage]) -> dict[str, Stage]:
-    """The stages of these products and of all that they are made from, by product."""
+    """The stages and all their upstream stages, by product."""
     found: dict[str, Stage] = {}
     for source in sources:
         found |= {source.product: source} | source.earlier()
@@ -227,12 +226,12 @@ def _settings(
     width: int | None,
     figure: str = "",
 ) -> Any:
-    """The settings that a product must have been made with, None if there is none."""
+    """The settings that a product must have; None if the study has no such product."""
     at = Place(study, variant or "", width or 0, figure)
     maker = makers.get(product)
     return maker.spec(at) if maker and maker.is_at(at) else None
 
 
-def _place(study: Study, variant: str | None, width: int | None) -> str:
-    """Of which study, variant and width, in words."""
+def _describe(study: Study, variant: str | None, width: int | None) -> str:
+    """`width, torch, width 100`, for messages."""
     return str(Place(study, variant or "", width or 0))

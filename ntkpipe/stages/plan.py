@@ -1,4 +1,4 @@
-"""What a run makes: all products of a study, and what they cost."""
+"""The files that a run makes, and their cost."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ntkpipe.text import duration
 
 
 def products(study: Study) -> Iterator[tuple[Stage, Place]]:
-    """All that is made of a study: each stage at all of its places."""
+    """All products of a study: each stage at all of its places."""
     for stage in STAGES.values():
         for at in stage.places(study):
             yield stage, at
 
 
 def files(study: Study) -> Iterator[str]:
-    """All files that are made of a study, below the folder of the results."""
+    """Paths of all files of a study, relative to the folder of results."""
     for stage, at in products(study):
         if at.figure:
             for ending in endings(study.figure(at.figure)):
@@ -35,7 +35,7 @@ def files(study: Study) -> Iterator[str]:
 
 
 def is_of(study: Study, path: str) -> bool:
-    """Whether a product says that it was made with the study's settings and data."""
+    """Whether the metadata of a product match the study's settings and data."""
     try:
         product = Product(artifacts.load_meta(path), None)
         check_settings(study, path, product, *STAGES.values())
@@ -45,7 +45,7 @@ def is_of(study: Study, path: str) -> bool:
 
 
 class Cost(NamedTuple):
-    """Of a study: jobs, operations, seconds on two cores and on them with a GPU."""
+    """Jobs, operations, seconds on two cores, and seconds on two cores and a GPU."""
 
     jobs: int
     flop: float
@@ -54,7 +54,7 @@ class Cost(NamedTuple):
 
 
 def of_study(study: Study) -> Cost:
-    """The sum over the jobs of a study, all of them run, none stopped early."""
+    """The cost of all jobs of a study, if no training stops early."""
     page = Cost(1, 0.0, cost.JOB / 2, cost.JOB / 2)
     return _sum([page, *(_of_job(stage, at) for stage, at in products(study))])
 
@@ -70,7 +70,7 @@ def _sum(costs: list[Cost]) -> Cost:
 
 
 def table(studies: list[Study]) -> str:
-    """What each study costs, for a person."""
+    """The cost of each study, as a table for the terminal."""
     costs = [of_study(study) for study in studies]
     names = [*(study.name for study in studies), "in all"]
     rows = [*zip(names, [*costs, _sum(costs)], strict=True)]

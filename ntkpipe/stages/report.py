@@ -1,4 +1,4 @@
-"""From the products of studies on disk to the page of all results."""
+"""The page of all studies, from the products on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pd = Lazy("pandas")
 
 
 def run(job: Job) -> None:
-    """The page of all studies: index.html."""
+    """Write the page of all studies: index.html."""
     write(
         list(job.studies),
         list(job.inputs),
@@ -88,9 +88,9 @@ def _study_page(
     folder: Path,
     benchmarks: str | None,
 ) -> StudyPage:
-    """What the page shows of one study; addresses are relative to a folder."""
+    """The contents of the page for one study; addresses are relative to `folder`."""
     claims, table = (products[name, None, None] for name in ("claims", "measurements"))
-    warnings, remarks = doubts.notes(study, table.data)
+    notes = list(doubts.data_quality_notes(study, table.data))
     return StudyPage(
         name=study.name,
         title=study.title,
@@ -103,8 +103,8 @@ def _study_page(
         device=table.meta.get("device", ""),
         seeds=seeds(study),
         versions=claims.meta["versions"],
-        warnings=warnings,
-        remarks=remarks,
+        warnings=[note.text for note in notes if note.is_fault],
+        remarks=[note.text for note in notes if not note.is_fault],
         files={
             f"{name}.csv": f"{study.name}/{name}.csv"
             for name in ("claims", "measurements")
@@ -115,7 +115,7 @@ def _study_page(
 def _figure_page(
     study: Study, figure, files: Sequence[Path], folder: Path
 ) -> FigurePage:
-    """A figure with its pictures; all of its files are linked, and checked."""
+    """A figure with its pictures; its files are linked and checked."""
     place = (study.name, "figures")
     found = {
         path.suffix[1:]: path
@@ -134,7 +134,7 @@ def _figure_page(
 
 
 def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
-    """The pictures of a figure by their endings, as they were drawn with its table."""
+    """The pictures of a figure by their endings, checked against its table."""
     pictures = {ending: path for ending, path in files.items() if ending != "csv"}
     if not pictures:
         return {}
@@ -150,7 +150,7 @@ def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
 
 
 def seeds(study: Study) -> str:
-    """How many networks there are at a width, and the seed they are drawn from."""
+    """The number of networks at a width, and their seed."""
     numbers = sorted({study.variants[v].seeds_at(width) for v, width in study.jobs()})
     roots = sorted({e.seed for e in study.variants.values()})
     many = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
@@ -159,7 +159,7 @@ def seeds(study: Study) -> str:
 
 
 def run_time(study: Study, benchmarks: str | None) -> float | None:
-    """Seconds that all jobs of a study took, where they were measured."""
+    """Seconds that all jobs of a study took; None if they were not measured."""
     if benchmarks is None:
         return None
     tables = set(Path(benchmarks, study.name).rglob("*.tsv"))
@@ -174,4 +174,4 @@ def run_time(study: Study, benchmarks: str | None) -> float | None:
             sum(pd.read_csv(path, sep="\t")["s"].sum() for path in sorted(tables))
         )
     except (ValueError, KeyError, TypeError):
-        return None  # a run that was killed leaves half a table
+        return None  # a killed run leaves incomplete tables

@@ -1,4 +1,4 @@
-"""What a stage of the method is: all that command line and workflow ask of it."""
+"""`Stage`: the description of one step of the method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ntkpipe.study import Study
 
 
 class Place(NamedTuple):
-    """Where in a study a stage works: the study, a variant, a width, or a figure."""
+    """Study, variant, width and figure for which a stage runs."""
 
     study: Study
     variant: str = ""
@@ -37,43 +37,43 @@ class Place(NamedTuple):
 class Stage:
     """One step of the method, from files to a file.
 
-    Settings, code and cost are functions of the place; `run` gets a whole job.
+    Settings, code and cost are functions of the place. `run` takes a job.
     """
 
     name: str
-    """As rule, command and module are called."""
+    """Name of the rule, the command and the module."""
     help: str
-    """What it does, in one line."""
+    """Help text of the command, one line."""
     per: Literal["width", "variant", "study", "figure", "run"]
-    """What it is done once for."""
+    """The stage runs once for each of these."""
     makes: str
-    """Name of the file that it writes; the product is called so without the ending."""
+    """Name of its output file; without the ending it is the name of the product."""
     run: Callable[[Any], None]
     """Reads the inputs of a `Job` and writes its outputs."""
     reads: tuple[Stage, ...] = ()
-    """Whose products it reads."""
+    """The stages whose products it reads."""
     settings: Callable[[Place], Any] = lambda at: {}
-    """The settings that it reads itself, not counting its inputs' own."""
+    """The settings that it reads itself, without the settings of its inputs."""
     sections: Callable[[Place], Any] = lambda at: ()
-    """Sections of the study whose own code it runs."""
+    """Sections of the study whose code it runs."""
     wanted: Callable[[Experiment], bool] = lambda e: True
-    """Whether an experiment has this stage."""
+    """Whether an experiment needs this stage."""
     variant_of: Callable[[Place], str] = lambda at: at.variant
-    """The variant that this stage is run for, in place of those that share it."""
+    """The variant for which this stage runs, if several variants share its product."""
     chooses: Callable[[Place], list[tuple[Stage, Place]]] | None = None
-    """Which products it reads, where these are not of all variants and widths."""
+    """The products it reads, if it does not read those of all variants and widths."""
     gpu: bool = False
-    """Whether it is worth a GPU."""
+    """Whether it may use a GPU."""
     memory_mb: Callable[[Place], int] = lambda at: 0
     """Memory of the arrays, in MB."""
     flop: Callable[[Place], int] = lambda at: 0
-    """Operations."""
+    """Number of floating-point operations."""
     seconds: Callable[[Place], cost.Seconds] | None = None
-    """Seconds where operations are not all, see `cost.Seconds`."""
+    """Seconds, if they do not follow from `flop`; see `cost.Seconds`."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """Further options of its command, with their help."""
+    """Further options of its command, with their help texts."""
     input_help: str = "products of earlier stages"
-    """What --input is."""
+    """Help text of --input."""
 
     @property
     def product(self) -> str:
@@ -81,20 +81,20 @@ class Stage:
         return self.makes.partition(".")[0]
 
     def spec(self, at: Place) -> Any:
-        """Its settings as JSON says them.
+        """Its settings as JSON values.
 
-        They are parameters of its rule and stand in its product: a change of anything
-        else does not run it again.
+        They are a parameter of its rule and part of the metadata of its product. Other
+        changes of the study file do not run the stage again.
         """
         return to_jsonable_python(self.settings(at))
 
     def code(self, at: Place) -> str:
-        """A fingerprint of the code that it runs, and of how files are written."""
+        """A fingerprint of the code that it runs, including `artifacts`."""
         module = self.run.__module__
         return fingerprint(module, artifacts.__name__, self.sections(at))
 
     def is_at(self, at: Place) -> bool:
-        """Whether a study has this stage at a place."""
+        """Whether this stage runs at a place."""
         if self.per in ("study", "run"):
             return not (at.variant or at.width or at.figure)
         if self.per == "figure":
@@ -105,7 +105,7 @@ class Stage:
         return at.width in e.widths if self.per == "width" else not at.width
 
     def places(self, study: Study, variant: str = "", width: int = 0) -> list[Place]:
-        """Where in a study it is run; of one variant or width only, if one is given."""
+        """The places in a study at which it runs, or those of one variant or width."""
         if self.per == "study":
             return [Place(study)]
         if self.per == "figure":
@@ -124,7 +124,7 @@ class Stage:
         return [at for at in found if self.is_at(at)]
 
     def inputs(self, at: Place) -> list[tuple[Stage, Place]]:
-        """The products that it reads: of its own variant and width, or of all."""
+        """The products that it reads: those of its own variant and width, or all."""
         if self.chooses is not None:
             return self.chooses(at)
         return [
@@ -136,14 +136,14 @@ class Stage:
         ]
 
     def earlier(self) -> dict[str, Stage]:
-        """The stages of all that it is made from, back to the data, by product."""
+        """All upstream stages, by product."""
         found: dict[str, Stage] = {}
         for source in self.reads:
             found |= {source.product: source} | source.earlier()
         return found
 
     def path(self, at: Place, name: str = "") -> str:
-        """Where its product, or a file of another name, lies in the results."""
+        """Path of its product, or of a file with another name, in the results."""
         folders = [at.study.name, at.variant, at.width and f"width{at.width}"]
         folders += ["figures"] if at.figure else []
         return "/".join(str(part) for part in [*folders, name or self.makes] if part)

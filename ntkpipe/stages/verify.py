@@ -1,4 +1,4 @@
-"""Whether verdicts came out as expected."""
+"""The command `verify`: compare verdicts with those expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 def verify(studies: list[Study], inputs: list[str]) -> int:
-    """Print verdicts that did not come out as expected; 0 if there are none."""
+    """Print the verdicts that are not as expected; return 1 if there are any."""
     table = verdicts(read_studies(studies, inputs, CLAIMS))
     other = table[~table["as_expected"].astype(bool)]
     for _, row in other.iterrows():

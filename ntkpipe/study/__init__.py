@@ -1,7 +1,7 @@
 """A study: one YAML file of data, models, training, claims and figures.
 
-The file holds one experiment and, under `variants`, what other experiments of the
-study change of it. All faults of a file are reported at once, each with its key.
+The file holds one experiment. Each of its `variants` lists the keys in which another
+experiment differs. All faults of a file are reported at once, each with its key.
 """
 
 import dataclasses
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 _EXPERIMENT = {field.name for field in dataclasses.fields(Experiment)}
-_GIVEN = ("name", "text")  # by the file itself
-# only a study with faults needs these
+_GIVEN = ("name", "text")  # fields of `Study` that come from the file, not from keys
+# built only when a study has faults
 _adapter = functools.cache(pydantic.TypeAdapter)
 _names = functools.cache(lambda: names(STUDY.json_schema()))
 
@@ -54,7 +54,7 @@ def load(path: str | Path) -> Study:
 
 
 def load_files(paths: Iterable[str | Path]) -> list[Study]:
-    """Read several study files, or raise all faults of all of them at once."""
+    """Read several study files, or raise a `StudyError` with all their faults."""
     studies, faults = [], []
     for path in paths:
         try:
@@ -67,7 +67,7 @@ def load_files(paths: Iterable[str | Path]) -> list[Study]:
 
 
 def parse(text: str, path: str | Path) -> Study:
-    """The study in a text; `path` gives its name and stands before each fault."""
+    """The study in a text; `path` gives its name and is part of each fault."""
     path = Path(path)
     file = document(text, path)
     raw = file.values
@@ -75,14 +75,14 @@ def parse(text: str, path: str | Path) -> Study:
         fault = Fault((), "a study file is a mapping of keys to values", str(path))
         raise StudyError([fault])
     faults = [
-        Fault((key,), "unknown key (a study is called as its file is)")
+        Fault((key,), "unknown key (the name of the file is the name of the study)")
         for key in _GIVEN
         if key in raw
     ]
     changes = raw.get("variants", {BASE: {}})
     if not _is_mapping_of_mappings(changes):
         changes = {BASE: {}}
-        text_ = "expected a mapping of names to what each changes"
+        text_ = "expected a mapping of variants to the keys that they change"
         faults.append(Fault(("variants",), text_))
     changes = {str(name): change or {} for name, change in changes.items()}
     base = {key: value for key, value in raw.items() if key in _EXPERIMENT}
@@ -94,7 +94,7 @@ def parse(text: str, path: str | Path) -> Study:
     }
     faults += unshown(raw)
     try:
-        # strict JSON mode: lists are tuples, but "3" and true are no numbers
+        # strict JSON mode: lists become tuples; "3" and true are no numbers
         study = STUDY.validate_json(json.dumps(whole), context=COLLECT)
     except pydantic.ValidationError as error:
         faults += of_pydantic(error, whole, _names())
@@ -112,7 +112,7 @@ def parse(text: str, path: str | Path) -> Study:
 def _between_keys(
     whole: dict[str, Any], error: pydantic.ValidationError
 ) -> Iterator[Fault]:
-    """Faults between keys of those parts of a study that could be read."""
+    """Faults between keys, in the parts of a study that could be read."""
     faulty = {tuple(map(str, one["loc"][:2])) for one in error.errors()}
 
     def sound(kind: Any, section: str, parts: Iterable[tuple]) -> dict:
@@ -143,7 +143,7 @@ def _is_mapping_of_mappings(value: Any) -> bool:
 
 
 def _merge(base: Any, change: Any) -> Any:
-    """`change` over `base`, mappings key by key; another `kind` replaces whole."""
+    """`base` updated by `change`, key by key; another `kind` replaces the mapping."""
     if not (isinstance(base, dict) and isinstance(change, dict)):
         return change
     if is_another_kind(base, change):

@@ -1,4 +1,4 @@
-"""Faults of a study file: pydantic's errors as data, each once and with its line."""
+"""Faults of a study file as data: from pydantic's errors to keys, lines and texts."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,14 @@ import pydantic
 from ntkpipe.section import Fault, did_you_mean
 
 MOST_FAULTS = 30  # reported at once
-MOST_ERRORS = 1000  # of pydantic that are put into words; a second or less
+MOST_ERRORS = 1000  # pydantic's errors that are converted; this takes about a second
 BASE = "base"
-# all but the characters of XML, without those that control a terminal
+# not a character of XML, or a control character of terminals
 _UNSHOWN = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class StudyError(Exception):
-    """A study file has faults; each is one line of the message."""
+    """A study file has faults; the message has one line for each."""
 
     def __init__(self, faults: Iterable[Fault | str]):
         self.faults = tuple(
@@ -26,12 +26,12 @@ class StudyError(Exception):
 
 
 class Names(NamedTuple):
-    """Names that a JSON schema knows."""
+    """Names in a JSON schema."""
 
     keys: set[str]
     """Keys of all sections."""
     choices: set[str]
-    """How pydantic calls the members of a union in the place of an error."""
+    """Pydantic's names for members of a union in the location of an error."""
 
 
 def names(schema: dict[str, Any]) -> Names:
@@ -63,7 +63,7 @@ def of_pydantic(
 
 
 def _key(location: tuple, raw: Any, choices: set[str]) -> tuple[str, ...]:
-    """The keys of an error's place, without pydantic's choices between kinds."""
+    """The keys in the location of an error, without the members of unions."""
     key = []
     for index, part in enumerate(location):
         known = isinstance(raw, (dict, list)) and (
@@ -78,11 +78,11 @@ def _key(location: tuple, raw: Any, choices: set[str]) -> tuple[str, ...]:
 
 
 def _text(error: dict, key: tuple[str, ...], keys: set[str]) -> str:
-    """What is wrong, the value, and the nearest name that there is."""
+    """The text of an error: what is wrong, the value, and the nearest valid name."""
     value, context = error.get("input"), error.get("ctx", {})
     match error["type"]:
         case "unexpected_keyword_argument" if key[-1] in keys:
-            return "unknown key here, it is one of something else"
+            return "unknown key here; it belongs to another section"
         case "unexpected_keyword_argument":
             return "unknown key" + did_you_mean(key[-1], keys, 0.7)
         case "missing":
@@ -104,15 +104,15 @@ def _text(error: dict, key: tuple[str, ...], keys: set[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value of the file, in few characters."""
+    """A value of the file, shortened."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def unshown(raw: Any) -> Iterator[Fault]:
-    """Faults of texts that no page and no picture can show."""
+    """Faults of texts with characters that a page or a picture can't show."""
     todo: list[tuple[tuple[str, ...], Any]] = [((), raw)]
-    for place, value in todo:  # which grows
+    for place, value in todo:  # the list grows in the loop
         if isinstance(value, (dict, list)):
             items = value.items() if isinstance(value, dict) else enumerate(value)
             todo += [((*place, str(key)), part) for key, part in items]
@@ -123,9 +123,9 @@ def unshown(raw: Any) -> Iterator[Fault]:
 def once(
     faults: Iterable[Fault], base: dict[str, Any], changes: dict[str, Any]
 ) -> list[Fault]:
-    """Faults without repetition: one of the top is not repeated for each variant.
+    """Each fault once: a fault at the top is not repeated for each variant.
 
-    It is the top's if all variants that inherit its key have it.
+    A fault is at the top if all variants that inherit its key have the fault.
 
     Args:
         faults: faults of a study whose variants are written out.
@@ -149,12 +149,12 @@ def once(
 
 
 def is_another_kind(base: dict[str, Any], change: dict[str, Any]) -> bool:
-    """Whether a change has another `kind`, and so replaces a section as a whole."""
+    """Whether a change has another `kind`, so that it replaces the whole section."""
     return "kind" in change and change["kind"] != base.get("kind", change["kind"])
 
 
 def _inherits(key: tuple[str, ...], base: Any, change: Any) -> bool:
-    """Whether a variant takes a key, or the section that it lacks, from the top."""
+    """Whether a variant inherits a key, or its missing section, from the top."""
     for depth, part in enumerate(key):
         if not (isinstance(change, dict) and part in change):
             return depth == 0 or isinstance(base, dict)
@@ -171,7 +171,7 @@ def placed(
     lines: dict[tuple[str, ...], int],
     raw: dict[str, Any],
 ) -> list[Fault]:
-    """Faults with their file and line; claims and figures by name, not by number."""
+    """Faults with file and line; keys name claims and figures instead of numbers."""
     result = sorted(
         (
             fault._replace(
@@ -198,7 +198,7 @@ def _line(key: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> int:
 
 
 def _named(key: tuple[str, ...], raw: dict[str, Any]) -> tuple[str, ...]:
-    """The key with a claim's id, or a figure's name, in place of its number."""
+    """The key with the id of a claim, or the name of a figure, instead of a number."""
     match key:
         case (("claims" | "figures") as what, number, *rest) if number.isdecimal():
             items = raw.get(what)

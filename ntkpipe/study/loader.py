@@ -1,4 +1,4 @@
-"""YAML 1.2 of study files: no aliases, no tags, no key twice; with line numbers."""
+"""Read study files: YAML 1.2 without aliases, tags and repeated keys; with lines."""
 
 import json
 import re
@@ -10,11 +10,11 @@ import yaml
 from ntkpipe.section import Fault
 from ntkpipe.study.faults import StudyError
 
-LARGEST_FILE = 2**18  # bytes; a second or two to read
+LARGEST_FILE = 2**18  # bytes; reading them takes one to two seconds
 
 
 class Document(NamedTuple):
-    """The values of a YAML file, and the nodes they were written as."""
+    """The values of a YAML file, and its nodes."""
 
     values: Any
     node: yaml.Node | None
@@ -23,7 +23,7 @@ class Document(NamedTuple):
         """The line of each key and of each item of a list."""
         found: dict[tuple[str, ...], int] = {}
         todo: list[tuple[tuple[str, ...], yaml.Node]] = [((), self.node)]
-        for place, node in todo:  # which grows
+        for place, node in todo:  # the list grows in the loop
             parts = ()
             if isinstance(node, yaml.MappingNode):
                 parts = ((str(key.value), key, value) for key, value in node.value)
@@ -41,10 +41,10 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file that is not too large, or raise a `StudyError`."""
+    """The text of a file; raise a `StudyError` if it is too large or unreadable."""
     try:
         if Path(path).stat().st_size > LARGEST_FILE:
-            text = "larger than 256 kB, which is no study file"
+            text = "larger than 256 kB, the most that a study file may have"
             raise StudyError([Fault((), text, str(path))])
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,12 +52,12 @@ def read_text(path: str | Path) -> str:
 
 
 def document(text: str, path: str | Path) -> Document:
-    """The values in a text, or raise a `StudyError`; `path` is named in its fault."""
+    """The values in a text, or raise a `StudyError` whose fault names `path`."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
-        json.dumps(values, ensure_ascii=False).encode()  # half a character is none
+        json.dumps(values, ensure_ascii=False).encode()  # refuse half a character
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or "nested too deeply"
         fault = Fault((), f"not readable as YAML: {reason}", str(path))
@@ -66,7 +66,7 @@ def document(text: str, path: str | Path) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars (1e-3 is a number, `no` a word); no aliases, tags, doubles."""
+    """Scalars of YAML 1.2 (1e-3 is a number, `no` is text); no aliases or tags."""
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012
 
@@ -80,7 +80,7 @@ class _Loader(yaml.SafeLoader):
             unwanted = f"tags ({name[:50]})"
         if unwanted:
             raise yaml.composer.ComposerError(
-                None, None, f"{unwanted} are not used here", event.start_mark
+                None, None, f"{unwanted} are not allowed", event.start_mark
             )
         return super().compose_node(parent, index)
 
@@ -91,12 +91,12 @@ class _Loader(yaml.SafeLoader):
             named = isinstance(key, (str, int)) and not isinstance(key, bool)
             if not named or str(key) in seen:
                 problem = f"the key {key!r} " + (
-                    "is given twice" if named else "is no name"
+                    "is given twice" if named else "is not a name"
                 )
                 raise yaml.constructor.ConstructorError(
                     None, None, problem, key_node.start_mark
                 )
-            seen.add(str(key))  # 2 and "2" are one name
+            seen.add(str(key))  # 2 and "2" are the same name
         return super().construct_mapping(node, deep)
 
 

@@ -10,10 +10,10 @@ def schema() -> dict[str, Any]:
     result = STUDY.json_schema()
     experiment = result["$defs"].pop("Experiment")
     properties = dict(experiment["properties"])
-    # a variant changes any part of the experiment: all keys, none required
+    # a variant may have any key of the experiment; no key is required
     result["$defs"]["Variant"] = {
         "type": "object",
-        "description": "What a variant changes of the experiment, key by key.",
+        "description": "The keys of the experiment that a variant changes.",
         "properties": {key: {} for key in properties},
         "additionalProperties": False,
     }
@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
     result["properties"]["variants"] = {
         "type": "object",
         "additionalProperties": {"$ref": "#/$defs/Variant"},
-        "description": "Names and what each changes of the experiment.",
+        "description": "Variants by name, each with the keys that it changes.",
     }
     result["required"] = ["title", "question"]
     result["title"] = "A study of ntkpipe"

@@ -1,4 +1,4 @@
-"""A study: an experiment, its variants, and what is claimed and shown of them."""
+"""A study: an experiment, its variants, claims and figures."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,43 +15,47 @@ from ntkpipe.section import Fault, did_you_mean, section
 from ntkpipe.study.faults import StudyError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-LONGEST_NAME = 64  # characters; files are called so
-TABLES = ("claims", "measurements")  # as the page knows them
+LONGEST_NAME = 64  # characters; the name is part of file names
+TABLES = ("claims", "measurements")  # names that no figure may have
 
 
 @section
 class Study:
-    """One experiment, its variants, and what is claimed and shown of them."""
+    """One experiment, its variants, claims and figures."""
 
     name: Name
     title: str
     """Heading on the page."""
     question: str
-    """What the study asks, in two sentences."""
+    """The question of the study, in two sentences."""
     source: str = ""
-    """Where the experiment comes from."""
+    """The publication from which the experiment is taken."""
     group: Name = "core"
-    """The studies that it is run with: `./run GROUP`."""
+    """The group of the study: `./run GROUP` runs all studies of a group."""
     order: int | None = None
-    """Its place on the page: the lowest first; those without one come last, by name."""
+    """Position on the page, lowest first; studies without one follow, by name."""
     notes: tuple[str, ...] = ()
     """Remarks shown on the page: differences from the source, errata, results."""
     variants: dict[Name, Experiment]
-    """The experiments; `base` is the file itself where it has no variants."""
+    """The experiments; without variants, `base` is the experiment of the file."""
     claims: tuple[Claim, ...] = ()
-    """What is expected, with acceptance bands that are set before the run."""
+    """The claims, with accepted bands that are set before the run."""
     figures: tuple[Figure, ...] = ()
-    """What is drawn."""
+    """The figures."""
     text: str = ""
 
     def faults(self) -> Iterator[Fault]:
-        """Names that are not there, names given twice, and what can't be shown."""
+        """Faults between keys: unknown and repeated names, unmet requirements."""
         jobs = sum(len(e.widths) for e in self.variants.values())
         if jobs > MOST_JOBS:
             text = f"{jobs} trainings, at most {MOST_JOBS} in a study"
             yield Fault(("variants",), text)
-        if "figures" in self.variants:  # whose constancy.csv may be a figure's
-            yield Fault(("variants",), "`figures` is the folder of the figures")
+        if (
+            "figures" in self.variants
+        ):  # constancy.csv of the variant could be a figure's
+            yield Fault(
+                ("variants",), "`figures` is reserved for the folder of figures"
+            )
         claims, figures = dict(enumerate(self.claims)), dict(enumerate(self.figures))
         yield from between(self.variants, self.variants, claims, figures)
 
@@ -62,7 +66,7 @@ class Study:
                 yield name, width
 
     def data_of(self, variant: str) -> str:
-        """The first variant that has the same data, whose dataset.npz is read."""
+        """The first variant with the same data; its dataset.npz serves all of them."""
         own = self.variants[variant]
         return next(
             name
@@ -71,7 +75,7 @@ class Study:
         )
 
     def figure(self, name: str) -> Figure:
-        """The figure of a name."""
+        """The figure with this name."""
         for figure in self.figures:
             if figure.name == name:
                 return figure
@@ -82,7 +86,7 @@ class Study:
         raise StudyError([Fault(("figures",), text, self.name)])
 
     def drawn(self, name: str) -> tuple[Figure, tuple[Claim, ...]]:
-        """The figure of a name, and the claims that it shows something of."""
+        """The figure with this name, and the claims whose results it shows."""
         figure = self.figure(name)
         return figure, figure.claims_shown(self.claims)
 
@@ -93,11 +97,11 @@ def between(
     claims: Mapping[int, Claim],
     figures: Mapping[int, Figure],
 ) -> Iterator[Fault]:
-    """Faults of claims and figures among each other and against the variants.
+    """Faults between claims, figures and variants.
 
     Args:
         names: the names of all variants.
-        variants: those that could be read.
+        variants: the variants that could be read.
         claims: the claims that could be read, by their number.
         figures: the figures that could be read, by their number.
     """
@@ -123,15 +127,15 @@ def between(
             for fault in figure.unmet(sound[name]) if name in sound else ():
                 unmet.setdefault(fault, []).append(name)
         for fault, having in unmet.items():
-            said = f"variant {', '.join(having)}: " if len(names) > 1 else ""
-            fault = fault._replace(text=said + fault.text)
+            prefix = f"variant {', '.join(having)}: " if len(names) > 1 else ""
+            fault = fault._replace(text=prefix + fault.text)
             yield fault.within("figures", str(i))
 
 
 def _metric_faults(
     item: Claim | Figure, names: Collection[str], sound: Mapping[str, Experiment]
 ) -> Iterator[Fault]:
-    """Metrics that there are not, or that the variants read do not record."""
+    """Faults of unknown metrics, and of metrics that no variant records."""
     for key, metric, groups in item.metrics_read():
         if reason := measurements.unknown(metric):
             yield Fault(key, reason)
@@ -140,12 +144,12 @@ def _metric_faults(
             read = [name for name in group or names if name in sound]
             reasons = [measurements.unmet(metric, sound[name]) for name in read]
             if read and None not in reasons:
-                said = f"variant {', '.join(read)}: " if len(names) > 1 else ""
-                yield Fault(key, f"{said}not recorded: {reasons[0]}")
+                prefix = f"variant {', '.join(read)}: " if len(names) > 1 else ""
+                yield Fault(key, f"{prefix}not recorded: {reasons[0]}")
 
 
 def _name_faults(figure: Figure) -> Iterator[Fault]:
-    """A figure's name is that of its files, and not that of a table."""
+    """Faults of a name that is too long, or is the name of a table."""
     name = figure.name
     if len(name) > LONGEST_NAME:
         text = f"{name[:20]}… has {len(name)} characters, at most {LONGEST_NAME}"

@@ -1,4 +1,4 @@
-"""The studies that the configuration names, and where a job is in them."""
+"""Read the studies that the configuration names."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from ntkpipe.study import StudyError
 
 
 def read_studies():
-    """The studies that the configuration names, or exit 2 with all their faults."""
+    """The studies that the configuration names; exit 2 with all faults if there are any."""
     config["gallery"] = config.get("gallery") or ""  # `--config gallery=` is None
     try:
         validate(config, "../schemas/config.schema.yaml")
@@ -25,7 +25,7 @@ def read_studies():
             raise StudyError(faults)
         return found
     except WorkflowError as error:
-        invalid = error.__context__  # jsonschema's, which knows the key
+        invalid = error.__context__  # the error of jsonschema, which has the key
         key = getattr(invalid, "json_path", "$").removeprefix("$")
         reason = getattr(invalid, "message", str(error))
         faults = [f"config{key}: {' '.join(reason.split()[-40:])}"]
@@ -36,7 +36,7 @@ def read_studies():
 
 
 def overwritten(studies):
-    """Faults of data that a user keeps where the workflow writes."""
+    """A fault for each data file of a user that lies where the workflow writes."""
     written = {
         Path(os.path.realpath(folder), name) for folder in FOLDERS for name in studies
     }
@@ -50,7 +50,7 @@ def overwritten(studies):
     ]
 
 
-# Snakemake fills pathvars into inputs, outputs and logs, and into nothing else
+# Snakemake replaces pathvars in inputs, outputs and logs only.
 RESULTS, LOGS, BENCHMARKS = map(
     workflow.pathvars.apply, ("<results>", "<logs>", "<benchmarks>")
 )
@@ -59,12 +59,12 @@ STUDIES = read_studies()
 
 
 def one_of(names):
-    """A wildcard that is one of these names."""
+    """A pattern for a wildcard that is one of these names."""
     return "|".join(sorted(set(map(str, names)))) or "none"
 
 
 def place(wildcards):
-    """Where in its study a job works."""
+    """The study, variant, width and figure of a job."""
     return Place(
         STUDIES[wildcards.study],
         wildcards.get("variant", ""),
@@ -74,7 +74,7 @@ def place(wildcards):
 
 
 def study_file(wildcards):
-    """The file is no input: a job depends on its own settings in it, see `settings`."""
+    """The study file, a parameter and not an input: see `settings`."""
     return f"{config['studies']}/{wildcards.study}.yaml"
 
 

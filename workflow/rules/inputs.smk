@@ -1,4 +1,4 @@
-"""What is made of what, and what makes a job out of date."""
+"""The inputs of each job, and the parameters whose change runs a job again."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ def inputs(stage):
 
 
 def with_record(path):
-    """A product, and of a table the record of what made it, which lies beside it."""
+    """The path of a product; for a table also the path of its record NAME.csv.json."""
     return [path, f"{path}.json"] if path.endswith(".csv") else [path]
 
 
 def users_data(wildcards):
-    """A user's own arrays, where the data are such."""
+    """The user's own data file, for `dataset.kind: npz`."""
     dataset = place(wildcards).experiment.dataset
     return [dataset.user_file] if dataset.user_file else []
 
@@ -46,9 +46,10 @@ def all_figures(wildcards):
 
 
 def named_figures(animated):
-    """A wildcard for the figures of a kind, each after the name of its study.
+    """A pattern for the names of all animated figures, or of all still ones.
 
-    Two studies may use one name, for a still figure and for an animation.
+    The pattern includes the study, because two studies may use one name, for a still
+    figure and for an animation.
     """
     return one_of(
         f"(?<=/{study.name}/figures/){figure.name}"
@@ -59,12 +60,12 @@ def named_figures(animated):
 
 
 def settings(stage):
-    """The settings that a stage reads, as a parameter: a change runs it again."""
+    """The settings that a stage reads, as a parameter: a change runs the job again."""
 
     def spec(wildcards):
         value = STAGES[stage].spec(place(wildcards))
         if stage == "dataset" and (files := users_data(wildcards)):
-            # times tell nothing of a file that is replaced by an older one
+            # a digest, because a file may be replaced by one with an older time
             value["files"] = [artifacts.users_digest(path) for path in files]
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
@@ -72,7 +73,7 @@ def settings(stage):
 
 
 def shown(wildcards):
-    """What the page shows besides its inputs, and the template that shows it."""
+    """Digests of what the page shows besides its inputs, and of its template."""
     texts = {name: study.text for name, study in STUDIES.items()}
     texts["layout"] = layout()
     if config["gallery"]:
@@ -90,5 +91,5 @@ def code(stage):
 
 
 def code_of(module):
-    """The same of a command that is for all studies."""
+    """A fingerprint of the code of a command that is run once for all studies."""
     return lambda wildcards: fingerprint(f"ntkpipe.stages.{module}", artifacts.__name__)

@@ -1,17 +1,17 @@
-"""What a job asks for: cores, memory, time, a GPU."""
+"""The resources that jobs request: cores, memory, time, a GPU."""
 
 from ntkpipe import cost
 
-MANY_THREADS = 8  # Snakemake takes fewer where --cores says so
+MANY_THREADS = 8  # Snakemake reduces this to --cores
 FEW_POINTS = 16
-LONG = 10**13  # operations of several minutes, of one core
+LONG = 10**13  # operations that take one core several minutes
 SMALL_KERNEL = 1000
-CORE = 5 * 10**9 * 60  # operations in a minute, of one slow core; of eigh fewer
-EIGH = 2 * 10**9 * 60
+CORE = 5 * 10**9 * 60  # operations of one slow core in a minute
+EIGH = 2 * 10**9 * 60  # the same for eigendecompositions
 
 
 def memory(stage, at_least):
-    """MB of memory: more each time a job failed, as it may have run out of memory."""
+    """MB of memory; more at each attempt, as a job may fail for lack of memory."""
 
     def mem_mb(wildcards, attempt):
         arrays = STAGES[stage].memory_mb(place(wildcards))
@@ -21,7 +21,7 @@ def memory(stage, at_least):
 
 
 def minutes(stage, at_least=10, each=EIGH):
-    """Minutes of `each` operations: more each time a job failed, out of time."""
+    """Minutes, each of `each` operations; more at each attempt, for lack of time."""
 
     def runtime(wildcards, attempt):
         return attempt * (at_least + STAGES[stage].flop(place(wildcards)) // each)
@@ -35,11 +35,11 @@ def is_narrow(wildcards):
 
 
 def train_threads(wildcards):
-    """One core, and all that --cores allows for a training of minutes.
+    """One core, or up to `MANY_THREADS` for a training of minutes.
 
-    A job starts and compiles on one core, and one that asks for more waits until they
-    are free. The products of few points, or of narrow networks, wait for memory: there
-    a second core made the training itself no faster.
+    A job starts and compiles on one core, and a job that requests more cores waits until
+    they are free. Matrix products of few points or of narrow networks are limited by
+    memory bandwidth, so a second core does not speed them up.
     """
     at = place(wildcards)
     long = cost.train_flop(at.experiment, at.width) > LONG
@@ -48,7 +48,7 @@ def train_threads(wildcards):
 
 
 def train_gpu(wildcards):
-    """A GPU for wide networks: a CPU is through with toys before a GPU is ready."""
+    """A GPU for wide networks; a CPU finishes narrow ones before a GPU is ready."""
     return 0 if is_narrow(wildcards) else 1
 
 

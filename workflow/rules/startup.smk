@@ -1,4 +1,4 @@
-"""What is looked after when Snakemake starts: disk, locks, records, the jobs' shell."""
+"""Checks when Snakemake starts (disk, locks, records), and the shell of the jobs."""
 
 import atexit
 import base64
@@ -18,22 +18,25 @@ ALIVE_LOCK = ".snakemake/alive.lock"
 
 
 def refuse_blocked():
-    """One sentence, and exit 1, if a file is where a folder must be or the reverse."""
+    """Exit 1 with a message if a file is where a folder must be, or the reverse."""
     folders = [".snakemake", *FOLDERS]
     for folder, study in itertools.product(FOLDERS, STUDIES.values()):
         names = ("", "figures", *study.variants)
         folders += [Path(folder, study.name, name) for name in names]
-    blocked = [f"{path} is no folder" for path in folders if os.path.isfile(path)]
+    blocked = [
+        f"{path} is a file, not a folder" for path in folders if os.path.isfile(path)
+    ]
     if os.path.isdir(ALIVE_LOCK):
-        blocked.append(f"{ALIVE_LOCK} is a folder")
+        blocked.append(f"{ALIVE_LOCK} is a folder, not a file")
     if blocked:
         sys.exit(f"ntkpipe: {blocked[0]}: move it away and run again")
 
 
-def tell_if_unrecorded():
-    """One sentence if results are there and Snakemake's records of them are not.
+def warn_if_unrecorded():
+    """Warn about results of which Snakemake has no metadata.
 
-    It then goes by times of files and takes results of other settings to be up to date.
+    Without metadata Snakemake compares times of files only, so it would keep results of
+    other settings.
     """
     if os.path.exists(".snakemake/metadata.db"):  # the records of --persistence-backend
         return
@@ -53,17 +56,17 @@ def tell_if_unrecorded():
     named = ", ".join(other[:5]) + f" and {len(other) - 5} more" * (len(other) > 5)
     print(
         f"ntkpipe: Snakemake has no record (.snakemake/metadata) of {len(lacking)} "
-        "results and can't see what was changed since they were made"
-        + (f"; made otherwise than the studies say now: {named}" if other else "")
-        + ": --forceall makes all anew",
+        "results, so it can't detect changes since they were made"
+        + (f"; made with other settings or data: {named}" if other else "")
+        + "; --forceall makes all results again",
         file=sys.stderr,
     )
 
 
 def is_recorded(path):
-    """Whether Snakemake has a record of this file, or a mark that it is incomplete.
+    """Whether Snakemake has metadata of this file, or marked the file as incomplete.
 
-    Either is called as the file, in base64.
+    The name of either record is the path of the file in base64.
     """
     name = base64.urlsafe_b64encode(path.encode()).decode()
     parts = [name[at : at + 254] for at in range(0, len(name), 254)]
@@ -75,10 +78,11 @@ def is_recorded(path):
 
 
 def clear_stale_locks():
-    """Take away Snakemake's lock of this folder if whoever took it is no more.
+    """Remove Snakemake's lock of this folder if the process that took it has ended.
 
-    Every Snakemake that reads this file shares a lock that the kernel gives back even
-    after kill -9. Who gets it alone knows that no other Snakemake is at work here.
+    Every running Snakemake holds a shared lock of `ALIVE_LOCK`, which the operating
+    system releases even after kill -9. A process that gets the exclusive lock therefore
+    knows that no other Snakemake runs here.
     """
     import fcntl
 
@@ -90,17 +94,19 @@ def clear_stale_locks():
             lock.unlink()
         fcntl.flock(alive, fcntl.LOCK_SH)
     except BlockingIOError:
-        fcntl.flock(alive, fcntl.LOCK_SH)  # another one is at work: Snakemake says so
+        fcntl.flock(
+            alive, fcntl.LOCK_SH
+        )  # another Snakemake runs here, and Snakemake reports that
     except OSError:
-        pass  # a file system without such locks: a stale one needs --unlock
+        pass  # a file system without file locks: a stale lock needs --unlock
     return alive
 
 
-def tell_if_full():
-    """One sentence if the disk of this folder is full, and whether it is.
+def warn_if_full():
+    """Print a message if the disk of this folder is full; return whether it is full.
 
-    Logs, marks and locks lie here, too: without room for them Snakemake ends in
-    tracebacks, which do not say what to do.
+    Snakemake also writes logs, records and locks here. On a full disk it ends with
+    tracebacks that do not tell the user what to do.
     """
     try:
         os.makedirs(".snakemake", exist_ok=True)
@@ -110,11 +116,11 @@ def tell_if_full():
         return False
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return False  # Snakemake says it better
+            return False  # Snakemake reports other errors itself
     print(
         f"ntkpipe: {os.getcwd()} is on a disk that is full (less than "
-        f"{LEAST_ROOM // 1024} kB is free): make room and run again, what is done "
-        "is kept",
+        f"{LEAST_ROOM // 1024} kB is free): make room and run again; finished "
+        "results are kept",
         file=sys.stderr,
     )
     return True
@@ -122,17 +128,17 @@ def tell_if_full():
 
 if workflow.is_main_process:
     refuse_blocked()
-    if tell_if_full():
+    if warn_if_full():
         sys.exit(1)
-    atexit.register(tell_if_full)  # the last word, whatever Snakemake ends with
+    atexit.register(warn_if_full)  # printed last, after any traceback
     ALIVE = clear_stale_locks()
     if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
         print(plan.table(list(STUDIES.values())), file=sys.stderr)
-    tell_if_unrecorded()
+    warn_if_unrecorded()
 
 variables = dict(runtime.KEEP_FREED)
 if not workflow.deployment_settings.deployment_method:
-    # jobs take the Python that runs Snakemake, also where its environment isn't active
+    # jobs use the Python that runs Snakemake, even if its environment is not active
     variables["PATH"] = f"{shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 exports = " ".join(f"{name}={value}" for name, value in variables.items())
 shell.prefix(f"set -euo pipefail; export {exports}; ")
