@@ -183,7 +183,7 @@ def fifty_steps(dtype, optimizer, seeds=1):
     how = Training(optimizer=optimizer, learning_rate=rate, steps=50, record=5)
     data = Data(x[:12], jnp.sin(x[:12, :1]), x[12:], None)
     found = training.train(network, how, data, 128, jax.random.key(0), seeds, dtype)
-    return np.concatenate([found.f_train.ravel(), found.ntk[:, -1].ravel()])
+    return np.concatenate([found["f_train"].ravel(), found["ntk"][:, -1].ravel()])
 
 
 CORRECT: dict[str, Callable[[str], Any]] = {

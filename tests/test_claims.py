@@ -84,7 +84,7 @@ def test_table():
     [
         ("power_law", {"metric": "q", "predicted": -1}, "accepted band in one way"),
         ("power_law", {"metric": "q", "tolerance": 1}, "need predicted"),
-        ("equals", {"metric": "q", "predicted": 0, "relative": 0.1}, "no band"),
+        ("equals", {"metric": "q", "predicted": 0, "relative": 0.1}, "predicted"),
         ("equals", {"metric": "q", "low": 2, "high": 1}, "above high"),
         ("equals", {"metric": "q", "predicted": 3, "high": 1}, "outside"),
         ("bound", {"metric": "q"}, "one of at_least and at_most"),

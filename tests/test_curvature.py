@@ -155,7 +155,7 @@ def test_parameters_outside_dense_layers_are_refused():
     def apply(params, x, site=dense):
         return params["gain"] * site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
 
-    params = {"w": jnp.ones((3, 1)), "gain": jnp.ones(1)}
+    params = {"w": jnp.ones((3, 1)), "gain": jnp.ones((1, 1))}
     with pytest.raises(ValueError, match="gain"):
         curvature.curvature(apply, params, jnp.ones((1, 3)))
 

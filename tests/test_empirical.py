@@ -254,7 +254,7 @@ def test_many_points_are_worked_off_in_squares(outputs, whole, monkeypatch):
 
 def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():
     model, params, x = network(depth=1, k=2)
-    h = jnp.tanh(x @ params[0][0]["w"] / np.sqrt(3) + 0.3 * params[0][0]["b"])
+    h = jnp.tanh(x @ params[0][0]["w"] / np.sqrt(3) + 0.3 * params[0][0]["b"][None])
     _, sites = taps.signals(model.apply, params, x)
     expected = h @ h.T / 5 + 0.3**2
     np.testing.assert_allclose(blocks.last_layer(sites), expected, rtol=1e-13)

@@ -314,7 +314,11 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
         ),
         ([one], [theirs], f"{theirs} belongs to other, not to micro"),
         ([one], [made["measurements", "", 0]], "no claims of micro among the inputs"),
-        ([one], [before], f"{before} was made from another dataset of micro, base"),
+        (
+            [one],
+            [before],
+            f"{before} was made from a dataset of micro, base with other settings",
+        ),
         ([micro(claims=[])], [ours], f"{ours} was made with another spec"),
     ):
         with pytest.raises(artifacts.ProductError, match=re.escape(says)):
