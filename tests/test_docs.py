@@ -184,7 +184,9 @@ def test_links_lead_somewhere(path):
 def test_commands_exist_and_paths_are_of_the_repository(path):
     text = path.read_text(encoding="utf-8")
     for stage in re.findall(r"python -m ntkpipe ([a-z]+)", text):
-        assert stage in STAGES.keys() | cli.COMMANDS.keys(), stage
+        # the worked example of a stage, which test_extensions.py runs
+        known = STAGES.keys() | cli.COMMANDS.keys() | {"extremes"}
+        assert stage in known, stage
     for script in re.findall(r"python (\S+\.py)", text):
         assert (ROOT / script).exists(), script
     # README's own example study is the reader's to write
