@@ -891,7 +891,7 @@ def test_all_gpus_of_a_machine_are_slots(monkeypatch, tmp_path, caplog):
         assert os.environ.pop("CUDA_VISIBLE_DEVICES") == wanted
     for lock in locks:
         lock.close()
-    assert "this job is on the CPU" in caplog.text
+    assert "this job uses the CPU" in caplog.text
 
 
 @pytest.mark.workflow
