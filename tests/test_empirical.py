@@ -191,7 +191,7 @@ def test_parameters_outside_dense_layers_enter_by_their_jacobian():
 
     def apply(params, x, site=dense):
         one = Scale(1.0, 1.0, 1.0, 1.0)
-        h = params["gain"] * jnp.tanh(site("1.0", x, params["first"], one))
+        h = params["gain"][None] * jnp.tanh(site("1.0", x, params["first"], one))
         h = jnp.tanh(site("2.0", h, params["twice"], one._replace(lr_w=0.5)))
         h = jnp.tanh(site("3.0", h, params["twice"], one._replace(lr_w=0.5)))
         normed = {"w": params["raw"] / jnp.linalg.norm(params["raw"])}

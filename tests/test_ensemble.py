@@ -29,7 +29,7 @@ def brute_force(model, params, points):
 
     value, jacobian = f(flat), jax.jacrev(f)(flat)
     hessian = jax.hessian(lambda w: f(w)[0])(flat)
-    theta = (jacobian * rates) @ jacobian.T
+    theta = (jacobian * rates[None]) @ jacobian.T
     v = rates * jacobian[0]
     weights = ravel_pytree(
         jax.tree_util.tree_map_with_path(

@@ -270,7 +270,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(
     zeros = {name: np.zeros((points, 2), dtype) for name in artifacts.USER_ARRAYS}
     np.savez_compressed(tmp_path / "bomb.npz", **zeros)
     assert artifacts.users_shapes(tmp_path / "bomb.npz")["x_test"] == (points, 2)
-    monkeypatch.setattr(artifacts, "LARGEST", 10**6)
+    monkeypatch.setattr(artifacts, "MOST_USER_BYTES", 10**6)
     monkeypatch.setattr(np, "load", None)
     with pytest.raises(
         artifacts.ProductError, match=r"unpacks to .* at most 1,000,000"

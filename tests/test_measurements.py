@@ -109,6 +109,8 @@ def test_metrics_of_a_run():
 def test_kernels_of_zeros_are_measured_without_a_warning():
     network, data = run()
     dead = {"ntk", "nngp", "feature_change", "gradient_norm", "hessian_norm"}
+    norm = np.zeros(network["nngp"].shape[:2])
+    network |= {"gradient_norm": norm, "hessian_norm": norm}
     network |= {name: np.zeros_like(network[name]) for name in dead}
     limit = {"ntk_train_train": np.zeros((5, 5))}
     found = kernel_.kernels(network, data, limit, 0.1)
