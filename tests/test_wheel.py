@@ -15,6 +15,7 @@ from pathlib import Path
 import ntkpipe
 assert Path(ntkpipe.__file__).is_relative_to(sys.prefix), ntkpipe.__file__
 import jax
+from ntkpipe.claims import table
 from ntkpipe.kernels import ntk
 from ntkpipe.models import MLP
 from ntkpipe.report import page
@@ -22,7 +23,7 @@ model = MLP(depth=1)
 x = jax.numpy.ones((2, 3))
 theta = ntk(model.apply, model.init_params(jax.random.key(0), 8, 3, 1), x)
 assert theta.shape == (2, 1, 2, 1) and float(theta[0, 0, 0, 0]) > 0
-Path("page.html").write_text(page([], None), encoding="utf-8")
+Path("page.html").write_text(page([], table([]).assign(study=""), {}), encoding="utf-8")
 """
 
 

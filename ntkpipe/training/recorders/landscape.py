@@ -68,5 +68,5 @@ class OnALine(Recorder):
         return {
             "landscape_at": at,
             "landscape_f": along,
-            "landscape_linear": f0 + at[:, None, None] * slope,
+            "landscape_linear": f0[None] + at[:, None, None] * slope[None],
         }
