@@ -60,10 +60,19 @@ def faults_within(value: Any) -> Iterator[Fault]:
             yield fault.within(str(name))
 
 
-def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` with the closest valid name; empty if none is close."""
-    near = difflib.get_close_matches(name, [*map(str, valid)], 1, cutoff)
-    return f"; did you mean {near[0]}?" if near else ""
+def did_you_mean(
+    name: str, valid: Iterable[Any], cutoff: float = 0.6, most: int = 1
+) -> str:
+    """`; did you mean …?` with the closest valid names; empty if none is close.
+
+    Args:
+        name: the unknown name.
+        valid: the names that there are.
+        cutoff: the least similarity, from 0 to 1.
+        most: the largest number of suggestions.
+    """
+    near = difflib.get_close_matches(name, [*map(str, valid)], most, cutoff)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

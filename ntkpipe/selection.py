@@ -1,9 +1,9 @@
 """From the words in `run:` to studies: a word names a study, a group, or `all`."""
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from ntkpipe.section import Fault, did_you_mean
 from ntkpipe.study import Study, StudyError, load_files, read_yaml
 
 ALL, CORE = "all", "core"
@@ -22,14 +22,13 @@ def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
     if not {*words} <= files.keys() | groups.keys():
         for name, path in files.items():
             groups.setdefault(_group(path), []).append(name)
-    names, faults = {}, []  # `names` is used as an ordered set
-    for word in words:
-        if word in files:
-            names[word] = None
-        elif word in groups:
-            names |= dict.fromkeys(groups[word])
-        else:
-            faults.append(_unknown(str(word), folder, [*files], [*groups]))
+    members = groups | {name: [name] for name in files}
+    names = dict.fromkeys(name for word in words for name in members.get(word, ()))
+    faults: list[str | Fault] = [
+        _unknown(str(word), folder, [*files], [*groups])
+        for word in words
+        if word not in members
+    ]
     studies: list[Study] = []
     try:
         studies = load_files(files[name] for name in names)
@@ -51,7 +50,6 @@ def _group(path: Path) -> str:
 
 
 def _unknown(word: str, folder: str | Path, names: list[str], groups: list[str]) -> str:
-    near = difflib.get_close_matches(word, names + groups, 1)
     there = f"the studies {', '.join(names)} and the groups {', '.join(groups)}"
-    hint = f"did you mean {near[0]}?" if near else f"there are {there}"
-    return f"run: no study or group {word!r} in {folder}; {hint}"
+    hint = did_you_mean(word, [*names, *groups]) or f"; there are {there}"
+    return f"run: no study or group {word!r} in {folder}{hint}"

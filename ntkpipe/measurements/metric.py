@@ -7,12 +7,13 @@ records.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ntkpipe.section import did_you_mean
 
 if TYPE_CHECKING:
     from ntkpipe.experiment import Experiment
@@ -110,9 +111,8 @@ def unknown(name: str, metrics: Iterable[Metric]) -> str | None:
         if metric.name == base and metric.index and slash:
             return f"{base} has no index {index!r}: it is {metric.written}"
     written = list(dict.fromkeys(metric.written for metric in metrics))
-    close = difflib.get_close_matches(name, written, n=3, cutoff=0.6)
-    close = close or difflib.get_close_matches(base, written, n=3, cutoff=0.6)
-    return f"no metric {name}" + (f"; did you mean {' or '.join(close)}?" * bool(close))
+    near = did_you_mean(name, written, most=3) or did_you_mean(base, written, most=3)
+    return f"no metric {name}{near}"
 
 
 def unmet(name: str, e: Experiment, metrics: Iterable[Metric]) -> str | None:
