@@ -99,8 +99,6 @@ def parse(text: str, path: str | Path) -> Study:
     except pydantic.ValidationError as error:
         faults += of_pydantic(error, whole, _names())
         faults += _between_keys(whole, error)
-    except RecursionError:
-        faults.append(Fault((), "nested too deeply"))
     else:
         faults += faults_within(study)
     if faults:

@@ -2,15 +2,22 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML without libyaml, several times slower
+    from yaml import SafeLoader
+
 from ntkpipe.section import Fault
 from ntkpipe.study.faults import StudyError
 
-LARGEST_FILE = 2**18  # bytes; reading them takes one to two seconds
+LARGEST_FILE = 2**18  # bytes; reading them takes about a second
+DEEPEST = 50  # mappings and lists within each other
 
 
 class Document(NamedTuple):
@@ -22,9 +29,9 @@ class Document(NamedTuple):
     def lines(self) -> dict[tuple[str, ...], int]:
         """The line of each key and of each item of a list."""
         found: dict[tuple[str, ...], int] = {}
-        todo: list[tuple[tuple[str, ...], yaml.Node]] = [((), self.node)]
+        todo: list[tuple[tuple[str, ...], yaml.Node | None]] = [((), self.node)]
         for place, node in todo:  # the list grows in the loop
-            parts = ()
+            parts: Iterable[tuple[str, yaml.Node, yaml.Node]] = ()
             if isinstance(node, yaml.MappingNode):
                 parts = ((str(key.value), key, value) for key, value in node.value)
             elif isinstance(node, yaml.SequenceNode):
@@ -54,35 +61,41 @@ def read_text(path: str | Path) -> str:
 def document(text: str, path: str | Path) -> Document:
     """The values in a text, or raise a `StudyError` whose fault names `path`."""
     try:
+        _check_events(text)
         loader = _Loader(text)
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
         json.dumps(values, ensure_ascii=False).encode()  # refuse half a character
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or "nested too deeply"
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
         fault = Fault((), f"not readable as YAML: {reason}", str(path))
         raise StudyError([fault]) from error
     return Document(values, node)
 
 
-class _Loader(yaml.SafeLoader):
-    """Scalars of YAML 1.2 (1e-3 is a number, `no` is text); no aliases or tags."""
-
-    yaml_implicit_resolvers: dict = {}  # noqa: RUF012
-
-    def compose_node(self, parent, index):
-        event = self.peek_event()
+def _check_events(text: str) -> None:
+    """Raise `YAMLError` at an alias, at a tag, and where the text is too deep."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
         unwanted = ""
         if isinstance(event, yaml.AliasEvent):
-            unwanted = "aliases (*name)"
-        elif event.tag is not None:
-            name = event.tag.replace("tag:yaml.org,2002:", "!!")
-            unwanted = f"tags ({name[:50]})"
+            unwanted = "aliases (*name) are not allowed"
+        elif tag := getattr(event, "tag", None):
+            name = tag.replace("tag:yaml.org,2002:", "!!")
+            unwanted = f"tags ({name[:50]}) are not allowed"
+        elif isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            unwanted = "nested too deeply" if depth > DEEPEST else ""
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
         if unwanted:
-            raise yaml.composer.ComposerError(
-                None, None, f"{unwanted} are not allowed", event.start_mark
-            )
-        return super().compose_node(parent, index)
+            raise yaml.MarkedYAMLError(problem=unwanted, problem_mark=event.start_mark)
+
+
+class _Loader(SafeLoader):
+    """Scalars of YAML 1.2 (1e-3 is a number, `no` is text); no key twice."""
+
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -90,11 +103,10 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             named = isinstance(key, (str, int)) and not isinstance(key, bool)
             if not named or str(key) in seen:
-                problem = f"the key {key!r} " + (
-                    "is given twice" if named else "is not a name"
-                )
-                raise yaml.constructor.ConstructorError(
-                    None, None, problem, key_node.start_mark
+                wrong = "is given twice" if named else "is not a name"
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} {wrong}",
+                    problem_mark=key_node.start_mark,
                 )
             seen.add(str(key))  # 2 and "2" are the same name
         return super().construct_mapping(node, deep)
