@@ -15,8 +15,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pydantic
@@ -74,7 +76,10 @@ def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
         },
         "docs/claims.md": {"claims": lambda: claims_table(results)},
         "docs/gallery.md": {"gallery": gallery_text},
-        "config/README.md": keys() | {"metrics": metrics_table},
+        "config/README.md": {
+            "metrics": metrics_table,
+            **{name: partial(str, text) for name, text in keys().items()},
+        },
     }
 
 
@@ -262,52 +267,45 @@ def rule_graph() -> str:
 # ------------------------------------------------------------------ keys
 
 
-def keys() -> dict[str, Callable[[], str]]:
-    """The tables of keys of config/README.md: block → what writes it."""
-    schema = study.schema()
-    top, sections = schema["properties"], schema["$defs"]
-    experiment = sections["Variant"]["properties"]
+SCHEMA = study.schema()
+TOP, SECTIONS = SCHEMA["properties"], SCHEMA["$defs"]
+UNIONS = {
+    "data": TOP["dataset"],
+    "target": SECTIONS["Circle"]["properties"]["target"],
+    "model": TOP["model"],
+    "claim": TOP["claims"]["items"],
+    "figure": TOP["figures"]["items"],
+}
 
-    def table(properties, required=()):
-        return lambda: _keys(properties, required)
 
-    def kinds(union, leave_out=()):
-        return lambda: "\n\n".join(_kinds(union, sections, leave_out))
+def keys() -> dict[str, str]:
+    """The tables of keys of config/README.md, by block.
 
-    def one(name):
-        return table(sections[name]["properties"], sections[name].get("required", ()))
-
-    shared_claim, band = _statement()
-    figure_union = top["figures"]["items"]
-    shared_figure = _shared(figure_union, sections)
-    target = sections["Circle"]["properties"]["target"]
-    config = yaml.safe_load(
-        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
-    )
+    A block has the kinds of a union, or the keys of a section, and then the sections to
+    which these refer. So a new kind is in a block, and so is a new section within one.
+    """
+    experiment = SECTIONS["Variant"]["properties"]
+    config = ROOT / "workflow/schemas/config.schema.yaml"
+    claim, band = _statement()
+    figure = _shared(UNIONS["figure"])
+    shared = {"claim": {*claim, *band}, "figure": {*figure}}
+    own = {key: about for key, about in TOP.items() if key not in experiment}
     required = ("dataset", "model", "training", "widths")
     return {
-        "keys of config.yaml": table(config["properties"]),
-        "keys of a study": table(
-            {k: v for k, v in top.items() if k not in experiment}, schema["required"]
-        ),
-        "keys of an experiment": table({k: top[k] for k in experiment}, required),
-        "kinds of data": kinds(top["dataset"]),
-        "kinds of target": kinds(target),
-        "keys of model": one("MLP"),
-        "keys of training": one("Training"),
-        "keys of one_parameter": one("OneParameter"),
-        "keys of keep_matrix": one("KeepMatrix"),
-        "keys of landscape": one("Landscape"),
-        "keys of ensemble": one("Ensemble"),
-        "keys of measure": one("Measure"),
-        "keys of all claims": table(shared_claim, ("id", "says", "source")),
-        "keys of a band": table(band),
-        "kinds of claim": kinds(top["claims"]["items"], {*shared_claim, *band}),
-        "keys of a condition": one("Condition"),
-        "keys of all figures": table(shared_figure, ("name", "title", "caption")),
-        "keys of a panel": one("Panel"),
-        "keys of a metric": one("Metric"),
-        "kinds of figure": kinds(figure_union, shared_figure),
+        "keys of config.yaml": _keys(yaml.safe_load(config.read_text())["properties"]),
+        "keys of a study": _keys(own, SCHEMA["required"]),
+        "keys of an experiment": _keys({key: TOP[key] for key in experiment}, required),
+        "keys of training": _sections(["Training"]).partition("\n\n")[2],
+        "keys of measure": _sections(["Measure"]).partition("\n\n")[2],
+        "keys of all claims": _keys(claim, ("id", "says", "source")),
+        "keys of a band": _keys(band),
+        "keys of all figures": _keys(figure, ("name", "title", "caption")),
+        **{
+            f"kinds of {name}": _sections(
+                [member for _, member in _members(union)], shared.get(name, ())
+            )
+            for name, union in UNIONS.items()
+        },
     }
 
 
@@ -349,15 +347,26 @@ def _statement() -> tuple[dict, dict]:
     return shared, {name: both[name] for name in both if name not in shared}
 
 
-def _members(union: dict) -> Iterator[tuple[str, str]]:
-    """(kind, name of its definition)."""
-    for kind, reference in union["discriminator"]["mapping"].items():
-        yield kind, reference.rpartition("/")[2]
+def _members(union: dict) -> list[tuple[str, str]]:
+    """(kind, name of its section) of each kind in a union, sorted; none elsewhere."""
+    names = [_referred(option) for option in union.get("oneOf", ())]
+    return sorted((_kind(name), name) for name in names if _kind(name))
 
 
-def _shared(union: dict, sections: dict) -> dict:
+def _referred(about: dict) -> str:
+    """The name of the section to which a schema refers."""
+    return about.get("$ref", "").rpartition("/")[2]
+
+
+def _kind(name: str) -> str:
+    """The `kind` of a section; empty if it has none."""
+    properties = SECTIONS.get(name, {}).get("properties", {})
+    return properties.get("kind", {}).get("const", "")
+
+
+def _shared(union: dict) -> dict:
     """The keys that all kinds have."""
-    first, *others = [sections[name]["properties"] for _, name in _members(union)]
+    first, *others = [SECTIONS[name]["properties"] for _, name in _members(union)]
     return {
         key: about
         for key, about in first.items()
@@ -365,40 +374,50 @@ def _shared(union: dict, sections: dict) -> dict:
     }
 
 
-def _kinds(union: dict, sections: dict, leave_out) -> Iterator[str]:
-    for kind, name in _members(union):
-        section = sections[name]
-        own = {
-            key: value
-            for key, value in section["properties"].items()
-            if key != "kind" and key not in leave_out
-        }
-        yield f"#### `kind: {kind}`"
-        yield section["description"].strip()
+def _sections(names: Iterable[str], leave_out: Collection[str] = ()) -> str:
+    """Heading, text and table of each section, then of those to which they refer."""
+    todo, parts = list(names), []
+    members = {name for union in UNIONS.values() for _, name in _members(union)}
+    for name in todo:  # the list grows in the loop
+        section, kind = SECTIONS[name], _kind(name)
+        left = {"kind", *leave_out}
+        own = {k: v for k, v in section["properties"].items() if k not in left}
+        parts.append(f"#### `kind: {kind}`" if kind else f"### {name.lower()}")
+        parts.append(section["description"].strip())
         if own:
-            yield _keys(own, section.get("required", ()))
+            parts.append(_keys(own, section.get("required", ())))
+        for option in _within(own):
+            inner = _referred(option)
+            if inner not in (*members, *todo) and "properties" in SECTIONS[inner]:
+                todo.append(inner)
+    return "\n\n".join(parts)
 
 
-def _keys(properties: dict, required) -> str:
+def _within(about: Any) -> Iterator[dict]:
+    """All schemas within a schema that refer to a section."""
+    if isinstance(about, dict) and isinstance(about.get("$ref"), str):
+        yield about
+    parts = about.values() if isinstance(about, dict) else about
+    for part in parts if isinstance(about, (dict, list)) else ():
+        yield from _within(part)
+
+
+def _keys(properties: dict, required: Collection[str] = ()) -> str:
     rows = []
     for key, about in properties.items():
-        if key in required:
-            default = "required"
-        else:
-            default = _default(about.get("default"))
+        default = "required" if key in required else _default(about.get("default"))
         what = " ".join(about.get("description", "").split())
         rows.append((f"`{key}`", _values(about), default, what))
     return _table(("key", "value", "default", "what it is"), rows)
 
 
 def _default(value) -> str:
-    if value is None or value in ({}, [], ""):
+    if value is None or value in ({}, [], "", [None]):  # [None]: the squared loss
         return "–"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, dict):
-        inner = ", ".join(f"{k}: {v}" for k, v in value.items())
-        return f"`{{{inner}}}`"
+        return "its defaults"
     if isinstance(value, list):
         return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`"
@@ -410,16 +429,17 @@ def _values(about: dict) -> str:
         return f"`{about['const']}`"
     if "enum" in about:
         return ", ".join(f"`{value}`" for value in about["enum"])
-    if "discriminator" in about:
-        kinds = ", ".join(f"`{kind}`" for kind, _ in _members(about))
-        return f"`kind:` {kinds}"
+    if kinds := _members(about):
+        return "`kind:` " + ", ".join(f"`{kind}`" for kind, _ in kinds)
     if "$ref" in about:
-        name = about["$ref"].rpartition("/")[2].lower()
-        return f"[{name}](#{name})"
-    for choice in ("anyOf", "oneOf"):
-        if choice in about:
-            options = [o for o in about[choice] if o.get("type") != "null"]
-            return " or ".join(_values(option) for option in options)
+        name = _referred(about)
+        if "properties" not in SECTIONS[name]:
+            return ""  # no section: not written in a study file
+        kind = _kind(name)
+        return f"[`{kind}`](#kind-{kind})" if kind else f"[{name}](#{name})".lower()
+    if options := about.get("anyOf", about.get("oneOf")):
+        there = [_values(option) for option in options if option.get("type") != "null"]
+        return " or ".join(filter(None, there))
     kind = about.get("type")
     if kind == "array":
         items = about.get("prefixItems")

@@ -57,7 +57,7 @@ def headings(text):
 
 @pytest.mark.parametrize("block", refresh.keys())
 def test_tables_of_keys_are_those_of_the_sections(block):
-    assert refresh.body(KEYS, block) == refresh.keys()[block]().strip(), HINT
+    assert refresh.body(KEYS, block) == refresh.keys()[block].strip(), HINT
 
 
 def test_the_table_of_metrics_is_that_of_the_records():

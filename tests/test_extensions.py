@@ -95,8 +95,9 @@ def extended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extended") / "checkout"
     for part in ("ntkpipe", "workflow", "profiles"):
         shutil.copytree(ROOT / part, folder / part)
-    for part in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / part, folder)
+    (folder / "docs").mkdir()
+    for part in ("Snakefile", "environment.yml", "docs/refresh.py"):
+        shutil.copy(ROOT / part, folder / part)
     shutil.copytree(FILES, folder, dirs_exist_ok=True)
     for kind, (file, before, name) in UNIONS.items():
         path = folder / file
@@ -124,9 +125,9 @@ def results(extended):
     return folder / "results" / "new"
 
 
-def ntkpipe(extended, *arguments):
+def python(extended, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "ntkpipe", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=extended,
         env=environment(extended),
         capture_output=True,
@@ -226,7 +227,7 @@ def test_metrics_claims_figures_and_stages_have_their_numbers(results):
 
 
 @pytest.mark.workflow
-def test_new_kinds_are_checked_and_in_the_schema(extended, tmp_path):
+def test_new_kinds_are_checked_and_in_the_schema_and_the_manual(extended, tmp_path):
     for old, new, fault in (
         ("linearize: none, ", "", "linearize: the loss has no closed form"),
         ("{kind: gated}", "{kind: gatd}", "did you mean gated"),
@@ -236,11 +237,21 @@ def test_new_kinds_are_checked_and_in_the_schema(extended, tmp_path):
         path = tmp_path / "new.yaml"
         assert old in STUDY
         path.write_text(STUDY.replace(old, new), "utf-8")
-        done = ntkpipe(extended, "validate", path)
+        done = python(extended, "-m", "ntkpipe", "validate", path)
         assert done.returncode == 2 and fault in done.stderr, done.stderr
-    schema = json.loads(ntkpipe(extended, "schema").stdout)
+    schema = json.loads(python(extended, "-m", "ntkpipe", "schema").stdout)
     new = {"Ring", "Sawtooth", "Gated", "Huber", "Near", "Fit"}
     assert new <= set(schema["$defs"])
+    code = "import json, runpy; m = runpy.run_path('docs/refresh.py')\n"
+    code += "print(json.dumps([m['keys'](), m['metrics_table']()]))"
+    keys, metrics = json.loads(python(extended, "-c", code).stdout)
+    for kind in new:
+        assert f"#### `kind: {kind.lower()}`" in "".join(keys.values()), kind
+    assert "`largest_output`" in metrics and "`largest_weight`" in metrics
+    assert "| `largest` |" in keys["keys of training"]  # the key of the new recorder
+    # each is in a block that the manual has already
+    text = (ROOT / "config" / "README.md").read_text("utf-8")
+    assert {*keys, "metrics"} == set(re.findall(r"<!-- begin (.+?) -->", text))
 
 
 def test_contributing_quotes_the_files():
