@@ -171,14 +171,15 @@ def _place(options: argparse.Namespace, one: Study) -> Place:
     from ntkpipe.stages import Place
     from ntkpipe.study import StudyError
 
-    variant = getattr(options, "variant", None)
-    width, figure = getattr(options, "width", 0), getattr(options, "name", "")
-    if variant is not None and variant not in one.variants:
-        raise StudyError(
-            [f"--variant {variant!r}: there are {', '.join(one.variants)}"]
-        )
-    if width and width not in (there := one.variants[variant].widths):
-        raise StudyError([f"--width {width}: there are {', '.join(map(str, there))}"])
-    if figure:
-        one.figure(figure)  # raises `StudyError` if there is none
-    return Place(one, variant or "", width, figure)
+    asked = vars(options)
+    variant, width = asked.get("variant", ""), asked.get("width", 0)
+    at = Place(one, variant, width, asked.get("name", ""))
+    if "variant" in asked and variant not in one.variants:
+        there = ", ".join(one.variants)
+        raise StudyError([f"--variant {variant!r}: there are {there}"])
+    if "width" in asked and width not in at.experiment.widths:
+        there = ", ".join(map(str, at.experiment.widths))
+        raise StudyError([f"--width {width}: there are {there}"])
+    if "name" in asked:
+        one.figure(at.figure)  # raises `StudyError` if there is none
+    return at

@@ -57,16 +57,11 @@ class Measure:
             text = f"{self.limit_points} is more than the {sizes.test} test points"
             yield Fault(("limit_points",), text)
         if self.frequencies and not data.equal_angles:
-            yield Fault(
-                ("frequencies",),
-                "needs equal angles: dataset.kind: circle without `angles`",
-            )
-        elif self.frequencies and 2 * max(self.frequencies) >= sizes.train:
-            yield Fault(
-                ("frequencies",),
-                f"{max(self.frequencies)} must be below half of dataset.points: "
-                f"{sizes.train}",
-            )
+            text = "needs equal angles: dataset.kind: circle without `angles`"
+            yield Fault(("frequencies",), text)
+        elif sizes and 2 * (most := max(self.frequencies, default=0)) >= sizes.train:
+            text = f"{most} must be below half of dataset.points: {sizes.train}"
+            yield Fault(("frequencies",), text)
         if self.loss_error and not (e.has_limit or e.has_linearized):
             yield Fault(("loss_error",), "needs limit or linearize")
 
@@ -126,14 +121,11 @@ class Experiment:
                 if getattr(self, key) != "none":
                     yield Fault((key,), f"the loss has no closed form: say {key}: none")
         if self.linearize == "flow" and self.training.optimizer == "momentum":
-            yield Fault(
-                ("linearize",), "gradient flow has no momentum: use linearize: steps"
-            )
+            text = "gradient flow has no momentum: use linearize: steps"
+            yield Fault(("linearize",), text)
         if self.has_limit and self.training.optimizer != "gd":
-            yield Fault(
-                ("limit",),
-                f"needs training.optimizer: gd, not {self.training.optimizer}",
-            )
+            text = f"needs training.optimizer: gd, not {self.training.optimizer}"
+            yield Fault(("limit",), text)
 
     def seeds_at(self, width: int) -> int:
         """Number of networks of a width."""

@@ -52,6 +52,12 @@ def modules(*roots: Any) -> set[str]:
     return seen
 
 
+def forget() -> None:
+    """Forget all modules that were read, so that edits since then are seen."""
+    for cached in (_fingerprint, _read, _file):
+        cached.cache_clear()
+
+
 @functools.cache
 def _fingerprint(names: frozenset[str]) -> str:
     return _hash(sorted((module, _read(module)[0]) for module in modules(*names)))
@@ -98,7 +104,7 @@ def _read(module: str) -> tuple[str, frozenset[str]]:
         for name in _imports(node, package)
         if name.partition(".")[0] == top
     }
-    return _hash(ast.dump(_StripDocstrings().visit(tree))), frozenset(imported)
+    return _hash(ast.dump(_code(tree))), frozenset(imported)
 
 
 def _imports(node: ast.AST, package: str) -> Iterator[str]:
@@ -131,33 +137,22 @@ def _file(module: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-class _StripDocstrings(ast.NodeTransformer):
-    """Removes docstrings and annotations; an annotated value stays."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
+def _code(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings and annotations; an annotated value stays."""
+    for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
-            node.body = [n for n in body if not _is_text(n)] or [ast.Pass()]
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.Constant(None)
-        return self.generic_visit(node)
+            body[:] = [part for part in body if not _is_text(part)] or [ast.Pass()]
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant(None)
+    return tree
 
 
 def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    match node:
+        case ast.Expr(ast.Constant(str())):
+            return True
+    return False

@@ -252,7 +252,7 @@ def test_sizes_are_those_of_what_is_drawn(kind):
 @pytest.mark.parametrize("kind", [Digits, Mnist5k])
 def test_images_of_each_class_are_all_there(kind):
     data, k = kind(train=1, test=1), sum(kind.images)
-    assert tuple(np.bincount(data._load()[1])) == kind.images
+    assert tuple(np.bincount(data.load()[1])) == kind.images
     assert len(kind(train=k - 1, test=1).sample(KEY).x_train) == k - 1
 
 

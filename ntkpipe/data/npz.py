@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -47,6 +48,10 @@ class Npz(BaseDataset):
             return Sizes(1000, 1000, 100, 1)
         (n, d), (m, _), (_, k) = (shapes[x] for x in ("x_train", "x_test", "y_train"))
         return Sizes(n, m, d, k)
+
+    def with_file(self, path: str) -> Npz:
+        """The same data set with its file at another path."""
+        return replace(self, path=path)
 
     def sample(self, key) -> Data:
         """Read the arrays; refuse values that are not finite and shapes that differ."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from ntkpipe.data.base import BaseDataset, Count, Data, Size, Sizes
+from ntkpipe.data.base import BaseDataset, Count, Data, Dimension, Size, Sizes
 from ntkpipe.data.targets import Target, labelled
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
 
-jax, jr = Lazy("jax"), Lazy("jax.random")
+jr = Lazy("jax.random")
 
 
 @section
@@ -22,7 +21,7 @@ class Sphere(BaseDataset):
     kind: Literal["sphere"] = "sphere"
     points: Count
     """Number of training points."""
-    dimension: Annotated[int, Field(ge=1, le=10**6)]
+    dimension: Dimension
     """Input dimension d."""
     target: Target
     """Target function or values, usually a `teacher`."""

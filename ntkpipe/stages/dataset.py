@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from ntkpipe import artifacts, cost
-from ntkpipe.artifacts import ProductError
 from ntkpipe.kernels import compare as metrics
 from ntkpipe.stages.job import USER_FILE, Job, log
 from ntkpipe.stages.stage import Stage
@@ -16,13 +15,9 @@ def run(job: Job) -> None:
     """Draw the data, or read a user's file: dataset.npz."""
     import jax
 
-    source: Any = job.experiment.dataset
+    source = job.experiment.dataset
     if job.inputs:  # a user's file, which a store may have moved
-        if source.user_file is None:
-            raise ProductError(
-                f"--input: {job.at.variant} has no dataset.kind: npz: omit --input"
-            )
-        source = replace(source, path=job.inputs[0])
+        source = source.with_file(job.inputs[0])
         job = replace(job, inputs=())
     key = jax.random.key(job.experiment.seed)
     # keys of networks are folded in by width, the key of the data by no width
@@ -31,7 +26,7 @@ def run(job: Job) -> None:
         log.warning("training points %d and %d are equal: H is singular", first, second)
     about: dict[str, Any] = {}
     if source.user_file is not None:
-        digest = artifacts.users_digest(source.path)
+        digest = artifacts.users_digest(source.user_file)
         about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]
     job.write(data._asdict(), **about)
     log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)

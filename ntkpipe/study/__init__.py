@@ -55,7 +55,8 @@ def load(path: str | Path) -> Study:
 
 def load_files(paths: Iterable[str | Path]) -> list[Study]:
     """Read several study files, or raise a `StudyError` with all their faults."""
-    studies, faults = [], []
+    studies: list[Study] = []
+    faults: list[Fault] = []
     for path in paths:
         try:
             studies.append(load(path))

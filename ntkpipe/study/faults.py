@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pydantic
+from pydantic_core import ErrorDetails
 
 from ntkpipe.section import Fault, did_you_mean
 
@@ -77,7 +78,7 @@ def _key(location: tuple, raw: Any, choices: set[str]) -> tuple[str, ...]:
     return tuple(key)
 
 
-def _text(error: dict, key: tuple[str, ...], keys: set[str]) -> str:
+def _text(error: ErrorDetails, key: tuple[str, ...], keys: set[str]) -> str:
     """The text of an error: what is wrong, the value, and the nearest valid name."""
     value, context = error.get("input"), error.get("ctx", {})
     match error["type"]:
@@ -137,7 +138,7 @@ def once(
         inside = fault.key[:1] == ("variants",) and len(fault.key) > 2
         top = fault._replace(key=fault.key[2:]) if inside else fault
         having.setdefault(top, set()).update(fault.key[1:2] if inside else ())
-    found = {}  # a set that keeps its order
+    found: dict[Fault, None] = {}  # a set that keeps its order
     for top, variants in having.items():
         inherit = {v for v, c in changes.items() if _inherits(top.key, base, c)}
         if variants in (set(), inherit):

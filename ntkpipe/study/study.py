@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ntkpipe import measurements
 from ntkpipe.claims import Claim
+from ntkpipe.claims.base import Statement
 from ntkpipe.experiment import MOST_JOBS, Experiment
 from ntkpipe.figures import Figure
 from ntkpipe.section import Fault, did_you_mean, section
@@ -165,7 +166,7 @@ def _no_variant(name: str, names: Collection[str]) -> str:
 
 def _variants_of(item: Claim | Figure) -> Iterable[str]:
     """Names of variants that a claim or a figure reads."""
-    return item.variants() if hasattr(item, "evaluate") else item.variants_read()
+    return item.variants() if isinstance(item, Statement) else item.variants_read()
 
 
 STUDY = pydantic.TypeAdapter(Study)
