@@ -180,7 +180,8 @@ def test_weights_that_are_constants_have_no_curvature():
 def test_points_may_have_another_precision_than_weights():
     model, params, x = network(width=4, k=2, n=1)
     single = x.astype(jnp.float32)
-    found = curvature.joint(model.apply, params, single, rounds=3)
+    with jax.numpy_dtype_promotion("standard"):
+        found = curvature.joint(model.apply, params, single, rounds=3)
     expected = curvature.joint(model.apply, params, single.astype(float), rounds=3)
     np.testing.assert_allclose(found.hessian_norm, expected.hessian_norm, rtol=1e-6)
 

@@ -198,7 +198,7 @@ def test_gain_at_zero_and_at_one():
     r, g = gain([1.0, 2.0, 3.0], [0, 1, 2, 3], 1.0)
     exact = [[1, 1, 1], [0, -1, -2], [0, 1, 4], [0, -1, -8]]
     np.testing.assert_allclose(r, exact, rtol=1e-15)
-    np.testing.assert_allclose(g, (1 - r) / np.array([[1, 2, 3]]), atol=1e-15)
+    np.testing.assert_allclose(g, (1 - r) / np.array([[1.0, 2.0, 3.0]]), atol=1e-15)
 
 
 @given(

@@ -376,7 +376,7 @@ def test_claims_and_figures_must_name_variants_that_exist():
         ("[" * 5000, "not readable as YAML"),
         ("{a: " * 3000, "not readable as YAML"),
         ("\x00", "not readable as YAML"),
-        ('title: "\\ud800"', "not readable as YAML: 'utf-8' codec can't encode"),
+        ('title: "\\ud800"', "not readable as YAML"),
         ("'': 1", "x.yaml: '': unknown key"),
         ('"\\e[2J\\n": 1', r"x.yaml: \x1b[2J\n: unknown key"),
     ],
