@@ -10,7 +10,7 @@ from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job
 from ntkpipe.stages.limit import LIMIT
 from ntkpipe.stages.linearize import LINEARIZE
-from ntkpipe.stages.stage import Place, Stage
+from ntkpipe.stages.stage import Stage, keys
 from ntkpipe.stages.train import TRAIN
 
 pd = Lazy("pandas")
@@ -26,18 +26,6 @@ def run(job: Job) -> None:
     job.write_table(pd.concat(tables, ignore_index=True))
 
 
-def settings(at: Place) -> dict:
-    """The settings on which the metrics of a variant depend."""
-    e = at.experiment
-    return {
-        "model": e.model,
-        "training": e.training,
-        "widths": e.widths,
-        "limit": e.limit,
-        "measure": e.measure,
-    }
-
-
 CONSTANCY = Stage(
     name="constancy",
     help="compute the metrics of all networks of a variant (constancy.csv)",
@@ -45,7 +33,7 @@ CONSTANCY = Stage(
     makes="constancy.csv",
     run=run,
     reads=(DATASET, TRAIN, LINEARIZE, LIMIT),
-    settings=settings,
+    settings=keys("model", "training", "widths", "limit", "measure"),
     memory_mb=lambda at: cost.constancy_mb(at.experiment),
     flop=lambda at: cost.all_widths(cost.eigh_flop)(at.experiment),
 )

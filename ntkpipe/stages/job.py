@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ntkpipe import artifacts, provenance
 from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.experiment import Experiment
-from ntkpipe.stages.stage import Place, Stage
+from ntkpipe.stages.stage import Place, Stage, makers
 from ntkpipe.study import Study
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Job:
         at = self.at._replace(
             variant=variant or self.at.variant, width=width or self.at.width
         )
-        maker = self.stage.earlier()[product]
+        maker = makers(self.stage.reads)[product]
         if at.variant:
             at = at._replace(variant=maker.variant_of(at))
         found = self.products.get((product, at.variant or None, at.width or None)) or (
@@ -123,19 +123,19 @@ def read_products(
     artifact are checked, too: a table does not store the seed itself, but the networks
     behind the table do.
     """
-    makers = _makers(sources)
+    known = makers(sources)
     found: dict[tuple, Product] = {}
     origin: dict = {}
     files: dict = {}
     for path in paths:
         product = artifacts.load(path)
         kind, variant, width = product.key
-        if kind not in makers:
+        if kind not in known:
             raise ProductError(
                 f"{path} is the {kind} of {product.meta.get('study')}, which this "
                 "command does not read"
             )
-        spec = _settings(makers, study, *product.key)
+        spec = _settings(known, study, *product.key)
         if spec is None or product.meta.get("study") != study.name:
             raise ProductError(
                 f"{path} is the {kind} of {product.meta.get('study')}, {variant}, "
@@ -189,20 +189,20 @@ def check_settings(study: Study, path: str, product: Product, *sources: Stage) -
 
     A user's file that no longer exists is not checked.
     """
-    makers = _makers(sources)
+    known = makers(sources)
     figure = product.meta.get("figure", "")
     kind, variant, width = product.key
-    spec = _settings(makers, study, kind, variant, width, figure)
+    spec = _settings(known, study, kind, variant, width, figure)
     artifacts.check(path, product, {"spec": spec})
     for *source, made_with in product.meta.get("inputs", []):
         if source[0] == USER_FILE:
-            data: Any = study.variants[source[1]].dataset
-            if (artifacts.users_digest(data.path) or made_with) != made_with:
+            file = study.variants[source[1]].dataset.user_file or ""
+            if artifacts.users_digest(file) not in (None, made_with):
                 raise ProductError(
-                    f"{path} was made from another version of {data.path}: "
-                    "delete it and run again"
+                    f"{path} was made from another version of {file}: delete it and "
+                    "run again"
                 )
-        elif provenance.digest(_settings(makers, study, *source)) != made_with:
+        elif provenance.digest(_settings(known, study, *source)) != made_with:
             raise ProductError(
                 f"{path} was made from a {source[0]} of "
                 f"{_describe(study, *source[1:])} with other settings: delete it and "
@@ -210,16 +210,8 @@ def check_settings(study: Study, path: str, product: Product, *sources: Stage) -
             )
 
 
-def _makers(sources: Iterable[Stage]) -> dict[str, Stage]:
-    """The stages and all their upstream stages, by product."""
-    found: dict[str, Stage] = {}
-    for source in sources:
-        found |= {source.product: source} | source.earlier()
-    return found
-
-
 def _settings(
-    makers: Mapping[str, Stage],
+    known: Mapping[str, Stage],
     study: Study,
     product: str,
     variant: str | None,
@@ -228,7 +220,7 @@ def _settings(
 ) -> Any:
     """The settings that a product must have; None if the study has no such product."""
     at = Place(study, variant or "", width or 0, figure)
-    maker = makers.get(product)
+    maker = known.get(product)
     return maker.spec(at) if maker and maker.is_at(at) else None
 
 

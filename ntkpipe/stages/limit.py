@@ -9,55 +9,47 @@ import numpy as np
 from ntkpipe import cost, provenance
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job
-from ntkpipe.stages.stage import Stage
+from ntkpipe.stages.stage import Stage, keys
 
 
 def run(job: Job) -> None:
     """Infinite width: kernels, mean and covariance of the ensemble: limit.npz."""
+    import jax.numpy as jnp
+
     from ntkpipe.kernels import ensemble, infinite
 
     e, data = job.experiment, job.read("dataset")
     # all points at once: each shape of a kernel is compiled by itself
     model: Any = e.model  # `has_limit` is of models that have `infinite`
     whole = model.infinite(np.concatenate([data["x_train"], data["x_test"]]))
-    train_, test = slice(len(data["x_train"])), slice(len(data["x_train"]), None)
-    points = {
-        name: infinite.Kernels(*(np.asarray(kernel)[block] for kernel in whole))  # type: ignore[arg-type]
-        for name, block in {
-            "train_train": (train_, train_),
-            "test_train": (test, train_),
-            "test_test": (test, test),
-        }.items()
-    }
+    nngp, ntk = map(np.asarray, whole)
+    n = len(data["x_train"])
+    points = {"train": slice(n), "test": slice(n, None)}
+    step, rate = e.training.recorded(), e.training.learning_rate
     # networks that begin at zero are one function in the limit, and have no covariance
     prior = 0.0 if e.model.starts_at_zero else 1.0
-    start = {name: k._replace(nngp=prior * k.nngp) for name, k in points.items()}
-    step = e.training.recorded()
-    rate = e.training.learning_rate
+    arrays: dict[str, Any] = {"step": step}
+    kernels = {}
+    for first, second in (("train", "train"), ("test", "train"), ("test", "test")):
+        block = points[first], points[second]
+        arrays[f"nngp_{first}_{second}"] = nngp[block]
+        arrays[f"ntk_{first}_{second}"] = ntk[block]
+        start = jnp.asarray(prior * nngp[block]), jnp.asarray(ntk[block])
+        kernels[first, second] = infinite.Kernels(*start)
     times = {"steps": step, "learning_rate": rate}
     if e.limit == "flow":
         times = {"t": rate * step}
-    arrays: dict[str, Any] = {"step": step}
-    for name, kernels in points.items():
-        arrays |= {
-            f"nngp_{name}": kernels.nngp,
-            f"ntk_{name}": kernels.ntk,
-        }
-    for name, across, own in (
-        ("train", start["train_train"], start["train_train"]),
-        ("test", start["test_train"], start["test_test"]),
-    ):
+    for name in points:
         trained = ensemble.ensemble(
-            start["train_train"],
-            across,
-            own,
+            kernels["train", "train"],
+            kernels[name, "train"],
+            kernels[name, name],
             data["y_train"],
             **times,
         )
         variance = np.maximum(np.einsum("tmm->tm", np.asarray(trained.cov)), 0)
         arrays |= {f"mean_{name}": trained.mean, f"sd_{name}": np.sqrt(variance)}
-        if name == "test":
-            arrays["cov_test"] = trained.cov[-1]
+    arrays["cov_test"] = trained.cov[-1]
     job.write(arrays, provenance.device())
 
 
@@ -69,11 +61,7 @@ LIMIT = Stage(
     run=run,
     reads=(DATASET,),
     wanted=lambda e: e.has_limit,
-    settings=lambda at: {
-        "model": at.experiment.model,
-        "training": at.experiment.training,
-        "limit": at.experiment.limit,
-    },
+    settings=keys("model", "training", "limit"),
     sections=lambda at: (at.experiment.model, at.experiment.training),
     memory_mb=lambda at: cost.limit_mb(at.experiment),
     flop=lambda at: cost.limit_flop(at.experiment),

@@ -7,7 +7,7 @@ import numpy as np
 from ntkpipe import cost, provenance
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
-from ntkpipe.stages.stage import Stage
+from ntkpipe.stages.stage import Stage, keys
 from ntkpipe.stages.train import TRAIN
 
 
@@ -35,14 +35,9 @@ def run(job: Job) -> None:
             alpha=e.model.alpha,
         )
 
-    start = zip(
-        network["ntk"][:, 0].astype(float),
-        network["f_train"][:, 0].astype(float),
-        network["ntk_test_train"][:, 0].astype(float),
-        network["f_test"][:, 0].astype(float),
-        strict=True,
-    )
-    models = [predict(*arrays) for arrays in start]
+    read = ("ntk", "f_train", "ntk_test_train", "f_test")
+    start = (network[name][:, 0].astype(float) for name in read)
+    models = [predict(*arrays) for arrays in zip(*start, strict=True)]
     arrays = {
         name: np.stack([np.asarray(getattr(model, name)) for model in models])
         for name in ("loss", "f_train", "f_test", "weight_change")
@@ -67,11 +62,7 @@ LINEARIZE = Stage(
     run=run,
     reads=(DATASET, TRAIN),
     wanted=lambda e: e.has_linearized,
-    settings=lambda at: {
-        "model": at.experiment.model,
-        "training": at.experiment.training,
-        "linearize": at.experiment.linearize,
-    },
+    settings=keys("model", "training", "linearize"),
     gpu=True,
     memory_mb=lambda at: cost.kernel_mb(at.experiment, at.width),
     flop=lambda at: cost.linearize_flop(at.experiment, at.width),

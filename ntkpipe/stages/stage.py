@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +31,11 @@ class Place(NamedTuple):
         """The place in words, for messages."""
         parts = (self.study.name, self.variant, self.width and f"width {self.width}")
         return ", ".join(part for part in parts if part)
+
+
+def keys(*names: str) -> Callable[[Place], dict[str, Any]]:
+    """Settings of a stage that are keys of the experiment."""
+    return lambda at: {name: getattr(at.experiment, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -135,15 +140,16 @@ class Stage:
             )
         ]
 
-    def earlier(self) -> dict[str, Stage]:
-        """All upstream stages, by product."""
-        found: dict[str, Stage] = {}
-        for source in self.reads:
-            found |= {source.product: source} | source.earlier()
-        return found
-
     def path(self, at: Place, name: str = "") -> str:
         """Path of its product, or of a file with another name, in the results."""
         folders = [at.study.name, at.variant, at.width and f"width{at.width}"]
         folders += ["figures"] if at.figure else []
         return "/".join(str(part) for part in [*folders, name or self.makes] if part)
+
+
+def makers(stages: Iterable[Stage]) -> dict[str, Stage]:
+    """The stages and all their upstream stages, by product."""
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        found |= {stage.product: stage} | makers(stage.reads)
+    return found

@@ -8,7 +8,7 @@ from ntkpipe import cost, provenance
 from ntkpipe.progress import Progress
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
-from ntkpipe.stages.stage import Place, Stage
+from ntkpipe.stages.stage import Place, Stage, keys
 
 
 def run(job: Job) -> None:
@@ -33,33 +33,21 @@ def run(job: Job) -> None:
     job.write(trajectory, device)
     seeds, diverged = trajectory["seed"], trajectory["diverged"]
     if diverged.any():
+        those = seeds[diverged].tolist()
         log.warning(
-            "%d of %d networks diverged: seeds %s",
-            diverged.sum(),
-            len(seeds),
-            seeds[diverged].tolist(),
+            "%d of %d networks diverged: seeds %s", len(those), len(seeds), those
         )
+    steps, seconds = e.training.steps, time.monotonic() - begin
     log.info(
-        "train: %d seeds × width %d, at most %s steps, %s, %s, %.1f s",
-        len(seeds),
-        width,
-        f"{e.training.steps:,}",
-        e.dtype,
-        device,
-        time.monotonic() - begin,
+        f"train: {len(seeds)} seeds × width {width}, at most {steps:,} steps, "
+        f"{e.dtype}, {device}, {seconds:.1f} s"
     )
 
 
 def settings(at: Place) -> dict:
     """What networks are drawn from and how they are trained."""
-    e = at.experiment
-    return {
-        "seed": e.seed,
-        "dtype": e.dtype,
-        "model": e.model,
-        "training": e.training,
-        "seeds": e.seeds_at(at.width),
-    }
+    own = {"seeds": at.experiment.seeds_at(at.width)}
+    return keys("seed", "dtype", "model", "training")(at) | own
 
 
 TRAIN = Stage(
