@@ -34,10 +34,7 @@ if TYPE_CHECKING:
 else:
     pd = Lazy("pandas")
 
-
 FORMAT = 2
-
-
 # The arrays of each product and their axes; one letter stands for one length.
 PRODUCTS: dict[str, dict[str, str]] = {
     "dataset": {
@@ -70,42 +67,26 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "cov_test": "m m",
     },
 }
-
-
 # Arrays that a product may lack.
 OPTIONAL = {"network": trajectory.OPTIONAL}
-
-
 TABLES: dict[str, tuple[str, ...]] = {
     "constancy": ("variant", "width", "seed", "step", "metric", "value"),
     "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),
     "claims": (),  # the fields of `ntkpipe.claims.Verdict`
     "figure": (),  # the columns depend on the figure
 }
-
-
 USER_ARRAYS = tuple(PRODUCTS["dataset"])
-
-
 # Bytes of a user's arrays in float64: 80,000 points of 3,072 numbers.
 MOST_USER_BYTES = 2**31
-
-
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-
-
 DAMAGED = "{path} is damaged ({reason}): delete it and run again"
-
-
 UNFIT = (
     "{path}: {reason}; expected a .npz of the arrays "
     f"{', '.join(USER_ARRAYS)}, (n d) or (n,)"
 )
-
-
 # Products in which a diverged network, marked by `diverged`, may hold NaN or infinity.
 MAY_DIVERGE = ("network", "linearized")
 
