@@ -61,8 +61,15 @@ def faults_within(value: Any) -> Iterator[Fault]:
 
 
 def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` with the closest valid name; empty if none is close."""
-    near = difflib.get_close_matches(name, [*map(str, valid)], 1, cutoff)
+    """`; did you mean …?` with the closest valid name; empty if none is close.
+
+    Without a close name, a name is taken whose first word is close to `name`.
+    """
+    names = [*map(str, valid)]
+    near = difflib.get_close_matches(name, names, 1, cutoff)
+    if not near:
+        words = {valid.partition("_")[0]: valid for valid in names if "_" in valid}
+        near = [words[w] for w in difflib.get_close_matches(name, words, 1, 0.85)]
     return f"; did you mean {near[0]}?" if near else ""
 
 
