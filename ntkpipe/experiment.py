@@ -35,7 +35,7 @@ class Measure:
     """A frequency is fitted when its residual is below this share of its start."""
     loss_error: bool = False
     """Compare the loss with its predictions, while it is above 1e-3 of its start."""
-    straight: bool = False
+    straightness: bool = False
     """Deviation of f(t) from the line segment 0 → y (with limit and zero_output)."""
 
     def unmet(self, e: "Experiment") -> Iterator[Fault]:
@@ -50,7 +50,7 @@ class Measure:
         if sizes and sizes.test <= (last := max(self.kernel_at, default=0)):
             text = f"no test point {last}: the {sizes.test} points are counted from 0"
             yield Fault(("kernel_at",), text)
-        for key in ("limit_points", "straight"):
+        for key in ("limit_points", "straightness"):
             if getattr(self, key) and not e.has_limit:
                 yield Fault((key,), "needs limit: steps or flow")
         if sizes and self.limit_points > sizes.test:

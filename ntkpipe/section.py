@@ -65,13 +65,19 @@ def did_you_mean(
 ) -> str:
     """`; did you mean …?` with the closest valid names; empty if none is close.
 
+    Without a close name, a name is taken whose first word is close to `name`.
+
     Args:
         name: the unknown name.
         valid: the names that there are.
         cutoff: the least similarity, from 0 to 1.
         most: the largest number of suggestions.
     """
-    near = difflib.get_close_matches(name, [*map(str, valid)], most, cutoff)
+    names = [*map(str, valid)]
+    near = difflib.get_close_matches(name, names, most, cutoff)
+    if not near:
+        words = {valid.partition("_")[0]: valid for valid in names if "_" in valid}
+        near = [words[w] for w in difflib.get_close_matches(name, words, 1, 0.85)]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -47,33 +47,28 @@ class Package(NamedTuple):
     tests: tuple[str, ...]
 
 
-# A package is a folder of files, or some flat modules. The tests that bear the name of
-# the changed file come first, then these in this order.
+# A package is a folder of files, perhaps with a module beside it. The tests that bear
+# the name of the changed file come first, then these in this order.
 PACKAGES = {
     "kernels": Package(
+        ("kernels/**/*.py",),
         (
-            "kernels/**/*.py",
-            *("constancy.py", "squares.py", "linear.py", "infinite.py", "panels.py"),
-            *("empirical.py", "curvature.py"),
-        ),
-        (
-            "test_kernels*.py",
-            *("test_linear.py", "test_measurements*.py", "test_precision.py"),
-            *("test_infinite.py", "test_panels.py", "test_empirical.py"),
+            *("test_linear.py", "test_measurements.py", "test_precision.py"),
+            *("test_infinite.py", "test_large.py", "test_empirical.py"),
             "test_curvature.py",
         ),
     ),
-    "claims": Package(
-        ("claims/**/*.py", "claims.py", "statistics.py"),
-        ("test_claims*.py", "test_statistics.py"),
-    ),
+    "claims": Package(("claims/**/*.py",), ("test_claims*.py", "test_statistics.py")),
     "measurements": Package(
-        ("measurements/**/*.py", "measurements.py"),
-        ("test_measurements*.py", "test_ensemble.py"),
+        ("measurements/**/*.py", "metric.py"),
+        ("test_measurements.py", "test_moments.py"),
     ),
     "training": Package(
-        ("training/**/*.py", "training.py", "protocol.py", "ensemble.py"),
-        ("test_training*.py", "test_ensemble.py", "test_study.py"),
+        ("training/**/*.py",),
+        (
+            *("test_training.py", "test_moments.py", "test_measurements.py"),
+            "test_study.py",
+        ),
     ),
 }
 

@@ -256,7 +256,7 @@ training:
   steps: 40
   test_kernel: true
   linear_weights: true
-  units: true
+  unit_changes: true
   curvature: true
   ensemble: {networks: 20}
 widths: [3]
@@ -270,7 +270,7 @@ variants:
   zero:
     model: {zero_output: subtract}
     training: {ensemble: null}
-    measure: {straight: true, limit_points: 0}
+    measure: {straightness: true, limit_points: 0}
 """
 
 

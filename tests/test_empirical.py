@@ -303,7 +303,7 @@ def test_float32_kernel_keeps_six_digits():
 
 @pytest.mark.parametrize("layers", ["sum", "each"])
 @pytest.mark.parametrize("columns", [None, 30])
-def test_a_kernel_is_put_together_on_a_device_as_in_host_memory(columns, layers):
+def test_a_kernel_is_put_together_on_a_device_asin_host_memory(columns, layers):
     model = MLP(depth=2)
     params = model.init_params(jax.random.key(0), 8, 3, 2)
     x = jax.random.normal(jax.random.key(1), (100, 3))
@@ -312,8 +312,8 @@ def test_a_kernel_is_put_together_on_a_device_as_in_host_memory(columns, layers)
     def squares():
         return tiles.tiles(model.apply, params, x, x2, layers=layers, tile=32)
 
-    expected = empirical._in_host_memory(squares(), 100, columns or 100)
-    found = empirical._on_device(squares(), 100, columns or 100)
+    expected = empirical.in_host_memory(squares(), 100, columns or 100)
+    found = empirical.on_device(squares(), 100, columns or 100)
     assert found.keys() == expected.keys()
     for name, kernel in expected.items():
         np.testing.assert_array_equal(found[name], kernel)

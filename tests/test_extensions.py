@@ -19,8 +19,7 @@ from extensions.ntkpipe.models.gated import Gated
 from extensions.ntkpipe.training.huber import Huber
 from test_workflow import ROOT, edit, environment, snakemake
 
-from ntkpipe import measurements
-from ntkpipe.training import recorders
+from ntkpipe.training.recorders import RECORDERS
 
 FILES = ROOT / "tests" / "extensions"
 
@@ -34,15 +33,10 @@ UNIONS = {
         'Annotated[Gated, Tag("gated")] | ',
     ),
     "loss": ("ntkpipe/training/protocol.py", "loss: ", ""),
-    "recorder": (
+    "metric with a recording": (
         "ntkpipe/training/recorders/__init__.py",
         "    OnALine(),\n",
         "    Largest(),\n",
-    ),
-    "metric of a recorder": (
-        "ntkpipe/measurements/__init__.py",
-        "    kernel.GROUP,\n",
-        "    largest_weight.GROUP,\n",
     ),
     "metric": (
         "ntkpipe/measurements/__init__.py",
@@ -58,8 +52,7 @@ IMPORTS = {
     "target": "from ntkpipe.data.sawtooth import Sawtooth",
     "model": "from ntkpipe.models.gated import Gated",
     "loss": "from ntkpipe.training.huber import Huber",
-    "recorder": "from ntkpipe.training.recorders.largest import Largest",
-    "metric of a recorder": "from ntkpipe.measurements import largest_weight",
+    "metric with a recording": "from ntkpipe.training.recorders.largest import Largest",
     "metric": "from ntkpipe.measurements import largest_output",
     "claim": "from ntkpipe.claims.near import Near",
     "figure": "from ntkpipe.figures.fit import Fit",
@@ -270,10 +263,9 @@ def test_contributing_quotes_the_files():
     assert LOSSES in section and INCLUDE.strip() in section
 
 
-def test_recorders_name_metrics_that_there_are_and_arrays_of_their_own():
-    names = []
-    for recorder in recorders.RECORDERS:
-        for metric in recorder.metrics:
-            assert measurements.unknown(metric) is None
-        names += [*recorder.arrays, *recorder.optional]
-    assert len(names) == len(set(names))
+def test_recorders_have_arrays_and_metrics_of_their_own():
+    for names in (
+        [name for r in RECORDERS for name in (*r.arrays, *r.optional)],
+        [metric.written for r in RECORDERS for metric in r.metrics],
+    ):
+        assert len(names) == len(set(names))

@@ -22,9 +22,12 @@ from ntkpipe.measurements import (
 from ntkpipe.measurements import kernel as kernel_
 from ntkpipe.measurements import limit as limit_
 from ntkpipe.measurements.table import of_limit, tidy
+from ntkpipe.metric import Inputs
 from ntkpipe.models.mlp import MLP
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
+from ntkpipe.training.recorders import RECORDERS
+from ntkpipe.training.recorders.kernel_of_test_points import kernel_slice
 
 RNG = np.random.default_rng(0)
 
@@ -87,6 +90,15 @@ def run(zero_output="none", **training):
     return trajectory, data._asdict()
 
 
+def by_recorder(network, *arrays):
+    """The metrics of the recorders of these arrays."""
+    inputs, found = Inputs(None, 8, network, {}, None, None), {}
+    for recorder in RECORDERS:
+        if set(arrays) & set(recorder.optional):
+            found |= recorder.measure(inputs)
+    return found
+
+
 def test_metrics_of_a_run():
     network, data = run()
     found = kernel_.kernels(network, data, None, 0.1)
@@ -114,7 +126,9 @@ def test_kernels_of_zeros_are_measured_without_a_warning():
     network |= {name: np.zeros_like(network[name]) for name in dead}
     limit = {"ntk_train_train": np.zeros((5, 5))}
     found = kernel_.kernels(network, data, limit, 0.1)
-    for metric in ("ntk_change", "nngp_change", "ntk_limit_error", "ntk_condition"):
+    found |= by_recorder(network, "hessian_norm")
+    nothing = ("ntk_change", "nngp_change", "ntk_limit_error", "ntk_condition", "kappa")
+    for metric in nothing:
         assert np.isnan(found[metric][1]).all(), metric
     assert (found["ntk_max"][1] == 0).all()
 
@@ -303,7 +317,7 @@ def test_along_an_eigenvector_the_limit_goes_straight_at_its_rate(flow):
         "stop_step": np.array([199]),
         "f_train": (y * (1 - left)[:, None, None])[None],
     }
-    found = limit_.straight(
+    found = limit_.straightness(
         network, {"y_train": y}, {"ntk_train_train": theta}, rate, flow
     )
     assert found["straight_gap"][1][0, 0] < 1e-12
@@ -337,10 +351,10 @@ def test_a_limit_of_zeros_has_no_ratio_which_is_counted():
 
 def test_a_kernel_between_test_points_that_are_not_there_is_refused():
     network = {"step": np.arange(2), "ntk_test": np.zeros((1, 2, 4, 1, 4, 1))}
-    found = kernel_.kernel_slice(network, (0, 3))
+    found = kernel_slice(network, (0, 3))
     assert list(found) == ["kernel_at/0", "kernel_at/3"]
     with pytest.raises(ValueError, match=r"no test point 4: there are 4"):
-        kernel_.kernel_slice(network, (0, 4))
+        kernel_slice(network, (0, 4))
 
 
 @pytest.mark.parametrize("early", [1, 3])
@@ -388,6 +402,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
     limit = {"ntk_train_train": kernel(4)}
     data = {"x_train": np.zeros((4, 3)), "y_train": y}
     found = kernel_.kernels(network, data, limit, 0.3)
+    found |= by_recorder(network, "flips", "hessian_norm")
     theta = network["ntk"][1].reshape(3, 8, 8)
     start, end = theta[0], theta[-1]
     sigma = [np.kron(a, np.eye(2)) for a in network["nngp"][1]]
@@ -428,6 +443,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
         assert found[name][1][1, -1] == pytest.approx(value, rel=1e-9), name
     # whole where the last layer is learned only
     frozen = kernel_.kernels(network, data, limit, 0.3, learned_output=False)
+    frozen |= by_recorder(network, "flips", "hessian_norm")
     assert set(found) - set(frozen) == {"nngp_change", "ntk_rest_change"}
 
 
@@ -457,7 +473,7 @@ def test_losses_and_weights_are_followed_while_a_network_runs():
         "converged": np.array([False, True]),
         "stop_step": np.array([4, 2]),
     }
-    found = weights.trajectories(network)
+    found = weights.trajectories(network) | by_recorder(network, "weight_gap")
     assert "weight_change/b1" not in found  # begins at 0
     for name, steps, values in (
         ("loss", [0, 2, 4], [[4, 2, 1], [2, 0.5, 0.5]]),
@@ -564,7 +580,7 @@ def test_an_experiment_lacks_metrics_whose_needs_it_does_not_meet():
         "stop_step",
     ):
         assert measurements.unmet(name, e) is not None
-    assert "training.units" in measurements.unmet("flips/1", e)
+    assert "training.unit_changes" in measurements.unmet("flips/1", e)
 
 
 def test_an_axis_says_what_a_metric_is_and_its_index():

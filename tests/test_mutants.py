@@ -80,11 +80,12 @@ def test_mutants_of_a_seed_are_the_same_and_differ_in_one_place(package):
 
 def test_the_test_with_the_name_of_the_file_comes_first(tmp_path):
     (tmp_path / "tests").mkdir()
-    for name in ("kernels_b", "kernels_a", "panels", "linear", "lone"):
+    for name in ("claims_b", "claims_a", "large", "linear", "lone"):
         (tmp_path / "tests" / f"test_{name}.py").touch()
-    listed = mutants.tests("kernels", "kernels/a.py", tmp_path)
-    assert listed[0] == "test_kernels_a.py" and "test_kernels_b.py" in listed
-    assert mutants.tests("kernels", "panels.py", tmp_path)[0] == "test_panels.py"
+    listed = mutants.tests("claims", "claims/b.py", tmp_path)
+    assert listed == ["test_claims_b.py", "test_claims_a.py"]
+    own = mutants.tests("kernels", "kernels/large.py", tmp_path)
+    assert own == ["test_large.py", "test_linear.py"]
     assert mutants.tests("lone", "lone.py", tmp_path) == ["test_lone.py"]
     with pytest.raises(SystemExit, match=r"no test of other\.py"):
         mutants.tests("other", "other.py", tmp_path)

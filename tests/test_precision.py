@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ntkpipe.kernels import curvature, large, taps, tiles
+from ntkpipe.kernels import curvature, products, taps, tiles
 from ntkpipe.models.mlp import MLP
 from ntkpipe.training.loop import Points, Run
 from ntkpipe.training.protocol import Training
@@ -29,7 +29,7 @@ def precisions(lowered) -> list[str]:
 def test_kernels_ask_for_full_precision_by_themselves():
     sites = taps.signals(MODEL.apply, PARAMS, X)[1]
     for outputs in ("full", "trace"):
-        found = precisions(tiles._block.lower(sites, sites, outputs, "sum"))
+        found = precisions(tiles.jitted_block.lower(sites, sites, outputs, "sum"))
         assert len(found) == 6
         assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
 
@@ -37,9 +37,9 @@ def test_kernels_ask_for_full_precision_by_themselves():
 def test_signals_and_products_ask_for_full_precision_by_themselves():
     v = jnp.ones((4, 2), jnp.float32)
     for lowered in (
-        tiles._signals.lower(MODEL.apply, PARAMS, X),
-        large._pull.lower(MODEL.apply, PARAMS, X, v),
-        large._push.lower(MODEL.apply, PARAMS, X, PARAMS),
+        tiles.jitted_signals.lower(MODEL.apply, PARAMS, X),
+        products.pull.lower(MODEL.apply, PARAMS, X, v),
+        products.push.lower(MODEL.apply, PARAMS, X, PARAMS),
         curvature.curvature.lower(MODEL.apply, PARAMS, X, iterations=3),
         curvature.of_model.lower(SHALLOW, (PARAMS[0][::2],), X),
     ):

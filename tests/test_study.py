@@ -120,7 +120,7 @@ colour: red
             },
             "needs equal angles",
         ),
-        ({"measure": {"straight": True}}, "measure.straight: needs limit"),
+        ({"measure": {"straightness": True}}, "measure.straightness: needs limit"),
         ({"measure": {"limit_points": 5}}, "measure.limit_points: needs limit"),
         (
             {"measure": {"limit_points": 66}, "limit": "flow"},
@@ -185,7 +185,7 @@ widths: [8, 16]
 limit: flow
 measure:
   kernel_at: [1]
-  straight: true
+  straightness: true
 """
 
 
@@ -199,7 +199,7 @@ BETWEEN = {
     "measure.kernel_at": 10,
     "training.keep_matrix.layer": 6,
     "model.parameterization": 5,
-    "measure.straight": 11,
+    "measure.straightness": 11,
     "limit": 8,
     "linearize": 0,
 }
@@ -229,7 +229,7 @@ def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
         "measure.kernel_at": 10,
         "training.keep_matrix.layer": 6,
         "model.parameterization": 5,
-        "measure.straight": 11,
+        "measure.straightness": 11,
         "variants.b.limit": 8,
         "variants.b.linearize": 14,
     }
@@ -240,6 +240,9 @@ def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
     }
 
 
+TRAINING = {"learning_rate": 0.1, "steps": 3}
+
+
 @pytest.mark.parametrize(
     "change, near",
     [
@@ -248,6 +251,9 @@ def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
         ({"model": {"parameterization": "standart"}}, "standard"),
         ({"model": {"kind": "mpl"}}, "mlp"),
         ({"linearise": "none"}, "linearize"),
+        # as these were called before
+        ({"training": TRAINING | {"units": True}}, "unit_changes"),
+        ({"measure": {"straight": True}}, "straightness"),
         ({"claims": [{"kind": "power-law"}]}, "power_law"),
         ({"figures": [{"kind": "spektrum"}]}, "spectrum"),
     ],
@@ -293,7 +299,7 @@ CURVES = SCALING | {"kind": "trajectories"}
         (
             {"figures": [CURVES | {"panels": [{"quantity": "neuron_move"}]}]},
             "figures.f.panels.0.quantity",
-            "training.units",
+            "training.unit_changes",
         ),
     ],
 )

@@ -368,7 +368,9 @@ def test_the_model_of_one_weight_has_the_minima_that_calculus_gives(alpha):
 @pytest.mark.parametrize("zero_output", ["none", "double"])
 def test_units_that_move_and_flip_are_counted(zero_output):
     model = MLP(depth=2, zero_output=zero_output)
-    settings_ = Training(learning_rate=0.5, steps=20, record=5, snapshots=3, units=True)
+    settings_ = Training(
+        learning_rate=0.5, steps=20, record=5, snapshots=3, unit_changes=True
+    )
     run = train(model, settings_, DATA, 8, KEY, 2)
     key = jax.random.fold_in(jax.random.fold_in(KEY, 8), 1)
     start = model.init_params(key, 8, 3, 2)

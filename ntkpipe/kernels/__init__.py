@@ -19,7 +19,8 @@ _MODULE_OF = {
     "save": "large",
     "reduce": "large",
     "compare_kernels": "large",
-    "extreme_eigenvalues": "large",
+    # products without the kernel
+    "extreme_eigenvalues": "products",
     # the infinitely wide network
     "infinite_kernels": "infinite",
     "trained_ensemble": "ensemble",

@@ -1,13 +1,13 @@
-"""Kernels of any size: on disk, reduced on the fly, or never formed at all.
+"""Kernels larger than memory: on disk, or reduced on the fly.
 
 `tiles.tiles` yields Θ tile by tile. The functions here write the tiles to a file
 (`save`) or add them up (`reduce`, `compare`). Two kernels of 60,000 points are thus
 compared exactly in the memory of their signals and a few tiles. The log states the work
-and the memory before a computation begins.
+and the memory before a computation begins. `change` estimates ‖Θ₁ − Θ₀‖ from products
+Θv where the estimate is cheaper than the sum over tiles.
 
-A product Θv without Θ costs one backward and one forward pass of all points
-(`vector_product`). With such products, `extreme_eigenvalues` runs Lanczos, and `change`
-estimates ‖Θ₁ − Θ₀‖ where the estimate is cheaper than the sum over tiles.
+`apply` is a network `apply(params, x, site)`, x are points (n d), and `key` is a random
+key, by default key 0. Options are those of `tiles.plan` and `tiles.tiles`.
 """
 
 import logging
@@ -20,36 +20,25 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ntkpipe.kernels import empirical, taps, tiles
+from ntkpipe.kernels import tiles
 from ntkpipe.kernels.assemble import place
 from ntkpipe.kernels.compare import matrix
 from ntkpipe.kernels.devices import free_memory
+from ntkpipe.kernels.products import checked, frobenius, vector_product
 from ntkpipe.kernels.taps import Apply, Outputs
 from ntkpipe.kernels.tiles import Tile
 
 log = logging.getLogger("ntkpipe")
 
 
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""Relative difference of Θv and J(Jᵀv) up to which it is rounding."""
-
-
 def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.ndarray:
     """Write Θ(x1, x2) to a .npy file (n k m k) and return the memory-mapped array.
 
-    Both triangles are written, so that any rows can be read alone.
-
-    Args:
-        path: the file, created or overwritten.
-        apply: network `apply(params, x, site)`.
-        params: its parameters.
-        x1: points (n d).
-        x2: points (m d); default x1.
-        **options: options of `tiles.tiles` other than `layers`.
+    The file is created or overwritten. Both triangles are written, so that any rows can
+    be read alone.
 
     Raises:
         OSError: the disk is too small.
@@ -76,13 +65,9 @@ def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.n
 def reduce(function: Callable, *kernels: Iterable[Tile]):
     """Σ over all tiles of function(rows, columns, Θ₁, Θ₂, …); no kernel is stored.
 
-    Of a symmetric kernel, the function is also called with the transposed tiles below
-    the diagonal.
-
-    Args:
-        function: takes two slices and one tile (a k b k) of each kernel, and returns a
-            tree of numbers or arrays. The trees are added in float64.
-        *kernels: iterators of `tiles.tiles` for the same points.
+    `function` takes two slices and one tile (a k b k) of each kernel, and returns a
+    tree of numbers or arrays. The trees are added in float64. Of a symmetric kernel,
+    the function is also called with the transposed tiles below the diagonal.
 
     Raises:
         ValueError: the kernels are cut differently, or their tiles are dicts.
@@ -158,19 +143,9 @@ def compare(
     The sums are centred, H = 1 − 11ᵀ/n, by the row sums Θ1. The alignment with y is
     `kernels.compare.alignment` (Cortes et al. 2012) of the traced kernel.
 
-    As a check, Θv is summed for one random v and compared with J(Jᵀv).
-
-    Args:
-        apply: network `apply(params, x, site)`.
-        before: parameters of Θ₀.
-        after: parameters of Θ₁.
-        x: points (n d).
-        y: targets (n k) for the alignment; optional.
-        outputs: `full`, or `trace` over outputs divided by k.
-        check: compare Θv with J(Jᵀv).
-        key: random key of v; default key 0.
-        budget: bytes for both kernels; default half of the free memory.
-        **options: `tile` and `devices` of `tiles.tiles`.
+    `before` and `after` are the parameters of Θ₀ and Θ₁, y the targets (n k). `budget`
+    is the number of bytes for both kernels. With `check`, Θv is summed for one random v
+    and compared with J(Jᵀv).
 
     Raises:
         ArithmeticError: Θv and J(Jᵀv) differ by more than rounding.
@@ -185,33 +160,35 @@ def compare(
     vectors = np.hstack([np.ones((n, 1)), centred])  # multiplied by traced kernels
     key = jax.random.key(0) if key is None else key
     v = np.asarray(jax.random.normal(key, (n, k)), float)
+    kernels = [tiles.tiles(apply, params, x, **options) for params in (before, after)]
+    scalars, acted, (first, second) = _totals(kernels, vectors, v)
+    errors = (math.nan, math.nan)
+    if check:
+        errors = (
+            checked(apply, before, x, v, first, outputs),
+            checked(apply, after, x, v, second, outputs),
+        )
+    return _comparison(scalars, acted, centred, errors)
+
+
+def _totals(kernels, vectors, v):
+    """`_sums` of two kernels over all tiles, and the kernels' products with vectors."""
     scalars = np.zeros(9)
-    acted = np.zeros((2, *vectors.shape))
-    products = np.zeros((2, *v.shape))
-    pairs = _aligned(
-        tiles.tiles(apply, before, x, **options),
-        tiles.tiles(apply, after, x, **options),
-    )
+    acted, products = np.zeros((2, *vectors.shape)), np.zeros((2, *v.shape))
     # XLA uses all cores: with threads of its own, BLAS takes ten times as long
     with threadpool_limits(1, "blas"):
-        for a, b in pairs:
+        for a, b in _aligned(*kernels):
             i, j, mirrored = a.rows, a.columns, a.mirrored
             sums, right, left = _sums(
                 a.theta, b.theta, vectors[i], vectors[j], v[i], v[j], mirrored
             )
             scalars += (1 + mirrored) * sums
             acted[:, i] += right[0]
-            products[:, i] += np.reshape(right[1], (2, -1, k))
+            products[:, i] += np.reshape(right[1], (2, -1, v.shape[1]))
             if mirrored:
                 acted[:, j] += left[0]
-                products[:, j] += np.reshape(left[1], (2, -1, k))
-    errors = (math.nan, math.nan)
-    if check:
-        errors = (
-            _checked(apply, before, x, v, products[0], outputs),
-            _checked(apply, after, x, v, products[1], outputs),
-        )
-    return _comparison(scalars, acted, centred, errors)
+                products[:, j] += np.reshape(left[1], (2, -1, v.shape[1]))
+    return scalars, acted, products
 
 
 def _sums(a, b, vectors_i, vectors_j, v_i, v_j, mirrored):
@@ -262,167 +239,6 @@ def _comparison(scalars, acted, centred, errors) -> Comparison:
     )
 
 
-def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarray:
-    """Θ(x, x) v = J(Jᵀv) for v (n k), in chunks of points.
-
-    Jᵀv is summed over all chunks before J is applied. Θ has the learning rates that the
-    dense layers state.
-
-    Args:
-        apply: network `apply(params, x, site)`.
-        params: its parameters.
-        x: points (n d).
-        v: (n k).
-        chunk: points at a time.
-
-    Raises:
-        ValueError: v has another shape.
-    """
-    y = tiles.output(apply, params, x)
-    v = np.asarray(v, y.dtype)
-    if v.shape != (shape := (len(x), y.shape[1])):
-        raise ValueError(f"v has the shape {v.shape}, not {shape}")
-    chunk = min(chunk, len(x))
-    chunks = tiles.chunks(x, chunk)
-    pulled = None
-    for rows, points in chunks:
-        padded = np.zeros((chunk, v.shape[1]), v.dtype)
-        padded[: rows.stop - rows.start] = v[rows]
-        part = _pull(apply, params, points, padded)
-        pulled = part if pulled is None else _add(pulled, part)
-    parts = [
-        np.asarray(_push(apply, params, points, pulled))[: rows.stop - rows.start]
-        for rows, points in chunks
-    ]
-    return np.concatenate(parts)
-
-
-@partial(jax.jit, static_argnames="apply")
-@jax.default_matmul_precision("highest")
-def _pull(apply, params, x, v):
-    return jax.vjp(lambda p: apply(p, x), params)[1](v)[0]
-
-
-@partial(jax.jit, static_argnames="apply")
-@jax.default_matmul_precision("highest")
-def _push(apply, params, x, pulled):
-    rates = taps.learning_rates(apply, params, x)
-    direction = jax.tree.map(lambda g, rate: g * rate, pulled, rates)
-    return jax.jvp(lambda p: apply(p, x), (params,), (direction,))[1]
-
-
-_add = partial(jax.jit, donate_argnums=0)(partial(jax.tree.map, jnp.add))
-
-
-def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> float:
-    """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: compare `ntk` with autodiff.
-
-    A few dozen points are cheap and enough. They reveal a network for which the
-    layerwise formula is wrong because samples depend on each other, as in batch norm.
-
-    Args:
-        apply: network `apply(params, x, site)`.
-        params: its parameters.
-        x: points (n d).
-        outputs: `full` or `trace`.
-        key: random key of v; default key 0.
-
-    Raises:
-        ArithmeticError: the difference is more than rounding.
-    """
-    theta = np.asarray(empirical.ntk(apply, params, x, outputs=outputs), float)
-    key = jax.random.key(0) if key is None else key
-    v = np.asarray(jax.random.normal(key, theta.shape[:2]), float)
-    product = np.einsum("nimj,mj->ni", theta, v)
-    return _checked(apply, params, x, v, product, outputs)
-
-
-def _checked(apply, params, x, v, product, outputs) -> float:
-    """Relative difference of Θv, given as `product`, from J(Jᵀv) by autodiff."""
-    y = tiles.output(apply, params, x)
-    k = y.shape[1]
-    if outputs == "trace":
-        units = [np.where(np.arange(k) == i, v, 0.0) for i in range(k)]
-        expected = sum(
-            vector_product(apply, params, x, unit)[:, i : i + 1].astype(float)
-            for i, unit in enumerate(units)
-        )
-        expected = expected / k
-    else:
-        expected = vector_product(apply, params, x, v).astype(float)
-    size = np.linalg.norm(expected) or 1.0  # a kernel of zeros
-    error = float(np.linalg.norm(product - expected) / size)
-    if not error < TOLERANCE[y.dtype.name]:
-        raise ArithmeticError(
-            f"Θv differs by {error:.1e} from J(Jᵀv): the layerwise formula is wrong "
-            "for a network whose samples see each other, as in batch norm"
-        )
-    return error
-
-
-class Extremes(NamedTuple):
-    """Smallest and largest eigenvalue, each with a bound on its distance to one."""
-
-    low: float
-    high: float
-    low_error: float
-    high_error: float
-    products: int
-
-
-def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
-    """Extreme eigenvalues of a symmetric operator, with full reorthogonalisation.
-
-    The errors are the residual norms |β_m s_m| of the Ritz vectors: some eigenvalue
-    lies within this distance. The largest eigenvalue of an NTK takes about 10 products.
-    The smallest is overestimated by an unknown amount: for a precise value, form the
-    kernel.
-
-    Args:
-        product: v ↦ A v, for arrays v of the shape of `start`.
-        start: a random start vector.
-        iterations: largest number of products.
-
-    Raises:
-        ValueError: `iterations` is below 1, or `start` is zero.
-
-    Source: Golub & Van Loan, Matrix Computations, §10.1.
-    """
-    if iterations < 1 or not np.any(start):
-        raise ValueError("`iterations` must be at least 1, and `start` must not be 0")
-    basis = [np.ravel(start).astype(float) / np.linalg.norm(start)]
-    alpha, beta = [], []
-    for _ in range(min(iterations, start.size)):
-        w = np.ravel(product(basis[-1].reshape(start.shape))).astype(float)
-        alpha.append(w @ basis[-1])
-        q = np.array(basis)
-        for _ in range(2):  # twice is enough (Kahan and Parlett)
-            w -= q.T @ (q @ w)
-        beta.append(np.linalg.norm(w))
-        if beta[-1] <= 1e-14 * np.abs(alpha).max() * math.sqrt(start.size):
-            break
-        basis.append(w / beta[-1])
-    tridiagonal = np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1)
-    values, vectors = np.linalg.eigh(tridiagonal)
-    errors = np.abs(beta[-1] * vectors[-1])
-    lowest, highest = float(values[0]), float(values[-1])
-    return Extremes(lowest, highest, float(errors[0]), float(errors[-1]), len(alpha))
-
-
-def extreme_eigenvalues(
-    apply: Apply, params, x, *, iterations: int = 30, key=None, chunk: int = 1024
-) -> Extremes:
-    """Extreme eigenvalues of Θ(x, x)/n by `lanczos`; the kernel is never formed."""
-    y = tiles.output(apply, params, x)
-    key = jax.random.key(0) if key is None else key
-    start = np.asarray(jax.random.normal(key, (len(x), y.shape[1])))
-
-    def product(v):
-        return vector_product(apply, params, x, v, chunk=chunk) / len(x)
-
-    return lanczos(product, start, iterations)
-
-
 class Change(NamedTuple):
     """‖Θ₁ − Θ₀‖/‖Θ₀‖ and its standard error, which is 0 for the exact method."""
 
@@ -450,16 +266,9 @@ def change(
     N(1 + k²) > 150 n with n the width: from 75,000 points of one output at width 1,000,
     from 1,500 points of ten outputs, and earlier if parameters have no closed form.
 
-    Args:
-        apply: network `apply(params, x, site)`.
-        before: parameters of Θ₀.
-        after: parameters of Θ₁.
-        x: points (n d).
-        probes: number of products with Θ₁ − Θ₀, and also with Θ₀; at least 8.
-        method: `exact`, `estimate`, or `auto` for the cheaper one.
-        key: of the random vectors; default key 0.
-        chunk: points at a time of a product.
-        **options: options of `compare`, for the exact method.
+    `before` and `after` are the parameters of Θ₀ and Θ₁. `probes`, at least 8, is the
+    number of products with Θ₁ − Θ₀, and also with Θ₀, and `chunk` their points at a
+    time. The exact method takes the options of `compare`.
 
     Raises:
         ValueError: `method` is unknown, or is `estimate` with a traced kernel.
@@ -484,53 +293,13 @@ def change(
     shape = (len(x), tiles.output(apply, before, x).shape[1])
     product = partial(vector_product, apply, x=x, chunk=chunk)
     key1, key2 = jax.random.split(jax.random.key(0) if key is None else key)
-    moved, moved_error = frobenius(
-        lambda v: product(after, v=v).astype(float) - product(before, v=v),
-        shape,
-        probes,
-        key1,
-    )
+
+    def difference(v):
+        return product(after, v=v).astype(float) - product(before, v=v)
+
+    moved, moved_error = frobenius(difference, shape, probes, key1)
     norm, norm_error = frobenius(lambda v: product(before, v=v), shape, probes, key2)
     if not moved:
         return Change(0.0, 0.0, "estimate")
-    value = moved / norm
-    return Change(
-        value, value * math.hypot(moved_error / moved, norm_error / norm), "estimate"
-    )
-
-
-def frobenius(
-    product: Callable, shape: tuple[int, ...], probes: int, key
-) -> tuple[float, float]:
-    """Estimate of ‖A‖_F of a symmetric operator, and its standard error.
-
-    ‖A‖² = ‖AQ‖² + ‖A(1 − QQᵀ)‖². A quarter of the products finds the range Q of the few
-    large eigenvalues. A quarter computes ‖AQ‖² exactly. Half of the products estimate
-    the second term without bias as E‖A(1 − QQᵀ)g‖² with normal g (Hutch++,
-    Meyer, Musco, Musco & Woodruff 2021, 2010.09649, for A²).
-
-    Args:
-        product: v ↦ A v, for arrays v of `shape`.
-        shape: the shape of v.
-        probes: number of products, at least 8.
-        key: of the random vectors.
-    """
-    if probes < 8:
-        raise ValueError(f"`probes` must be at least 8, it is {probes}")
-    size, sketch = math.prod(shape), probes // 4
-
-    def act(columns):
-        return np.stack(
-            [np.ravel(product(v.reshape(shape))).astype(float) for v in columns.T], 1
-        )
-
-    normal = np.asarray(jax.random.normal(key, (size, probes - sketch)), float)
-    q, _ = np.linalg.qr(act(normal[:, :sketch]))
-    rest = normal[:, sketch:]
-    rest = rest - q @ (q.T @ rest)
-    squares = np.sum(act(rest) ** 2, 0)
-    total = np.sum(act(q) ** 2) + squares.mean()
-    if not total:
-        return 0.0, 0.0
-    spread = squares.std(ddof=1) / math.sqrt(len(squares))
-    return math.sqrt(total), float(spread / (2 * math.sqrt(total)))
+    value, relative = moved / norm, math.hypot(moved_error / moved, norm_error / norm)
+    return Change(value, value * relative, "estimate")

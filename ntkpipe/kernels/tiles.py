@@ -68,7 +68,6 @@ def plan(
     params,
     x1: Array,
     x2: Array | None = None,
-    *,
     outputs: Outputs = "full",
     layers: Layers = "sum",
     tile: int | None = None,
@@ -81,24 +80,17 @@ def plan(
     held. Otherwise those of a band of points are held, and the signals of x2 are
     computed again for each band.
 
-    Args:
-        apply: network `apply(params, x, site)`.
-        params: its parameters.
-        x1: points (n d).
-        x2: points (m d); default x1.
-        outputs: `full` or `trace`.
-        layers: `sum` or `each`.
-        tile: points along the side of a tile; default 128 to 512, fewer for many
-            outputs or little memory, 4096 on accelerators.
-        budget: bytes; default half of the free memory.
-        devices: number of devices over which the rows of a tile are distributed.
+    The first arguments are those of `empirical.ntk`. `tile` is the number of points
+    along the side of a tile: by default 128 to 512, fewer for many outputs or little
+    memory, 4096 on accelerators. The default budget is half of the free memory. The
+    rows of a tile are distributed over a number of `devices`.
 
     Raises:
         MemoryError: the smallest tiles do not fit.
     """
     n, m = len(x1), len(x1 if x2 is None else x2)
     one = jax.ShapeDtypeStruct((1, *np.shape(x1)[1:]), jnp.result_type(x1))
-    y, sites = _signals.eval_shape(apply, params, one)
+    y, sites = jitted_signals.eval_shape(apply, params, one)
     k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
     point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(sites))
     budget = free_memory() / 2 if budget is None else budget
@@ -121,14 +113,12 @@ def plan(
             f"{budget / 1e9:.2g} GB are allowed: raise `budget`, or choose a smaller "
             "`tile`, a narrower network or `outputs='trace'`"
         )
-    starts = np.arange(0, n, side)
-    pairs = (
-        n * m
-        if x2 is not None
-        else sum(min(side, n - i) * (n - i) for i in starts.tolist())
-    )
     bands = math.ceil(count / band)
-    passes = n + m * bands if x2 is not None else n * (bands + 1) / 2
+    if x2 is None:
+        pairs = sum(min(side, n - i) * (n - i) for i in range(0, n, side))
+        passes = n * (bands + 1) / 2
+    else:
+        pairs, passes = n * m, n + m * bands
     widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
     outer = y.shape[1] if outputs == "trace" else k * k
     flop = 2 * pairs * sum(p + outer * q for p, q in widths)
@@ -168,38 +158,18 @@ def tiles(
     """Θ(x1, x2) tile by tile; of Θ(x1, x1) the tiles on and above the diagonal.
 
     Up to `QUEUE` tiles are computed ahead of the one that is read, so that no core
-    waits for the reader. The rows of a tile are distributed over `devices`.
-
-    Args:
-        apply: network `apply(params, x, site)`.
-        params: its parameters.
-        x1: points (n d).
-        x2: points (m d); default x1.
-        outputs: `full` or `trace`.
-        layers: `sum` or `each`.
-        tile: points along the side of a tile, see `plan`.
-        budget: bytes, see `plan`.
-        devices: default all local devices.
+    waits for the reader. The rows of a tile are distributed over `devices`, by default
+    all local ones. The other arguments are those of `plan`.
     """
     devices = tuple(jax.local_devices() if devices is None else devices)
-    cut = plan(
-        apply,
-        params,
-        x1,
-        x2,
-        outputs=outputs,
-        layers=layers,
-        tile=tile,
-        budget=budget,
-        devices=len(devices),
-    )
+    cut = plan(apply, params, x1, x2, outputs, layers, tile, budget, len(devices))
     share, spread = placements(devices)
     params = share(params)
     rows = chunks(x1, cut.tile)
     columns = rows if x2 is None else chunks(x2, cut.tile)
 
     def chunk_signals(x):
-        return _signals(apply, params, spread(x))[1]
+        return jitted_signals(apply, params, spread(x))[1]
 
     waiting: collections.deque[tuple] = collections.deque()
     for first in range(0, len(rows), cut.band):
@@ -211,7 +181,7 @@ def tiles(
             for i in band:
                 if x2 is None and i > j:
                     break
-                theta = _block(held[i], right, outputs, layers)
+                theta = jitted_block(held[i], right, outputs, layers)
                 mirrored = x2 is None and i != j
                 waiting.append((rows[i][0], columns[j][0], theta, mirrored))
                 if len(waiting) > QUEUE:
@@ -220,10 +190,8 @@ def tiles(
         yield _trim(*waiting.popleft())
 
 
-_signals = partial(jax.jit, static_argnames="apply")(signals)
-
-
-_block = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
+jitted_signals = partial(jax.jit, static_argnames="apply")(signals)
+jitted_block = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 
 
 def chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:

@@ -1,6 +1,7 @@
 """From arrays to one tidy table: variant, width, seed, step, metric, value.
 
-Each module here lists metrics as records, next to the function that computes them.
+A module here lists metrics as records, next to the function that computes them. The
+metrics of what a recorder records on demand are in the file of the recorder.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ from ntkpipe.measurements import (
     kernel,
     limit,
     linear,
-    metric,
     modes,
-    moments,
-    needs,
     table,
     weights,
 )
-from ntkpipe.measurements.group import Arrays, Group, Inputs
-from ntkpipe.measurements.metric import Metric
+from ntkpipe.metric import Arrays, Group, Inputs, Metric
+from ntkpipe.section import did_you_mean
+from ntkpipe.training.recorders import RECORDERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +34,11 @@ GROUPS: tuple[Group, ...] = (
     faults.GROUP,
     linear.GROUP,
     limit.GAPS,
-    limit.STRAIGHT,
+    limit.STRAIGHTNESS,
     limit.SCORES,
-    moments.GROUP,
-    kernel.SLICE,
     frequencies.GROUP,
     modes.GROUP,
+    *(Group(recorder.metrics, recorder.measure) for recorder in RECORDERS),
 )
 """All groups of metrics of networks, in the order of the rows of the table."""
 
@@ -54,12 +52,20 @@ METRICS: tuple[Metric, ...] = (
 
 def find(name: str) -> Metric | None:
     """The first metric with this name, or matching this pattern (`fit_time/*`)."""
-    return metric.find(name, METRICS)
+    return next((metric for metric in METRICS if metric.matches(name)), None)
 
 
 def unknown(name: str) -> str | None:
     """Why no metric has this name, with the closest names; None if there is one."""
-    return metric.unknown(name, METRICS)
+    if find(name):
+        return None
+    base, slash, index = name.partition("/")
+    for metric in METRICS:
+        if metric.name == base and metric.index and slash:
+            return f"{base} has no index {index!r}: it is {metric.written}"
+    written = list(dict.fromkeys(metric.written for metric in METRICS))
+    near = did_you_mean(name, written, most=3) or did_you_mean(base, written, most=3)
+    return f"no metric {name}{near}"
 
 
 def unmet(name: str, e: Experiment) -> str | None:
@@ -67,12 +73,18 @@ def unmet(name: str, e: Experiment) -> str | None:
 
     A pattern needs one matching metric that the experiment has.
     """
-    return metric.unmet(name, e, METRICS)
+    matching = [metric for metric in METRICS if metric.matches(name)]
+    reasons = [metric.unmet(e, name.partition("/")[2]) for metric in matching]
+    return f"{name}: {reasons[0]}" if reasons and all(reasons) else None
 
 
 def label(name: str) -> str:
     """The label of a metric on an axis."""
-    return metric.label(name, METRICS)
+    metric, (base, _, index) = find(name), name.partition("/")
+    text = (metric and metric.label) or base.replace("_", " ")
+    if "{}" in text:
+        return text.format(index)
+    return f"{text}, {index}" if index else text
 
 
 def of_width(
@@ -84,8 +96,8 @@ def of_width(
         width,
         network=read("network"),
         data=read("dataset"),
-        linearized=read("linearized") if needs.has_linearized(e) else None,
-        limit=read("limit") if needs.has_limit(e) else None,
+        linearized=read("linearized") if e.has_linearized else None,
+        limit=read("limit") if e.has_limit else None,
     )
     values: dict = {}
     for group in GROUPS:
@@ -100,5 +112,5 @@ def of_width(
 
 def of_limit(e: Experiment, variant: str, kernels: Arrays) -> pd.DataFrame:
     """All metrics of the infinitely wide network alone, as rows."""
-    values = limit.infinite(kernels, needs.equal_angles(e), e.measure.frequencies)
+    values = limit.infinite(kernels, e.dataset.equal_angles, e.measure.frequencies)
     return table.of_limit(values, variant)

@@ -6,24 +6,25 @@ import numpy as np
 
 from ntkpipe.kernels import compare
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Values
 from ntkpipe.measurements.kernel import finite
-from ntkpipe.measurements.metric import Metric
+from ntkpipe.metric import HIDDEN_LAYERS, Arrays, Group, Metric, Need, Values
 
+TWO_SNAPSHOTS = Need(
+    lambda e: len(e.training.snapshot_indices()) > 1, "`training.snapshots: 2` or more"
+)
 METRICS = (
     Metric(
-        name="dead",
-        meaning="1 if the last hidden layer is the same for all points, or zero",
+        "dead",
+        "1 if the last hidden layer is the same for all points, or zero",
         at="ends",
-        when=(needs.HIDDEN_LAYERS,),
+        when=(HIDDEN_LAYERS,),
     ),
-    Metric(name="singular", meaning="1 if λ_min is below rounding", at="ends"),
+    Metric("singular", "1 if λ_min is below rounding", at="ends"),
     Metric(
-        name="unresolved",
-        meaning="1 if the kernel's change is below the rounding of its precision",
+        "unresolved",
+        "1 if the kernel's change is below the rounding of its precision",
         at="last",
-        when=(needs.TWO_SNAPSHOTS,),
+        when=(TWO_SNAPSHOTS,),
     ),
 )
 

@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
-from ntkpipe.measurements.metric import Metric
 from ntkpipe.measurements.rates import first_below, limit_rate
+from ntkpipe.metric import (
+    LIMIT,
+    Arrays,
+    Group,
+    Index,
+    Inputs,
+    Metric,
+    Need,
+    Values,
+    given,
+)
 
+FREQUENCIES = given("measure.frequencies")
+TWO_FREQUENCIES = Need(
+    lambda e: len(e.measure.frequencies) > 1, "two `measure.frequencies` or more"
+)
+_last = partial(
+    Metric,
+    at="last",
+    index=Index("k", lambda e: e.measure.frequencies),
+    when=(FREQUENCIES,),
+)
 METRICS = (
-    Metric(
-        name="fit_time",
-        index=needs.FREQUENCY,
-        meaning="first time at which `measure.fit_level` of the residual's frequency k "
-        "is left; no value if more is left at the last step",
+    _last(
+        "fit_time",
+        "first time at which `measure.fit_level` of the residual's frequency k is "
+        "left; no value if more is left at the last step",
         unit="η·step",
-        at="last",
-        when=(needs.FREQUENCIES,),
-        needs=("network", "dataset"),
         missing_is_expected=True,  # `mode_left/k` shows it
     ),
-    Metric(
-        name="mode_left",
-        index=needs.FREQUENCY,
-        meaning="share of the residual's frequency k that is left",
-        at="last",
-        when=(needs.FREQUENCIES,),
-        needs=("network", "dataset"),
-    ),
-    Metric(
-        name="fit_rate",
-        index=needs.FREQUENCY,
-        meaning="`fit_time/k` times the limit's decay rate of k, over log(1/level): 1 "
-        "at infinite width",
-        at="last",
-        when=(needs.FREQUENCIES, needs.LIMIT),
-        needs=("network", "dataset", "limit"),
+    _last("mode_left", "share of the residual's frequency k that is left"),
+    _last(
+        "fit_rate",
+        "`fit_time/k` times the limit's decay rate of k, over log(1/level): 1 at "
+        "infinite width",
+        when=(FREQUENCIES, LIMIT),
         missing_is_expected=True,
     ),
-    Metric(
-        name="fit_rate_spread",
-        meaning="standard deviation of `fit_rate/k` over k, over its mean",
-        at="last",
-        when=(needs.TWO_FREQUENCIES, needs.LIMIT),
-        needs=("network", "dataset", "limit"),
+    _last(
+        "fit_rate_spread",
+        "standard deviation of `fit_rate/k` over k, over its mean",
+        index=None,
+        when=(TWO_FREQUENCIES, LIMIT),
         missing_is_expected=True,
     ),
 )

@@ -2,183 +2,138 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ntkpipe.kernels import compare
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
-from ntkpipe.measurements.metric import Metric
+from ntkpipe.metric import (
+    HIDDEN_LAYERS,
+    LIMIT,
+    Arrays,
+    Group,
+    Index,
+    Inputs,
+    Metric,
+    Need,
+    Values,
+)
 
+
+def _several(e) -> bool:
+    sizes = e.dataset.stated_sizes
+    return e.training.kernel == "full" and (sizes is None or sizes.outputs > 1)
+
+
+SIGMA = (
+    HIDDEN_LAYERS,
+    Need(lambda e: e.model.learned_output, "`model.output_weights: learned`"),
+)
+OUTPUTS = Need(_several, "two outputs or more and `training.kernel: full`")
+# the layers of the second twin follow those of the first
+HIDDEN_OF_BOTH = Index(
+    "l",
+    lambda e: range(1, e.model.depth * (1 + (e.model.zero_output == "double")) + 1),
+)
+_snapshots = partial(Metric, at="snapshots")
+_change = partial(Metric, at="snapshots", measures_change=True)
+_ends = partial(Metric, at="ends")
 METRICS = (
-    Metric(
-        name="ntk_change",
-        meaning="relative change of the kernel since initialisation, Frobenius norm",
-        formula="‖Θ(t) − Θ(0)‖/‖Θ(0)‖",
+    _change(
+        "ntk_change",
+        "relative change of the kernel since initialisation, Frobenius norm",
+        "‖Θ(t) − Θ(0)‖/‖Θ(0)‖",
         label="relative kernel change ‖Θ − Θ₀‖ / ‖Θ₀‖",
-        at="snapshots",
-        measures_change=True,
     ),
-    Metric(
-        name="nngp_change",
-        meaning="relative change of the Σ part of Θ, the last layer's kernel",
+    _change(
+        "nngp_change",
+        "relative change of the Σ part of Θ, the last layer's kernel",
         label="relative change of the Σ part of Θ",
-        at="snapshots",
-        when=(needs.HIDDEN_LAYERS, needs.LEARNED_OUTPUT),
-        measures_change=True,
+        when=SIGMA,
     ),
-    Metric(
-        name="ntk_rest_change",
-        meaning="relative change of the rest of Θ, its Σ̇ part",
+    _change(
+        "ntk_rest_change",
+        "relative change of the rest of Θ, its Σ̇ part",
         label="relative change of the Σ̇ part of Θ",
-        at="snapshots",
-        when=(needs.HIDDEN_LAYERS, needs.LEARNED_OUTPUT),
-        measures_change=True,
+        when=SIGMA,
     ),
-    Metric(
-        name="ntk_cosine",
-        meaning="cosine distance of the kernel from that at initialisation",
-        formula="1 − ⟨Θ(t), Θ(0)⟩/(‖Θ(t)‖‖Θ(0)‖)",
+    _change(
+        "ntk_cosine",
+        "cosine distance of the kernel from that at initialisation",
+        "1 − ⟨Θ(t), Θ(0)⟩/(‖Θ(t)‖‖Θ(0)‖)",
         label="cosine distance of Θ from Θ₀",
-        at="snapshots",
-        measures_change=True,
     ),
-    Metric(
-        name="ntk_alignment",
-        meaning="centred alignment of the kernel with the targets, in [−1, 1]",
+    _snapshots(
+        "ntk_alignment",
+        "centred alignment of the kernel with the targets, in [−1, 1]",
         label="alignment of Θ with the labels",
-        at="snapshots",
-        needs=("network", "dataset"),
         recorded_with="ntk_min",
         missing_is_expected=True,  # for constant targets
     ),
-    Metric(
-        name="ntk_trace_ratio",
-        meaning="trace of the kernel over that at initialisation",
-        formula="tr Θ(t)/tr Θ(0)",
+    _snapshots(
+        "ntk_trace_ratio",
+        "trace of the kernel over that at initialisation",
+        "tr Θ(t)/tr Θ(0)",
         label="tr Θ / tr Θ₀",
-        at="snapshots",
     ),
-    Metric(
-        name="ntk_inflation",
-        meaning="relative growth of the kernel's trace",
-        formula="tr Θ(t)/tr Θ(0) − 1",
+    _change(
+        "ntk_inflation",
+        "relative growth of the kernel's trace",
+        "tr Θ(t)/tr Θ(0) − 1",
         label="kernel inflation tr Θ / tr Θ₀ − 1",
-        at="snapshots",
-        measures_change=True,
     ),
-    Metric(
-        name="ntk_limit_error",
-        meaning="relative distance of the kernel from that of infinite width",
-        formula="‖Θ − Θ∞‖/‖Θ∞‖",
+    _snapshots(
+        "ntk_limit_error",
+        "relative distance of the kernel from that of infinite width",
+        "‖Θ − Θ∞‖/‖Θ∞‖",
         label="distance from the limit ‖Θ₀ − Θ∞‖ / ‖Θ∞‖",
-        at="snapshots",
-        when=(needs.LIMIT,),
-        needs=("network", "limit"),
+        when=(LIMIT,),
     ),
-    Metric(
-        name="ntk_pseudo_error",
-        meaning="relative distance of the kernel from Θ_p ⊗ 1, Θ_p the kernel of "
-        "Σ_i f_i/√k",
-        formula="‖Θ − Θ_p ⊗ 1‖/‖Θ‖",
-        at="snapshots",
-        when=(needs.OUTPUTS,),
+    _snapshots(
+        "ntk_pseudo_error",
+        "relative distance of the kernel from Θ_p ⊗ 1, Θ_p the kernel of Σ_i f_i/√k",
+        "‖Θ − Θ_p ⊗ 1‖/‖Θ‖",
+        when=(OUTPUTS,),
     ),
-    Metric(
-        name="feature_change",
-        meaning="relative change of the last hidden layer",
-        formula="‖h(t) − h(0)‖/‖h(0)‖",
+    _snapshots(
+        "feature_change",
+        "relative change of the last hidden layer",
+        "‖h(t) − h(0)‖/‖h(0)‖",
         label="relative change of the last hidden layer",
-        at="snapshots",
-        when=(needs.HIDDEN_LAYERS,),
+        when=(HIDDEN_LAYERS,),
     ),
-    Metric(
-        name="feature_change",
-        index=needs.HIDDEN_OF_BOTH,
-        meaning="relative change of hidden layer l",
+    _snapshots(
+        "feature_change",
+        "relative change of hidden layer l",
+        index=HIDDEN_OF_BOTH,
         label="relative change of hidden layer {}",
-        at="snapshots",
-        when=(needs.HIDDEN_LAYERS,),
+        when=(HIDDEN_LAYERS,),
     ),
-    Metric(
-        name="flips",
-        index=needs.HIDDEN,
-        meaning="share of units × points of hidden layer l whose activation changed "
-        "sign",
-        label="share of units × points that changed sign",
-        at="snapshots",
-        when=(needs.UNITS, needs.HIDDEN_LAYERS),
-    ),
-    Metric(
-        name="neuron_move",
-        meaning="largest movement of a unit of the first layer",
-        formula="max_r ‖w_r − w_r(0)‖",
-        label="largest movement of a unit of the first layer",
-        at="snapshots",
-        when=(needs.UNITS,),
-    ),
-    Metric(
-        name="gradient_norm",
-        meaning="norm of the gradient of the first output at the first training point",
-        formula="‖∇h(x₀)‖",
-        at="snapshots",
-        when=(needs.CURVATURE,),
-    ),
-    Metric(
-        name="hessian_norm",
-        meaning="largest |eigenvalue| of the Hessian of the first output at the first "
-        "training point",
-        formula="‖∇²h(x₀)‖",
-        at="snapshots",
-        when=(needs.CURVATURE,),
-    ),
-    Metric(
-        name="kappa",
-        meaning="Hessian norm over squared gradient norm; 0 if the network is linear "
-        "in its weights",
-        formula="‖∇²h‖/‖∇h‖²",
-        at="snapshots",
-        when=(needs.CURVATURE,),
-    ),
-    Metric(
-        name="ntk_min",
-        meaning="smallest eigenvalue of H = Θ/N",
-        formula="λ_min(H)",
+    _ends(
+        "ntk_min",
+        "smallest eigenvalue of H = Θ/N",
+        "λ_min(H)",
         label="smallest eigenvalue of Θ/N",
-        at="ends",
     ),
-    Metric(
-        name="ntk_max",
-        meaning="largest eigenvalue of H",
-        formula="λ_max(H)",
+    _ends(
+        "ntk_max",
+        "largest eigenvalue of H",
+        "λ_max(H)",
         label="largest eigenvalue of Θ/N",
-        at="ends",
     ),
-    Metric(
-        name="ntk_condition",
-        meaning="condition number of the kernel; no value if `singular` is 1",
-        formula="λ_max/λ_min",
+    _ends(
+        "ntk_condition",
+        "condition number of the kernel; no value if `singular` is 1",
+        "λ_max/λ_min",
         label="condition number of Θ",
-        at="ends",
         recorded_with="ntk_min",
         missing_is_expected=True,
     ),
-    Metric(
-        name="learning_rate_relative",
-        meaning="learning rate over the largest stable one: gradient descent is stable "
-        "below 1",
-        formula="η·λ_max(H)/2",
-        at="ends",
-    ),
-)
-SLICE_METRICS = (
-    Metric(
-        name="kernel_at",
-        index=needs.TEST_POINT,
-        meaning="kernel of two test points, x₀ the first of `measure.kernel_at`",
-        formula="Θ(x₀, x_i)",
-        at="ends",
-        when=(needs.KERNEL_AT,),
+    _ends(
+        "learning_rate_relative",
+        "learning rate over the largest stable one: gradient descent is stable below 1",
+        "η·λ_max(H)/2",
     ),
 )
 
@@ -219,7 +174,10 @@ def kernels(
         "ntk_alignment": compare.alignment(compare.traced(ntk), data["y_train"]),
     }
     if "nngp" in network:
-        metrics["feature_change"] = network["feature_change"][..., -1]
+        change = network["feature_change"]
+        metrics["feature_change"] = change[..., -1]
+        for i in range(change.shape[-1]):
+            metrics[f"feature_change/{i + 1}"] = change[..., i]
     if "nngp" in network and learned_output:
         # the Σ part is the last layer's kernel ⊗ 1_k; the Σ̇ part is the rest
         sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
@@ -236,14 +194,6 @@ def kernels(
     }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
-    metrics |= _of_layers(network, "flips")
-    if "neuron_move" in network:
-        metrics["neuron_move"] = network["neuron_move"]
-    metrics |= _of_layers(network, "feature_change")
-    if "gradient_norm" in network:
-        metrics["gradient_norm"] = network["gradient_norm"]
-        metrics["hessian_norm"] = network["hessian_norm"]
-        metrics["kappa"] = network["hessian_norm"] / network["gradient_norm"] ** 2
     if limit is not None:
         infinite = limit["ntk_train_train"]
         metrics["ntk_limit_error"] = compare.relative_change(
@@ -251,14 +201,6 @@ def kernels(
         )
     result = {name: (snapshot, values) for name, values in metrics.items()}
     return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
-
-
-def _of_layers(network: Arrays, name: str) -> dict[str, np.ndarray]:
-    """An array (s p l) as one metric for each layer, if it was recorded."""
-    if name not in network:
-        return {}
-    values = network[name]
-    return {f"{name}/{i + 1}": values[..., i] for i in range(values.shape[-1])}
 
 
 def pseudo_error(ntk: np.ndarray) -> np.ndarray:
@@ -277,22 +219,6 @@ def finite(a: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
 
 
-def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
-    """Θ(x₀, x_i) of test points before and after training; x₀ is the first of them.
-
-    Raises:
-        ValueError: an index is not below the number of test points.
-    """
-    if max(points) >= (count := network["ntk_test"].shape[2]):
-        raise ValueError(
-            f"measure.kernel_at: no test point {max(points)}: there are {count}, "
-            "counted from 0"
-        )
-    theta = network["ntk_test"][:, :, points[0], 0, :, 0]
-    ends = network["step"][[0, -1]]
-    return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}
-
-
 def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
     learned = e.model.learned_output
@@ -302,7 +228,3 @@ def _kernels(inputs: Inputs) -> Values:
 
 
 GROUP = Group(METRICS, _kernels)
-SLICE = Group(
-    SLICE_METRICS,
-    lambda inputs: kernel_slice(inputs.network, inputs.e.measure.kernel_at),
-)

@@ -2,133 +2,123 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
-from ntkpipe.measurements.metric import Metric
-from ntkpipe.measurements.predictions import gaps, loss_error
+from ntkpipe.measurements.predictions import LOSS_ERROR, gaps, loss_error
 from ntkpipe.measurements.rates import decay_rate, limit_rate
+from ntkpipe.metric import (
+    LIMIT,
+    Arrays,
+    Group,
+    Index,
+    Inputs,
+    Metric,
+    Need,
+    Values,
+    given,
+)
 from ntkpipe.training.loss import SQUARED
 
+FIRST = 5  # number of eigenvalues of the limit kernel that are metrics
+
+
+def spread(points: int, count: int) -> np.ndarray:
+    """`count` equally spaced indices of points, including the first and last."""
+    return np.unique(np.round(np.linspace(0, points - 1, count)).astype(int))
+
+
+def limit_frequencies(chosen: tuple[int, ...], points: int) -> tuple[int, ...]:
+    """Frequencies k of `limit_ntk_mode` and others: by default 16 ≤ k ≤ N/16."""
+    return tuple(chosen) or tuple(range(16, points // 16 + 1))
+
+
+def _points(e) -> np.ndarray | None:
+    sizes = e.dataset.stated_sizes
+    return sizes and spread(sizes.test, e.measure.limit_points)
+
+
+def _frequencies(e) -> tuple[int, ...]:
+    # points at equal angles are never a user's file, so that their number is known
+    return limit_frequencies(e.measure.frequencies, e.dataset.stated_sizes.train)
+
+
+EQUAL_ANGLES = Need(
+    lambda e: e.dataset.equal_angles, "training points at equal angles of the circle"
+)
+FOLLOWS_TARGET = (given("measure.straightness"), LIMIT)
+EIGENVALUE = Index("i", lambda e: range(1, FIRST + 1))
+FREQUENCY = Index("k", _frequencies)
+_last = partial(Metric, at="last", when=(LIMIT,))
+_limit = partial(Metric, at="limit", when=(LIMIT,))
 METRICS = (
-    Metric(
-        name="limit_gap",
-        meaning="largest distance from the infinite-width dynamics with the same "
-        "outputs at t = 0, root mean square over training points",
-        formula="sup_t ‖f − f∞‖/√(Nk)",
+    _last(
+        "limit_gap",
+        "largest distance from the infinite-width dynamics with the same outputs at "
+        "t = 0, root mean square over training points",
+        "sup_t ‖f − f∞‖/√(Nk)",
         label="gap to the infinite-width dynamics, sup over t",
-        at="last",
-        when=(needs.LIMIT,),
-        needs=("network", "dataset", "limit"),
     ),
-    Metric(
-        name="limit_gap_test",
-        meaning="the same distance over test points",
-        at="last",
-        when=(needs.LIMIT,),
-        needs=("network", "dataset", "limit"),
-    ),
-    Metric(
-        name="limit_loss_error",
-        meaning="largest relative error of the infinite width's ‖u‖, u = f − y, "
-        "while the loss is above 1e-3 of its start",
-        formula="sup_t |‖u‖/‖u∞‖ − 1|",
-        at="last",
-        when=(needs.LIMIT, needs.LOSS_ERROR),
-        needs=("network", "dataset", "limit"),
+    _last("limit_gap_test", "the same distance over test points"),
+    _last(
+        "limit_loss_error",
+        "largest relative error of the infinite width's ‖u‖, u = f − y, while the "
+        "loss is above 1e-3 of its start",
+        "sup_t |‖u‖/‖u∞‖ − 1|",
+        when=(LIMIT, LOSS_ERROR),
     ),
 )
-STRAIGHT_METRICS = (
-    Metric(
-        name="straight_gap",
-        meaning="largest part of the residual across y, root mean square over points",
-        formula="sup_t ‖h‖/√N, f − y = g ŷ + h",
-        at="last",
-        when=(needs.STRAIGHT, needs.LIMIT),
-        needs=("network", "dataset", "limit"),
+STRAIGHTNESS_METRICS = (
+    _last(
+        "straight_gap",
+        "largest part of the residual across y, root mean square over points",
+        "sup_t ‖h‖/√N, f − y = g ŷ + h",
+        when=FOLLOWS_TARGET,
     ),
-    Metric(
-        name="straight_rate",
-        meaning="decay rate of the residual's part along y over that of the limit, of "
+    _last(
+        "straight_rate",
+        "decay rate of the residual's part along y over that of the limit, of "
         "eigenvalue ŷᵀΘ∞ŷ/N",
-        at="last",
-        when=(needs.STRAIGHT, needs.LIMIT),
-        needs=("network", "dataset", "limit"),
+        when=FOLLOWS_TARGET,
     ),
 )
 SCORE_METRICS = (
-    Metric(
-        name="limit_z",
-        index=needs.LIMIT_POINT,
-        meaning="standardised output at test point i, μ and σ of the limit",
-        formula="(f(x_i) − μ_i)/σ_i",
-        at="last",
-        when=(needs.LIMIT_POINTS, needs.LIMIT),
-        needs=("network", "limit"),
+    _last(
+        "limit_z",
+        "standardised output at test point i, μ and σ of the limit",
+        "(f(x_i) − μ_i)/σ_i",
+        index=Index("i", _points),
+        when=(given("measure.limit_points"), LIMIT),
     ),
 )
 LIMIT_METRICS = (
-    Metric(
-        name="limit_min",
-        meaning="smallest eigenvalue of Θ∞/N",
-        at="limit",
-        when=(needs.LIMIT,),
-        needs=("limit",),
+    _limit("limit_min", "smallest eigenvalue of Θ∞/N"),
+    _limit("limit_max", "largest eigenvalue of Θ∞/N"),
+    _limit("limit_min_ratio", "smallest eigenvalue of Θ∞ over the largest"),
+    _limit("limit_rank", "number of eigenvalues of Θ∞ above 1e-10 of the largest"),
+    _limit(
+        "limit_eigenvalue",
+        f"i-th eigenvalue of Θ∞/N, i up to {FIRST}",
+        index=EIGENVALUE,
     ),
-    Metric(
-        name="limit_max",
-        meaning="largest eigenvalue of Θ∞/N",
-        at="limit",
-        when=(needs.LIMIT,),
-        needs=("limit",),
+    _limit(
+        "limit_eigenvalue_ratio",
+        "i-th eigenvalue of Θ∞ over the first",
+        index=EIGENVALUE,
     ),
-    Metric(
-        name="limit_min_ratio",
-        meaning="smallest eigenvalue of Θ∞ over the largest",
-        at="limit",
-        when=(needs.LIMIT,),
-        needs=("limit",),
+    _limit(
+        "limit_ntk_mode",
+        "eigenvalue of cos kγ of the limit's NTK over N, k of `measure.frequencies` "
+        "or 16 ≤ k ≤ N/16",
+        index=FREQUENCY,
+        when=(LIMIT, EQUAL_ANGLES),
     ),
-    Metric(
-        name="limit_rank",
-        meaning="number of eigenvalues of Θ∞ above 1e-10 of the largest",
-        at="limit",
-        when=(needs.LIMIT,),
-        needs=("limit",),
-    ),
-    Metric(
-        name="limit_eigenvalue",
-        index=needs.EIGENVALUE,
-        meaning=f"i-th eigenvalue of Θ∞/N, i up to {needs.FIRST}",
-        at="limit",
-        when=(needs.LIMIT,),
-        needs=("limit",),
-    ),
-    Metric(
-        name="limit_eigenvalue_ratio",
-        index=needs.EIGENVALUE,
-        meaning="i-th eigenvalue of Θ∞ over the first",
-        at="limit",
-        when=(needs.LIMIT,),
-        needs=("limit",),
-    ),
-    Metric(
-        name="limit_ntk_mode",
-        index=needs.LIMIT_FREQUENCY,
-        meaning="eigenvalue of cos kγ of the limit's NTK over N, k of "
-        "`measure.frequencies` or 16 ≤ k ≤ N/16",
-        at="limit",
-        when=(needs.LIMIT, needs.EQUAL_ANGLES),
-        needs=("limit",),
-    ),
-    Metric(
-        name="limit_nngp_mode",
-        index=needs.LIMIT_FREQUENCY,
-        meaning="eigenvalue of cos kγ of the limit's NNGP kernel over N",
-        at="limit",
-        when=(needs.LIMIT, needs.EQUAL_ANGLES),
-        needs=("limit",),
+    _limit(
+        "limit_nngp_mode",
+        "eigenvalue of cos kγ of the limit's NNGP kernel over N",
+        index=FREQUENCY,
+        when=(LIMIT, EQUAL_ANGLES),
     ),
 )
 
@@ -175,7 +165,7 @@ def along_target(f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.abs(along) / root, np.linalg.norm(across, axis=-1) / root
 
 
-def straight(
+def straightness(
     network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
 ) -> Values:
     """Whether f(t) follows the segment 0 → y, as it does if y is an eigenvector of Θ∞.
@@ -203,7 +193,7 @@ def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
 
     μ and σ are those of infinitely wide networks at the last step.
     """
-    chosen = needs.spread(network["f_test"].shape[2], count)
+    chosen = spread(network["f_test"].shape[2], count)
     mean, sd = limit["mean_test"][-1, :, 0], limit["sd_test"][-1]
     z = (network["f_test"][:, -1, :, 0] - mean) / sd
     last = network["step"][-1:]
@@ -219,7 +209,7 @@ def infinite(
 
     At equal angles the kernels are circulant, and their eigenvalues are the discrete
     Fourier transform of a row. The eigenvalue of cos kγ is `limit_ntk_mode/k`, for the
-    chosen frequencies k, by default the asymptotic ones of `needs.limit_frequencies`.
+    chosen frequencies k, by default the asymptotic ones of `limit_frequencies`.
     """
     theta = limit["ntk_train_train"]
     values = np.linalg.eigvalsh(theta)
@@ -229,12 +219,12 @@ def infinite(
         "limit_min_ratio": values[0] / values[-1],
         "limit_rank": float((values > 1e-10 * values[-1]).sum()),
     }
-    largest = values[::-1][: needs.FIRST]
+    largest = values[::-1][:FIRST]
     for i, value in enumerate(largest, 1):
         found[f"limit_eigenvalue/{i}"] = value / len(theta)
         found[f"limit_eigenvalue_ratio/{i}"] = value / largest[0]
     if on_circle:
-        frequencies = needs.limit_frequencies(chosen, len(theta))
+        frequencies = limit_frequencies(chosen, len(theta))
         for name in ("ntk", "nngp"):
             row = limit[f"{name}_train_train"][0]
             modes_ = np.fft.rfft(row).real / len(row)
@@ -254,10 +244,10 @@ def _against_limit(inputs: Inputs) -> Values:
     return values
 
 
-def _straight(inputs: Inputs) -> Values:
+def _straightness(inputs: Inputs) -> Values:
     assert inputs.limit is not None  # `when` asks for it
     rate, flow = inputs.e.training.learning_rate, inputs.e.limit == "flow"
-    return straight(inputs.network, inputs.data, inputs.limit, rate, flow)
+    return straightness(inputs.network, inputs.data, inputs.limit, rate, flow)
 
 
 def _scores(inputs: Inputs) -> Values:
@@ -266,5 +256,5 @@ def _scores(inputs: Inputs) -> Values:
 
 
 GAPS = Group(METRICS, _against_limit)
-STRAIGHT = Group(STRAIGHT_METRICS, _straight)
+STRAIGHTNESS = Group(STRAIGHTNESS_METRICS, _straightness)
 SCORES = Group(SCORE_METRICS, _scores)

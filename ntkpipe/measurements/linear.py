@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
-from ntkpipe.measurements.metric import Metric
-from ntkpipe.measurements.predictions import gaps, loss_error
+from ntkpipe.measurements.predictions import LOSS_ERROR, gaps, loss_error
+from ntkpipe.metric import Arrays, Group, Inputs, Metric, Need, Values
 
-PRODUCTS = ("network", "linearized")
+LINEARIZE = Need(lambda e: e.has_linearized, "`linearize`")
+_last = partial(Metric, at="last", when=(LINEARIZE,))
 METRICS = (
-    Metric(
-        name="linear_gap",
-        meaning="largest distance from the network's own linearisation, root mean "
-        "square over training points",
-        formula="sup_t ‖f − f_lin‖/√(Nk)",
+    _last(
+        "linear_gap",
+        "largest distance from the network's own linearisation, root mean square over "
+        "training points",
+        "sup_t ‖f − f_lin‖/√(Nk)",
         label="gap to its own linearisation, sup over t",
-        at="last",
-        when=(needs.LINEARIZE,),
-        needs=PRODUCTS,
     ),
-    Metric(
-        name="linear_gap_test",
-        meaning="the same distance over test points",
+    _last(
+        "linear_gap_test",
+        "the same distance over test points",
         label="gap to its own linearisation, sup over t (test)",
-        at="last",
-        when=(needs.LINEARIZE,),
-        needs=PRODUCTS,
     ),
-    Metric(
-        name="linear_loss_growth",
-        meaning="largest loss of the linearised model over its first",
-        at="last",
-        when=(needs.LINEARIZE,),
-        needs=PRODUCTS,
-    ),
-    Metric(
-        name="linear_loss_error",
-        meaning="largest relative error of the linearised model's ‖u‖, u = f − y, "
-        "while the loss is above 1e-3 of its start",
-        formula="sup_t |‖u‖/‖u_lin‖ − 1|",
-        at="last",
-        when=(needs.LINEARIZE, needs.LOSS_ERROR),
-        needs=PRODUCTS,
+    _last("linear_loss_growth", "largest loss of the linearised model over its first"),
+    _last(
+        "linear_loss_error",
+        "largest relative error of the linearised model's ‖u‖, u = f − y, while the "
+        "loss is above 1e-3 of its start",
+        "sup_t |‖u‖/‖u_lin‖ − 1|",
+        when=(LINEARIZE, LOSS_ERROR),
     ),
 )
 

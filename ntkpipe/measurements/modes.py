@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
-from ntkpipe.measurements.metric import Metric
 from ntkpipe.measurements.rates import decay_rate
+from ntkpipe.metric import Arrays, Group, Index, Inputs, Metric, Values, given
 
 METRICS = (
     Metric(
-        name="mode_rate",
-        index=needs.MODE,
-        meaning="decay rate along the i-th eigenvector of H(w₀) over its eigenvalue",
+        "mode_rate",
+        "decay rate along the i-th eigenvector of H(w₀) over its eigenvalue",
+        index=Index("i", lambda e: range(1, e.measure.modes + 1)),
         at="last",
-        when=(needs.MODES,),
-        needs=("network", "dataset"),
+        when=(given("measure.modes"),),
     ),
 )
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntkpipe.lazy import Lazy
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.metric import Metric
+from ntkpipe.metric import Index, Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +20,12 @@ else:
 
 METRICS = (
     Metric(
-        name="diverged",
-        meaning="1 if loss or outputs became infinite or NaN, else 0",
-        at="last",
+        "diverged", "1 if loss or outputs became infinite or NaN, else 0", at="last"
     ),
     Metric(
-        name="undefined",
-        index=needs.ANY_METRIC,
-        meaning="number of missing values of a metric, if any are missing",
+        "undefined",
+        "number of missing values of a metric, if any are missing",
+        index=Index("METRIC", lambda e: None, ".+"),
         at="last",
     ),
 )
@@ -44,16 +41,7 @@ def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
     for name, value in metrics.items():
         defined = np.isfinite(value)
         rows |= {name: float(value)} if defined else {f"undefined/{name}": 1.0}
-    return pd.DataFrame(
-        {
-            "variant": variant,
-            "width": 0,
-            "seed": 0,
-            "step": 0,
-            "metric": list(rows),
-            "value": list(rows.values()),
-        }
-    )[list(COLUMNS)]
+    return _rows(variant, 0, 0, 0, list(rows), list(rows.values()))
 
 
 def tidy(
@@ -72,40 +60,20 @@ def tidy(
     frames = []
     for metric, (steps, values) in metrics.items():
         steps, values = np.broadcast_arrays(np.asarray(steps), values)
-        frame = pd.DataFrame(
-            {
-                "variant": variant,
-                "width": width,
-                "seed": np.repeat(seeds, steps.shape[1]),
-                "step": steps.ravel(),
-                "metric": metric,
-                "value": np.asarray(values, float).ravel(),
-            }
-        )
+        repeated = np.repeat(seeds, steps.shape[1])
+        value = np.asarray(values, float).ravel()
+        frame = _rows(variant, width, repeated, steps.ravel(), metric, value)
         kept = np.isfinite(frame["value"]) & ~np.repeat(diverged, steps.shape[1])
         frames.append(frame[kept])
         lost = ~np.isfinite(values) & ~diverged[:, None]
         if lost.any() and metric.partition("/")[0] not in expected:
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "variant": variant,
-                        "width": width,
-                        "seed": seeds,
-                        "step": steps.max(),
-                        "metric": f"undefined/{metric}",
-                        "value": lost.sum(1).astype(float),
-                    }
-                )
-            )
-    divergence = pd.DataFrame(
-        {
-            "variant": variant,
-            "width": width,
-            "seed": seeds,
-            "step": 0,
-            "metric": "diverged",
-            "value": diverged.astype(float),
-        }
-    )
-    return pd.concat([*frames, divergence], ignore_index=True)[list(COLUMNS)]
+            name, count = f"undefined/{metric}", lost.sum(1).astype(float)
+            frames.append(_rows(variant, width, seeds, steps.max(), name, count))
+    value = diverged.astype(float)
+    frames.append(_rows(variant, width, seeds, 0, "diverged", value))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _rows(*columns) -> pd.DataFrame:
+    """Rows with `COLUMNS`, each one value for all rows or an array."""
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))

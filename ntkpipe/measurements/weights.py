@@ -2,75 +2,58 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from ntkpipe.measurements import needs
-from ntkpipe.measurements.group import Arrays, Group, Values
-from ntkpipe.measurements.metric import Metric
+from ntkpipe.metric import Arrays, Group, Index, Metric, Values, given
 
+
+def _layers(e) -> list[str]:
+    """W1, b1, W2, …: biases only where they have a size at the start."""
+    zero = getattr(e.model, "biases", "") == "zero"
+    names = e.model.layer_names
+    return [name for name in names if not (zero and name.startswith("b"))]
+
+
+_snapshots = partial(Metric, at="snapshots")
+_last = partial(Metric, at="last")
 METRICS = (
-    Metric(
-        name="loss",
-        meaning="training loss, half the mean over points of the squared residual",
+    _snapshots(
+        "loss",
+        "training loss, half the mean over points of the squared residual",
         label="training loss",
-        at="snapshots",
     ),
-    Metric(
-        name="weight_distance",
-        meaning="distance of all weights from those at initialisation",
-        formula="‖w − w₀‖",
+    _snapshots(
+        "weight_distance",
+        "distance of all weights from those at initialisation",
+        "‖w − w₀‖",
         label="weight change ‖w − w₀‖",
-        at="snapshots",
     ),
-    Metric(
-        name="weight_change",
-        meaning="relative change of all weights since initialisation",
-        formula="‖w − w₀‖/‖w₀‖",
+    _snapshots(
+        "weight_change",
+        "relative change of all weights since initialisation",
+        "‖w − w₀‖/‖w₀‖",
         label="relative weight change ‖w − w₀‖ / ‖w₀‖",
-        at="snapshots",
     ),
-    Metric(
-        name="weight_change",
-        index=needs.LAYER,
-        meaning="relative change of each layer's weights (`W1`, `W2`, …) and of its "
-        "biases (`b1`, …), unless the biases begin at 0",
+    _snapshots(
+        "weight_change",
+        "relative change of each layer's weights (`W1`, `W2`, …) and of its biases "
+        "(`b1`, …), unless the biases begin at 0",
+        index=Index("W1", _layers, r"[Wb][1-9]\d*"),
         label="relative weight change of {}",
-        at="snapshots",
     ),
-    Metric(
-        name="loss_ratio",
-        meaning="last loss over first",
-        formula="L(T)/L(0)",
-        at="last",
-    ),
-    Metric(
-        name="loss_growth",
-        meaning="largest loss over first",
-        formula="sup_t L(t)/L(0)",
-        at="last",
-    ),
-    Metric(
-        name="converged",
-        meaning="1 if the loss reached `stop_at_loss`, else 0",
-        at="last",
-    ),
-    Metric(
-        name="stop_step",
-        meaning="number of steps until the loss was below `stop_at_loss`; no value if "
-        "it never was",
+    _last("loss_ratio", "last loss over first", "L(T)/L(0)"),
+    _last("loss_growth", "largest loss over first", "sup_t L(t)/L(0)"),
+    _last("converged", "1 if the loss reached `stop_at_loss`, else 0"),
+    _last(
+        "stop_step",
+        "number of steps until the loss was below `stop_at_loss`; no value if it never "
+        "was",
         unit="steps",
         label="steps until stopped",
-        at="last",
-        when=(needs.STOP,),
+        when=(given("training.stop_at_loss"),),
         missing_is_expected=True,  # `converged` shows it
-    ),
-    Metric(
-        name="linear_weight_gap",
-        meaning="largest distance of the weights from those of the linearised model",
-        formula="sup_t ‖w − w_lin‖",
-        label="weights' distance from the linearised model's, sup over t",
-        at="last",
-        when=(needs.LINEAR_WEIGHTS,),
     ),
 )
 
@@ -95,10 +78,6 @@ def trajectories(network: Arrays) -> Values:
         "weight_change": (step[at], (distance / size)[:, at]),
         "converged": (last, network["converged"][:, None].astype(float)),
     }
-    if "weight_gap" in network:
-        ran = step <= network["stop_step"][:, None]
-        gap = np.where(ran, network["weight_gap"], 0)
-        result["linear_weight_gap"] = (last, gap.max(1, keepdims=True))
     for index, name in enumerate(network["layer"]):
         if not norm[..., index].any():
             continue  # biases that begin at zero have no relative change

@@ -111,9 +111,9 @@ class MLP:
             if self.alpha != 1 and not self.starts_at_zero:
                 text = f"infinite width needs 1, or zero_output, not {self.alpha:g}"
                 yield Fault(("model", "alpha"), text)
-        if e.measure.straight and not self.starts_at_zero:
+        if e.measure.straightness and not self.starts_at_zero:
             yield Fault(
-                ("measure", "straight"),
+                ("measure", "straightness"),
                 "needs model.zero_output: subtract or double, not none",
             )
         if e.training.ensemble is not None and self.starts_at_zero:

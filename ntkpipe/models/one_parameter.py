@@ -57,7 +57,7 @@ class OneParameter:
         for key, asked in (
             (("limit",), e.has_limit),
             (("training", "ensemble"), e.training.ensemble is not None),
-            (("measure", "straight"), e.measure.straight),
+            (("measure", "straightness"), e.measure.straightness),
         ):
             if asked:
                 yield Fault(key, "needs model.kind: mlp, not one_parameter")

@@ -8,7 +8,7 @@ from ntkpipe.training.recorders.landscape import OnALine
 from ntkpipe.training.recorders.matrix import Matrix
 from ntkpipe.training.recorders.moments import Moments
 from ntkpipe.training.recorders.outputs import Outputs
-from ntkpipe.training.recorders.units import Units
+from ntkpipe.training.recorders.unit_changes import UnitChanges
 from ntkpipe.training.recorders.weight_gap import WeightGap
 
 RECORDERS: tuple[Recorder, ...] = (
@@ -17,7 +17,7 @@ RECORDERS: tuple[Recorder, ...] = (
     KernelOfTestPoints(),
     Matrix(),
     Curvature(),
-    Units(),
+    UnitChanges(),
     WeightGap(),
     OnALine(),
     Moments(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ntkpipe.lazy import Lazy
+from ntkpipe.metric import Inputs, Metric, Values
 
 if TYPE_CHECKING:
     import jax
@@ -68,12 +70,13 @@ class Recorder:
     """Arrays that are recorded only for some trainings or models, and their axes."""
     first_only: ClassVar[bool] = False
     """Whether only the first network is recorded, without an axis of seeds."""
-    metrics: ClassVar[tuple[str, ...]] = ()
-    """Metrics that are computed from the arrays."""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """What `measure` computes from the arrays."""
 
     def wanted(self, training) -> bool:
-        """Whether a training uses this recorder."""
-        return True
+        """Whether a training uses this recorder: it has no key, or its key is set."""
+        keys = dataclasses.fields(self.keys) if self.keys else ()
+        return not keys or any(getattr(training, key.name) for key in keys)
 
     def begin(self, run, now: Now) -> Record:
         """Before the first step."""
@@ -97,6 +100,10 @@ class Recorder:
 
     def of_seeds(self, run, points: Points, key, seeds: int, progress) -> Record:
         """Once for each seed, for networks other than the trained ones."""
+        return {}
+
+    def measure(self, inputs: Inputs) -> Values:
+        """The values of the metrics: metric → (steps, values (s steps))."""
         return {}
 
     def numbers(self, e) -> int:

@@ -25,12 +25,6 @@ class Kernels(Recorder):
         "nngp": "s p n n",
         "feature_change": "s p h",  # ‖h_l(t) − h_l(0)‖/‖h_l(0)‖ of hidden layers
     }
-    metrics = (
-        *("ntk_change", "nngp_change", "ntk_rest_change", "ntk_cosine", "ntk_min"),
-        *("ntk_alignment", "ntk_trace_ratio", "ntk_inflation", "ntk_limit_error"),
-        *("ntk_pseudo_error", "feature_change", "ntk_max", "ntk_condition"),
-        *("learning_rate_relative", "dead", "singular", "unresolved", "mode_rate/*"),
-    )
 
     def begin(self, run, now: Now) -> Record:
         """Θ between test and training points, and the activations of hidden layers."""

@@ -44,10 +44,6 @@ class OnALine(Recorder):
     }
     first_only = True
 
-    def wanted(self, training) -> bool:
-        """Whether a training uses this recorder."""
-        return training.landscape is not None
-
     def end(self, run, now: Now) -> Record:
         """Both functions at all distances r."""
         kept, x, w0 = run.training.landscape, now.points.x, now.start.params

@@ -35,10 +35,6 @@ class Matrix(Recorder):
     optional: ClassVar = {"matrix": "t i j"}
     first_only = True
 
-    def wanted(self, training) -> bool:
-        """Whether a training uses this recorder."""
-        return training.keep_matrix is not None
-
     def observe(self, run, now: Now) -> Record:
         """The corner, (i j)."""
         kept = run.training.keep_matrix

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from ntkpipe.lazy import Lazy
+from ntkpipe.metric import LIMIT, Arrays, Index, Inputs, Metric, Values, given
 from ntkpipe.models.mlp import MLP
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Record, Recorder
@@ -49,21 +51,65 @@ class Keys:
     """Keep moments of further networks at initialisation, a group for each seed."""
 
 
+def _other_points(e) -> range | None:
+    """All training points but the first."""
+    sizes = e.dataset.stated_sizes
+    return sizes and range(1, sizes.train)
+
+
+ENSEMBLE = given("training.ensemble")
+_group = partial(Metric, at="groups", when=(ENSEMBLE,))
+
+
 class Moments(Recorder):
     """Means over groups of networks, one group for each seed."""
 
     keys = Keys
     optional: ClassVar = {"moments": "s o"}  # of NAMES, and of the other points
     metrics = (
-        *("output_kurtosis", "output_kurtosis_n", "ntk_mean", "ntk_mean_per_layer"),
-        *("ntk_variance", "ntk_moment_ratio", "ntk_moment_log", "ntk_moment_rate"),
-        *("ntk_moment_rate_weights", "hessian_correlation", "o3", "ntk_bias"),
-        "ntk_bias_off/*",
+        _group("output_kurtosis", "excess kurtosis of the output", "E f⁴/(E f²)² − 3"),
+        _group("output_kurtosis_n", "excess kurtosis of the output times the width"),
+        _group("ntk_mean", "mean of the kernel", "E Θ(x₀, x₀)"),
+        _group(
+            "ntk_mean_per_layer",
+            "mean of the kernel over depth + 1, the number of weight layers",
+        ),
+        _group("ntk_variance", "variance of the kernel", "Var Θ(x₀, x₀)"),
+        _group(
+            "ntk_moment_ratio",
+            "second moment of the kernel over the square of its first",
+            "E Θ²/(E Θ)²",
+        ),
+        _group("ntk_moment_log", "logarithm of `ntk_moment_ratio`"),
+        _group("ntk_moment_rate", "logarithm of `ntk_moment_ratio` over depth/width"),
+        _group(
+            "ntk_moment_rate_weights",
+            "`ntk_moment_rate` of the part of Θ from weights, without biases",
+        ),
+        _group(
+            "hessian_correlation",
+            "size of the correlation that moves Θ at the first step",
+            "|E[Σ_ij ∂_i f ∂_i ∂_j f ∂_j f · f]|",
+        ),
+        _group(
+            "o3",
+            "root mean square of O₃, which is ∂Θ/∂t for a residual of −1",
+            "O₃ = 2 Σ_ij ∂_i f ∂_i ∂_j f ∂_j f",
+        ),
+        _group(
+            "ntk_bias",
+            "relative distance of the mean kernel from that of infinite width",
+            "E Θ(x₀, x₀)/Θ∞(x₀, x₀) − 1",
+            when=(ENSEMBLE, LIMIT),
+        ),
+        _group(
+            "ntk_bias_off",
+            "relative distance of the mean of Θ(x₀, x_i), x_i another training point, "
+            "from that of infinite width",
+            index=Index("i", _other_points),
+            when=(ENSEMBLE, LIMIT),
+        ),
     )
-
-    def wanted(self, training) -> bool:
-        """Whether a training uses this recorder."""
-        return training.ensemble is not None
 
     def of_seeds(self, run, points, key, seeds, progress) -> Record:
         """The means of each group, (s o)."""
@@ -76,6 +122,11 @@ class Moments(Recorder):
             groups.append(np.asarray(means))
             progress(f"width {run.width}, groups", replicate + 1, seeds)
         return {"moments": np.stack(groups)}
+
+    def measure(self, inputs: Inputs) -> Values:
+        """Ratios of the means of each group."""
+        depth = inputs.e.model.depth
+        return ensembles(inputs.network, depth, inputs.width, inputs.limit)
 
 
 def moments(model: MLP, networks: int, width: int, outputs: int) -> Callable:
@@ -142,3 +193,41 @@ def of_network(model: MLP, params, points) -> jax.Array:
     kernel = [theta, theta**2, theta_w, theta_w**2]
     values = [value**2, value**4, *kernel, bend * value, 4 * bend**2]
     return jnp.concatenate([jnp.stack(values), row[1:]])
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def ensembles(network: Arrays, depth: int, width: int, limit: Arrays | None) -> Values:
+    """Moments over many networks at initialisation: metric → (step 0, (s 1)).
+
+    Each value is that of a group; a ratio is the ratio of the group's means.
+
+    Args:
+        network: the arrays of a trajectory.
+        depth: number of hidden layers.
+        width: hidden width n.
+        limit: infinite-width kernels, if computed.
+    """
+    count = len(NAMES)
+    mean = dict(zip(NAMES, network["moments"].T[:count], strict=True))
+    kurtosis = mean["f4"] / mean["f2"] ** 2 - 3
+    ratio = mean["theta2"] / mean["theta"] ** 2
+    ratio_w = mean["theta_w2"] / mean["theta_w"] ** 2
+    metrics = {
+        "output_kurtosis": kurtosis,
+        "output_kurtosis_n": width * kurtosis,
+        "ntk_mean": mean["theta"],
+        "ntk_mean_per_layer": mean["theta"] / (depth + 1),
+        "ntk_variance": mean["theta2"] - mean["theta"] ** 2,
+        "ntk_moment_ratio": ratio,
+        "ntk_moment_log": np.log(ratio),
+        "ntk_moment_rate": np.log(ratio) * width / depth,
+        "ntk_moment_rate_weights": np.log(ratio_w) * width / depth,
+        "hessian_correlation": np.abs(mean["bend"]),
+        "o3": np.sqrt(mean["o3_2"]),
+    }
+    if limit is not None:
+        theta = limit["ntk_train_train"][0]
+        metrics["ntk_bias"] = mean["theta"] / theta[0] - 1
+        for i, off in enumerate(network["moments"].T[count:], 1):
+            metrics[f"ntk_bias_off/{i}"] = off / theta[i] - 1
+    return {name: (np.array([0]), value[:, None]) for name, value in metrics.items()}

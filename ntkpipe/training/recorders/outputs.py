@@ -24,10 +24,6 @@ class Outputs(Recorder):
         "weight_norm": "s l",  # ‖w_l(0)‖
         "weight_change": "s t l",  # ‖w_l(t) − w_l(0)‖
     }
-    metrics = (
-        *("loss", "loss_ratio", "loss_growth", "weight_distance", "weight_change"),
-        *("weight_change/*", "stop_step", "converged"),
-    )
 
     def begin(self, run, now: Now) -> Record:
         """‖w_l(0)‖ of each layer."""

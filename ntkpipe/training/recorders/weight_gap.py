@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from ntkpipe.lazy import Lazy
+from ntkpipe.metric import Inputs, Metric, Values, given
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Now, Record, Recorder
 
@@ -27,11 +30,16 @@ class WeightGap(Recorder):
 
     keys = Keys
     optional: ClassVar = {"weight_gap": "s t"}
-    metrics = ("linear_weight_gap",)
-
-    def wanted(self, training) -> bool:
-        """Whether a training uses this recorder."""
-        return training.linear_weights
+    metrics = (
+        Metric(
+            "linear_weight_gap",
+            "largest distance of the weights from those of the linearised model",
+            "sup_t ‖w − w_lin‖",
+            label="weights' distance from the linearised model's, sup over t",
+            at="last",
+            when=(given("training.linear_weights"),),
+        ),
+    )
 
     def begin(self, run, now: Now) -> Record:
         """The coefficients a(t) of the gradients at all recorded steps, (t n k)."""
@@ -63,3 +71,10 @@ class WeightGap(Recorder):
             run.model.learning_rates(now.params),
         )
         return {"weight_gap": jnp.sqrt(sum(jax.tree.leaves(gaps)))}
+
+    def measure(self, inputs: Inputs) -> Values:
+        """The largest distance until a network stopped."""
+        step = inputs.network["step"]
+        ran = step <= inputs.network["stop_step"][:, None]
+        gap = np.where(ran, inputs.network["weight_gap"], 0).max(1, keepdims=True)
+        return {"linear_weight_gap": (step[-1:], gap)}

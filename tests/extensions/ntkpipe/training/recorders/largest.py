@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ntkpipe.lazy import Lazy
+from ntkpipe.metric import Inputs, Metric, Values, given
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Now, Record, Recorder
 
@@ -24,16 +25,26 @@ class Largest(Recorder):
 
     keys = Keys
     optional: ClassVar = {"largest_weight": "s t"}
-    metrics = ("largest_weight",)
-
-    def wanted(self, training) -> bool:
-        """Whether a training records it."""
-        return training.largest
+    metrics = (
+        Metric(
+            "largest_weight",
+            "the largest weight",
+            "max |w|",
+            at="last",
+            when=(given("training.largest"),),
+        ),
+    )
 
     def observe(self, run, now: Now) -> Record:
         """max |w| over all layers."""
         sizes = [jnp.abs(leaf).max() for leaf in jax.tree.leaves(now.params)]
         return {"largest_weight": jnp.stack(sizes).max()}
+
+    def measure(self, inputs: Inputs) -> Values:
+        """max |w| at the last step."""
+        network = inputs.network
+        last = network["largest_weight"][:, -1:]
+        return {"largest_weight": (network["step"][-1:], last)}
 
     def numbers(self, e) -> int:
         """One number a recorded step."""

@@ -7,11 +7,10 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from ntkpipe.data.base import Data
-from ntkpipe.measurements import moments
 from ntkpipe.models.mlp import MLP
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
-from ntkpipe.training.recorders import moments as ensemble
+from ntkpipe.training.recorders import moments
 
 KEY = jax.random.key(5)
 POINTS = np.array([[0.3, -1.2, 0.5], [1.0, 0.4, -0.2], [0.1, 0.2, 0.3]])
@@ -61,8 +60,8 @@ def brute_force(model, params, points):
     ],
 )
 def test_moments_are_those_of_the_full_jacobian_and_hessian(model, monkeypatch):
-    monkeypatch.setattr(ensemble, "TOGETHER", {"cpu": 150})  # chunks of unequal size
-    found = ensemble.moments(model, 7, 4, 2)(POINTS, KEY)
+    monkeypatch.setattr(moments, "TOGETHER", {"cpu": 150})  # chunks of unequal size
+    found = moments.moments(model, 7, 4, 2)(POINTS, KEY)
     networks = [
         model.init_params(jax.random.fold_in(KEY, i), 4, 3, 2) for i in range(7)
     ]
@@ -72,7 +71,7 @@ def test_moments_are_those_of_the_full_jacobian_and_hessian(model, monkeypatch):
 
 
 def groups(model, width, count, networks, points=((1.0,),)):
-    group = ensemble.moments(model, networks, width, 1)
+    group = moments.moments(model, networks, width, 1)
     keys = [jax.random.fold_in(KEY, r) for r in range(count)]
     return np.stack([group(np.array(points), key) for key in keys])
 
@@ -144,12 +143,12 @@ def test_training_keeps_a_group_for_each_seed():
         learning_rate=0.1,
         steps=2,
         record=2,
-        ensemble=ensemble.Ensemble(networks=5),
+        ensemble=moments.Ensemble(networks=5),
     )
     without = train(model, plain, data, 4, KEY, 3)
     run = train(model, many, data, 4, KEY, 3)
     key = jax.random.fold_in(jax.random.fold_in(KEY, 4), 2)
-    expected = ensemble.moments(model, 5, 4, 1)(POINTS, key)
+    expected = moments.moments(model, 5, 4, 1)(POINTS, key)
     np.testing.assert_allclose(run["moments"][2], expected, rtol=1e-12)
     assert "moments" not in without
     for name, values in without.items():

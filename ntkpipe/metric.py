@@ -2,18 +2,19 @@
 
 A metric with an index has the index after a slash: `weight_change/W2`, `kernel_at/16`.
 The manual, the axes of figures, claims and the check of a study file read these
-records.
+records. This module is separate from `measurements`, so that recorders can import it.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ntkpipe.section import did_you_mean
+import numpy as np
 
 if TYPE_CHECKING:
     from ntkpipe.experiment import Experiment
@@ -22,6 +23,9 @@ When = Literal["snapshots", "ends", "groups", "last", "limit"]
 """Steps with a value: `snapshots`; `ends`, the first and last snapshot; `groups`,
 initialisation, one value for each group of networks; `last`, the last step; `limit`,
 one value at infinite width."""
+Arrays = Mapping[str, np.ndarray]
+Values = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Metric → (steps, values (s steps))."""
 
 
 class Need(NamedTuple):
@@ -31,35 +35,40 @@ class Need(NamedTuple):
     words: str
 
 
+def given(key: str) -> Need:
+    """The condition that a key, such as `measure.modes`, has a value other than 0."""
+    value = operator.attrgetter(key)
+    return Need(lambda e: bool(value(e)), f"`{key}`")
+
+
 class Index(NamedTuple):
     """The index after the slash of a metric's name."""
 
     symbol: str
     """The index in the manual."""
-    pattern: str
-    """A regular expression of all possible indices."""
-    of: Callable[[Experiment], Iterable | None] = lambda e: None
+    of: Callable[[Experiment], Iterable | None]
     """The indices of an experiment; None if they depend on a user's data."""
+    pattern: str = r"0|[1-9]\d*"
+    """A regular expression of all possible indices."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Metric:
     """A measured quantity."""
 
     name: str
     """Without its index."""
-    index: Index | None = None
     meaning: str
     """What is measured, in words."""
     formula: str = ""
+    _: KW_ONLY
+    index: Index | None = None
     unit: str = ""
     label: str = ""
     """On an axis; `{}` is the index. By default the name."""
     at: When
     when: tuple[Need, ...] = ()
     """Conditions on an experiment."""
-    needs: tuple[str, ...] = ("network",)
-    """The products that the metric is computed from."""
     measures_change: bool = False
     """Whether it is a change of the kernel, which is noise if `unresolved` is 1."""
     recorded_with: str = ""
@@ -96,53 +105,31 @@ class Metric:
         return None
 
 
-def find(name: str, metrics: Iterable[Metric]) -> Metric | None:
-    """The first metric with this name, or matching this pattern (`fit_time/*`)."""
-    return next((metric for metric in metrics if metric.matches(name)), None)
-
-
-def unknown(name: str, metrics: Iterable[Metric]) -> str | None:
-    """Why no metric has this name, with the closest names; None if there is one."""
-    metrics = tuple(metrics)
-    if find(name, metrics):
-        return None
-    base, slash, index = name.partition("/")
-    for metric in metrics:
-        if metric.name == base and metric.index and slash:
-            return f"{base} has no index {index!r}: it is {metric.written}"
-    written = list(dict.fromkeys(metric.written for metric in metrics))
-    near = did_you_mean(name, written, most=3) or did_you_mean(base, written, most=3)
-    return f"no metric {name}{near}"
-
-
-def unmet(name: str, e: Experiment, metrics: Iterable[Metric]) -> str | None:
-    """Why an experiment has no value of a metric; None if it has, or may have, one.
-
-    A pattern needs one matching metric that the experiment has.
-    """
-    reasons = []
-    for metric in metrics:
-        if metric.matches(name):
-            reason = metric.unmet(e, name.partition("/")[2])
-            if reason is None:
-                return None
-            reasons.append(reason)
-    return f"{name}: {reasons[0]}" if reasons else None
-
-
-def label(name: str, metrics: Iterable[Metric]) -> str:
-    """The label of a metric on an axis."""
-    metric = find(name, metrics)
-    text = (metric and metric.label) or name.partition("/")[0].replace("_", " ")
-    index = name.partition("/")[2]
-    if "{}" in text:
-        return text.format(index)
-    return f"{text}, {index}" if index else text
-
-
 def _is_pattern(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + ", …" * (len(names) > 8)
+
+
+class Inputs(NamedTuple):
+    """The products of the networks of one width; None if an experiment has none."""
+
+    e: Experiment
+    width: int
+    network: Arrays
+    data: Arrays
+    linearized: Arrays | None
+    limit: Arrays | None
+
+
+class Group(NamedTuple):
+    """Metrics that one function computes, if an experiment has any of them."""
+
+    metrics: tuple[Metric, ...]
+    measure: Callable[[Inputs], Values]
+
+
+LIMIT = Need(lambda e: e.has_limit, "`limit`")
+HIDDEN_LAYERS = Need(lambda e: e.model.has_last_layer, "a model with hidden layers")

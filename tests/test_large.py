@@ -1,4 +1,4 @@
-"""Large kernels: squares, files, sums and products against whole kernels."""
+"""Large kernels: tiles, files, sums and products against whole kernels."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkpipe.kernels import compare, empirical, large, taps, tiles
+from ntkpipe.kernels import compare, empirical, large, products, taps, tiles
 from ntkpipe.kernels.assemble import place
 from ntkpipe.models.dense import dense
 from ntkpipe.models.mlp import MLP
@@ -231,22 +231,22 @@ def test_kernel_without_targets_has_no_alignment(pair):
 def test_products_in_chunks(pair):
     apply, params, _, x, (whole, _) = pair
     v = np.cos(np.arange(140.0)).reshape(70, 2)
-    found = large.vector_product(apply, params, x, v, chunk=32)
+    found = products.vector_product(apply, params, x, v, chunk=32)
     expected = np.einsum("nimj,mj->ni", whole, v)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_self_check_finds_samples_that_see_each_other(pair):
     apply, params, _, x, _ = pair
-    assert large.self_check(apply, params, x[:8]) < 1e-12
-    assert large.self_check(apply, params, x[:8], "trace") < 1e-12
+    assert products.self_check(apply, params, x[:8]) < 1e-12
+    assert products.self_check(apply, params, x[:8], "trace") < 1e-12
 
     def normed(params, x, site=dense):
         h = site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
         return jnp.tanh(h / h.std(0, keepdims=True))
 
     with pytest.raises(ArithmeticError, match="samples see each other"):
-        large.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])
+        products.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])
 
 
 def test_kernels_that_are_cut_differently_are_not_paired(pair):
@@ -281,7 +281,7 @@ def test_kernels_of_zeros(pair):
     def dead(params, x, site=dense):
         return 0 * apply(params, x, site)
 
-    assert large.self_check(dead, params, x[:8]) == 0
+    assert products.self_check(dead, params, x[:8]) == 0
     found = large.compare(dead, params, zero, x, tile=32)
     assert (
         found.norms == (0, 0) and np.isnan([found.change, found.cosine_distance]).all()
@@ -293,10 +293,10 @@ def test_what_can_not_be_asked_is_refused(pair):
     with pytest.raises(ValueError, match="method"):
         large.change(apply, params, params, x, method="guess")
     with pytest.raises(ValueError, match="shape"):
-        large.vector_product(apply, params, x, np.ones(len(x)))
+        products.vector_product(apply, params, x, np.ones(len(x)))
     for start, iterations in ((np.ones(3), 0), (np.zeros(3), 5)):
         with pytest.raises(ValueError, match="iterations"):
-            large.lanczos(lambda v: v, start, iterations)
+            products.lanczos(lambda v: v, start, iterations)
 
 
 def test_a_kernel_that_stands_still_is_estimated_so(pair):
@@ -308,7 +308,7 @@ def test_a_kernel_that_stands_still_is_estimated_so(pair):
 def test_extreme_eigenvalues_without_the_kernel(pair):
     apply, params, _, x, (whole, _) = pair
     values = np.linalg.eigvalsh(compare.matrix(whole)) / 70
-    found = large.extreme_eigenvalues(apply, params, x, iterations=20)
+    found = products.extreme_eigenvalues(apply, params, x, iterations=20)
     assert found.high == pytest.approx(values[-1], rel=1e-9)
     assert found.high_error < 1e-4 * found.high
     assert found.low >= values[0] - 1e-12
@@ -317,7 +317,7 @@ def test_extreme_eigenvalues_without_the_kernel(pair):
 
 def test_lanczos_ends_where_the_space_does():
     a = np.diag([3.0, -2.0, 1.0, 1.0])
-    found = large.lanczos(lambda v: a @ v, np.array([1.0, 2.0, 3.0, 4.0]), 50)
+    found = products.lanczos(lambda v: a @ v, np.array([1.0, 2.0, 3.0, 4.0]), 50)
     assert found.products == 3
     assert (found.low, found.high) == pytest.approx((-2, 3))
     assert found.high_error < 1e-12
@@ -328,7 +328,7 @@ def test_estimated_norm_is_right_on_average():
     q, _ = np.linalg.qr(rng.normal(size=(200, 200)))
     a = (q * 1 / np.arange(1, 201)) @ q.T
     found = [
-        large.frobenius(lambda v: a @ v, (200,), 32, jax.random.key(i))
+        products.frobenius(lambda v: a @ v, (200,), 32, jax.random.key(i))
         for i in range(30)
     ]
     values, errors = np.array(found).T
