@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import string
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntkpipe.figures.style import GREY, INK, MODELS, PAGE, style
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import (
+    martist,
+    maxes,
+    mfigure,
+    mlines,
+    mpatches,
+    pd,
+    ticker,
+)
+from ntkpipe.figures.style import GREY, INK, MODELS, PAGE, Look, style
 from ntkpipe.text import tick
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
+    from matplotlib.colorbar import Colorbar
 
-mfigure = Lazy("matplotlib.figure")
-mlines = Lazy("matplotlib.lines")
-mpatches = Lazy("matplotlib.patches")
-ticker = Lazy("matplotlib.ticker")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
+COORDINATES = {"x": "input x", "angle": "angle γ"}
+"""Labels of the coordinate of inputs."""
+
+Runs = Sequence[tuple[str, int]]
+"""(variant, width) of each run."""
 
 
 def inside_limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -42,7 +45,7 @@ def same_y_limits(axes, limits: tuple[float, float]) -> None:
         ax.set_ylim(*limits)
 
 
-def clock_text(figure: Figure):
+def clock_text(figure: mfigure.Figure):
     """The text with the step, above the panels."""
     return figure.suptitle(time_text(0), ha="left", x=0.02, fontsize=10)
 
@@ -52,13 +55,13 @@ def time_text(step: float) -> str:
     return f"step {step:,.0f}"
 
 
-def runs_of(table: pd.DataFrame) -> list[tuple[str, int]]:
+def runs_of(table: pd.DataFrame) -> Runs:
     """(variant, width) of all runs, in the order of the table."""
     rows = table[table["width"] > 0]
     return list(dict.fromkeys(zip(rows["variant"], rows["width"], strict=True)))
 
 
-def run_names(runs: Sequence[tuple[str, int]]) -> list[str]:
+def run_names(runs: Runs) -> list[str]:
     """What tells runs apart: variants, widths, or both."""
     variants, widths = ({run[k] for run in runs} for k in (0, 1))
     return [
@@ -75,7 +78,7 @@ def last_step(steps, step: float) -> float:
     return max(s for s in steps if s <= step)
 
 
-def nothing(reason: str) -> Figure:
+def nothing(reason: str) -> mfigure.Figure:
     """A figure that says why there is nothing to draw."""
     with style():
         figure = mfigure.Figure(figsize=(PAGE, 1.2), layout="constrained")
@@ -120,21 +123,44 @@ def unique_values(table: pd.DataFrame, column: str) -> list[Any]:
 def panel_grid(rows: int, columns: int, height: float, width: float = 0.0, **share):
     """A figure with rows × columns axes, as wide as a page if more than one."""
     width = width or {1: 5.2, 2: PAGE, 3: PAGE + 1}.get(columns, 10.0)
-    figure = mfigure.Figure(figsize=(width, rows * height + 0.5), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.04)
+    room = {"w_pad": 0.06, "h_pad": 0.05, "wspace": 0.03, "hspace": 0.04}
+    figure = mfigure.Figure(figsize=(width, rows * height + 0.5))
+    figure.set_layout_engine("constrained", **room)
     return figure, figure.subplots(rows, columns, squeeze=False, **share)
 
 
-def facets(axes, table, variants, widths) -> Iterator[tuple[Axes, pd.DataFrame]]:
-    """Axes and rows of each (variant, width); axes without rows say so."""
-    for row, variant in enumerate(variants):
-        for column, width in enumerate(widths):
-            part = rows_where(table, variant=variant, width=width)
-            ax = axes[row, column]
-            if part.empty:
-                ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center")
-                continue
-            yield ax, part
+class RunPanel(NamedTuple):
+    """A panel of one run, with its rows of the table."""
+
+    ax: maxes.Axes
+    variant: str
+    width: int
+    rows: pd.DataFrame
+
+
+def run_panels(
+    table: pd.DataFrame, height: float, xlabel: str, ylabel: str, **share: Any
+) -> tuple[mfigure.Figure, list[RunPanel]]:
+    """A panel for each run: a row is a variant, a column a width.
+
+    A panel without a run says so.
+    """
+    variants = unique_values(table, "variant")
+    widths = sorted(set(table.loc[table["width"] > 0, "width"]))
+    figure, axes = panel_grid(len(variants), len(widths), height, **share)
+    panels = []
+    for (i, variant), (j, width) in itertools.product(
+        enumerate(variants), enumerate(widths)
+    ):
+        ax, rows = axes[i, j], rows_where(table, variant=variant, width=width)
+        if rows.empty:
+            ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center")
+            continue
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        panels.append(RunPanel(ax, variant, width, rows))
+    panel_titles(axes, variants, [f"n = {width}" for width in widths])
+    outer_labels(axes)
+    return figure, panels
 
 
 def panel_titles(axes, rows: Sequence[str], columns: Sequence[str]) -> None:
@@ -164,7 +190,7 @@ def outer_labels(axes) -> None:
         ax.set_ylabel("")
 
 
-def shared_legend(figure: Figure, handles: Sequence[Any]) -> None:
+def shared_legend(figure: mfigure.Figure, handles: Sequence[Any]) -> None:
     """Below the panels, where it can't cover data, in as many columns as fit."""
     longest = max(len(handle.get_label()) for handle in handles)
     letters = figure.get_figwidth() * 13.5  # of 8 points, in all
@@ -179,23 +205,35 @@ def shared_legend(figure: Figure, handles: Sequence[Any]) -> None:
     )
 
 
-def model_handles(models: Sequence[str]) -> list[Line2D]:
+def entry(label: str, **look: Any) -> mlines.Line2D:
+    """A line or a marker in a legend."""
+    return mlines.Line2D([], [], label=label, **look)
+
+
+def color_entries(
+    colors: Mapping[Any, str], label: Callable[[Any], str] = str
+) -> list[martist.Artist]:
+    """A legend entry for each colour."""
+    return [entry(label(value), color=color) for value, color in colors.items()]
+
+
+def model_handles(models: Sequence[str]) -> list[mlines.Line2D]:
     """Legend entries of network, linearised model and limit, if several."""
     if len(models) < 2:
         return []
     return [
-        mlines.Line2D([], [], color=INK, lw=1.4, ls=line, label=name)
+        entry(name, color=INK, lw=1.4, ls=line)
         for model, (name, line) in MODELS.items()
         if model in models
     ]
 
 
-def range_handle() -> Patch:
+def range_handle() -> mpatches.Patch:
     """Legend entry of the range over seeds."""
     return mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="10 – 90 % of seeds")
 
 
-def log_time_axis(ax: Axes, times: pd.Series) -> None:
+def log_time_axis(ax: maxes.Axes, times: pd.Series) -> None:
     """Log axis of time, linear from 0 to what is recorded first: it begins at 0."""
     first, last = times[times > 0].min(), times.max()
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
@@ -209,7 +247,7 @@ def log_time_axis(ax: Axes, times: pd.Series) -> None:
     ax.set_xlim(0, last * (last / first) ** 0.03)
 
 
-def log_y_axis(ax: Axes, curves: pd.DataFrame) -> None:
+def log_y_axis(ax: maxes.Axes, curves: pd.DataFrame) -> None:
     """Log axis over what is drawn, networks whole.
 
     Of linearisations, which may fall far below or grow without end, it shows on each
@@ -217,8 +255,8 @@ def log_y_axis(ax: Axes, curves: pd.DataFrame) -> None:
     """
     ax.set_yscale("log", nonpositive="mask")
     network = curves[curves["model"] == "network"]
-    values = [*network[["low", "median", "high"]].to_numpy().ravel(), *curves["median"]]
-    values = np.log10(np.where(np.greater(values, 0), values, np.nan))
+    drawn = [*network[["low", "median", "high"]].to_numpy().ravel(), *curves["median"]]
+    values = np.log10(np.where(np.greater(drawn, 0), drawn, np.nan))
     needed = values[: 3 * len(network)]
     if np.isfinite(needed).any():
         low, high = np.nanmin(needed), np.nanmax(needed)
@@ -232,13 +270,13 @@ def log_y_axis(ax: Axes, curves: pd.DataFrame) -> None:
     log_ticks(ax)
 
 
-def log_ticks(ax: Axes) -> None:
+def log_ticks(ax: maxes.Axes) -> None:
     """Ticks with 1, 2, 5 below two decades, at even steps below half a decade."""
     low, high = ax.get_ylim()
     if high / low > 100:
         return
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [k * 10.0**d for d in decades for k in (1, 2, 5)]
+    ticks: Sequence[float] = [k * 10.0**d for d in decades for k in (1, 2, 5)]
     if sum(low <= tick <= high for tick in ticks) < 4:
         ticks = ticker.MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
     ax.yaxis.set_major_locator(
@@ -249,7 +287,7 @@ def log_ticks(ax: Axes) -> None:
 
 
 def width_axis(
-    ax: Axes,
+    ax: maxes.Axes,
     widths: Sequence[float],
     label: str,
     first: Sequence[float | None],
@@ -271,7 +309,7 @@ def width_axis(
     ax.set_xlabel(label)
 
 
-def index_axis(ax: Axes, largest: int) -> None:
+def index_axis(ax: maxes.Axes, largest: int) -> None:
     """Ticks 1, 2, 5, 10, … of a logarithmic axis of indices."""
     ticks = [k * 10**d for d in range(7) for k in (1, 2, 5) if k * 10**d <= largest]
     if largest > 100:
@@ -281,7 +319,7 @@ def index_axis(ax: Axes, largest: int) -> None:
     ax.xaxis.set_minor_locator(ticker.NullLocator())
 
 
-def index_ticks(ax: Axes, count: int) -> None:
+def index_ticks(ax: maxes.Axes, count: int) -> None:
     """At most eight ticks along both sides of a matrix."""
     every = max(1, -(-count // 5))
     ticks = range(1, count + 1, every) if count <= 8 else range(every, count + 1, every)
@@ -289,14 +327,11 @@ def index_ticks(ax: Axes, count: int) -> None:
     ax.set_yticks(list(ticks))
 
 
-def coordinate_axis(ax: Axes, axis: str) -> None:
-    """The axis of inputs: an angle from −π to π, or x."""
-    if axis == "x":
-        ax.set_xlabel("input x")
-        return
-    ax.set_xlim(-np.pi, np.pi)
-    angle_ticks(ax.xaxis)
-    ax.set_xlabel("angle γ")
+def coordinate_axis(ax: maxes.Axes, axis: str) -> None:
+    """The limits and ticks of an angle, from −π to π; those of x stay."""
+    if axis == "angle":
+        ax.set_xlim(-np.pi, np.pi)
+        angle_ticks(ax.xaxis)
 
 
 def angle_ticks(axis) -> None:
@@ -308,14 +343,25 @@ def angle_ticks(axis) -> None:
     )
 
 
-def draw_lines(ax: Axes, curves: pd.DataFrame, color, alpha: float, ls="-") -> None:
+def draw_range(
+    ax: maxes.Axes, x: str, curve: pd.DataFrame, color, alpha: float
+) -> None:
+    """A shade over the 10 – 90 % range over seeds, if there is one."""
+    if (curve["high"] > curve["low"]).any():
+        ends = {"y1": curve["low"], "y2": curve["high"]}
+        ax.fill_between(curve[x], **ends, color=color, alpha=alpha, linewidth=0)
+
+
+def draw_lines(
+    ax: maxes.Axes, curves: pd.DataFrame, color, alpha: float, ls="-"
+) -> None:
     """One thin line for each seed."""
     for _, curve in curves.groupby("seed"):
         ax.plot("x", "value", data=curve, color=color, alpha=alpha, lw=0.9, ls=ls)
 
 
 def draw_percentiles(
-    ax: Axes, rows: pd.DataFrame, of: str, color, ls, lw: float
+    ax: maxes.Axes, rows: pd.DataFrame, of: str, color, ls, lw: float
 ) -> None:
     """P10, P50 and P90; the outer two thinner."""
     for name in ("P10", "P50", "P90"):
@@ -324,8 +370,10 @@ def draw_percentiles(
         ax.plot("x", "value", data=curve, color=color, ls=ls, lw=thin, zorder=3)
 
 
-def color_bar(figure: Figure, image, ax: Axes) -> None:
-    """A slim colour bar beside a panel."""
-    bar = figure.colorbar(image, ax=ax, shrink=0.8, aspect=16, pad=0.03)
+def color_bar(figure: mfigure.FigureBase, image, axes, **shape: float) -> Colorbar:
+    """A slim colour bar beside a panel, or several."""
+    look: Look = {"shrink": 0.8, "aspect": 16, "pad": 0.03}
+    bar = figure.colorbar(image, ax=axes, **look | shape)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=7)
+    return bar

@@ -1,33 +1,30 @@
 """Common to all kinds of figure.
 
 Each kind is a section with two methods. `table` does all statistics and returns the
-numbers to draw as one tidy table, which is stored as csv beside the figure. `draw`
-draws this table and computes no statistics. Neither method opens a file.
+numbers to draw as one tidy table, which is stored as csv beside the figure. `picture`
+draws this table and computes no statistics; `draw` calls it. No method opens a file.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
 from ntkpipe.claims.base import MetricRead
 from ntkpipe.experiment import Experiment
+from ntkpipe.figures.axes import nothing
 from ntkpipe.figures.labels import LABELS
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import mfigure, pd
+from ntkpipe.figures.style import style
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, did_you_mean, section
 
 if TYPE_CHECKING:
     from ntkpipe.claims import Claim
-
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
 
 
 def _drawable(text: str) -> str:
@@ -48,26 +45,18 @@ def _drawable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_drawable)]
-
-
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-
-
 Axis = Literal["angle", "x"]
-
-
+Index = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
 # multiplied by a width to the power of 10 it is still finite
 Abscissa = Annotated[float, Field(ge=1 / HUGE, le=HUGE)]
-
-
 Begin = Annotated[float, Field(gt=0)]
-
 
 NO_TEST_KERNEL = Fault(
     ("points",),
     "no kernels of test points: set training.test_kernel: true, or points: train",
 )
-
 
 P10, P90 = -1.2815515655446004, 1.2815515655446004  # of the standard normal
 
@@ -90,6 +79,8 @@ class Arrays(Protocol):
         """The arrays of `dataset`, `network`, `linearized` or `limit`."""
 
 
+SYMBOLS = {"ntk": "Θ", "nngp": "Σ"}
+DIVERGED = "all networks of this figure diverged"
 RECORDED = ("loss", "weight_change", "weight_distance", *LABELS)
 """Quantities that trainings record at each step; they are not metrics."""
 
@@ -112,6 +103,11 @@ class BaseFigure:
     """Widths shown, by default all."""
     labels: dict[str, Text] = Field(default_factory=dict)
     """Labels of the variants in the figure, by default their names."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The products that the figure reads."""
+        return ()
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the figure reads, and of which variants."""
@@ -139,6 +135,24 @@ class BaseFigure:
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         del e
         yield from ()  # what a kind adds
+
+    def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
+        """The numbers to draw."""
+        raise NotImplementedError
+
+    def draw(self, table: pd.DataFrame) -> mfigure.Figure:
+        """The picture of a table, or a sentence if no network is left to draw."""
+        if self._lacks_runs(table):
+            return nothing(DIVERGED)
+        with style():
+            return self.picture(self._named(table))
+
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """The picture of a table that has the labels of the variants."""
+        raise NotImplementedError
+
+    def _lacks_runs(self, table: pd.DataFrame) -> bool:
+        return "width" in table and not (table["width"] > 0).any()
 
     def _variants(self, available: tuple[str, ...]) -> tuple[str, ...]:
         chosen = self.variants or tuple(available)
@@ -176,6 +190,104 @@ class MovingFigure(BaseFigure):
     animated: bool = False
     """An animation (gif) with a still picture (png), no svg and pdf."""
 
+    def frames(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
+        """The pictures of the animation."""
+        if self._lacks_runs(table):
+            yield nothing(DIVERGED)
+        else:
+            yield from self.moving(self._named(table))
+
+    def moving(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
+        """The pictures of a table that has the labels of the variants."""
+        raise NotImplementedError
+
+
+@section
+class NetworkFigure(BaseFigure):
+    """The key of the kinds of figure that show one network."""
+
+    seed: Index = 0
+    """Which network."""
+
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from super()._unmet(e)
+        yield from check_seed(self.seed, self.widths, e)
+
+
+@section
+class OutputFigure(BaseFigure):
+    """The key of the kinds of figure that show one output."""
+
+    output: Index = 0
+    """Which output."""
+
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from super()._unmet(e)
+        if sizes := e.dataset.stated_sizes:
+            yield from out_of_range("output", "output", self.output, sizes.outputs)
+
+
+@section
+class InputFigure(BaseFigure):
+    """The key of the kinds of figure that show functions of the input."""
+
+    axis: Axis = "angle"
+    """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
+
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from super()._unmet(e)
+        yield from check_angle("axis", self.axis, e)
+
+
+@section
+class LimitFigure(BaseFigure):
+    """The key of the kinds of figure that show the limit kernel on request."""
+
+    limit: bool = True
+    """Whether the kernel of infinite width is drawn."""
+    of_networks: ClassVar[tuple[str, ...]] = ("dataset", "network")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The products that the figure reads."""
+        return (*self.of_networks, "limit") if self.limit else self.of_networks
+
+
+@section
+class KernelFigure(BaseFigure):
+    """The key of the kinds of figure that show one of two kernels."""
+
+    kernel: Literal["ntk", "nngp"] = "ntk"
+    """The tangent kernel, or the last layer's (NNGP)."""
+
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from super()._unmet(e)
+        if self.kernel == "nngp" and not e.model.has_last_layer:
+            yield Fault(("kernel",), "no last layer: set kernel: ntk")
+
+
+@section
+class TimeFigure(BaseFigure):
+    """The key of the kinds of figure over training time."""
+
+    log_x: bool = False
+    """Logarithmic axis of time, linear from 0 to the first recorded step."""
+
+
+@section
+class Prediction:
+    """The key of a predicted power law."""
+
+    predicted: float | dict[str, float] | None = None
+    """Predicted slope (dashed line), for all variants or by variant."""
+
+    def slope(self, variant: str) -> float:
+        """Predicted slope of a variant; NaN where nothing is predicted."""
+        slope = self.predicted
+        if isinstance(slope, dict):
+            slope = slope.get(variant)
+        return np.nan if slope is None else slope
+
 
 def coordinate(x, axis: Axis):
     """The angle of points (m d) in their first two coordinates, or the first."""
@@ -207,18 +319,14 @@ def out_of_range(key: str, what: str, number: int, count: int) -> Iterator[Fault
         yield Fault((key,), f"no {what} {number}: {there}")
 
 
-def check_output(output: int, e: Experiment) -> Iterator[Fault]:
-    """A fault if the networks do not have the output."""
-    if sizes := e.dataset.stated_sizes:
-        yield from out_of_range("output", "output", output, sizes.outputs)
-
-
-def check_seed(figure, e: Experiment) -> Iterator[Fault]:
-    """A fault if a width does not have the network `seed`."""
-    if figure.seed is not None:
-        shown = [w for w in e.widths if w in (figure.widths or e.widths)]
-        seeds = min(map(e.seeds_at, shown), default=figure.seed + 1)
-        yield from out_of_range("seed", "seed", figure.seed, seeds)
+def check_seed(
+    seed: int | None, widths: tuple[int, ...] | None, e: Experiment
+) -> Iterator[Fault]:
+    """A fault if a width that is shown does not have the network `seed`."""
+    if seed is not None:
+        shown = [w for w in e.widths if w in (widths or e.widths)]
+        seeds = min(map(e.seeds_at, shown), default=seed + 1)
+        yield from out_of_range("seed", "seed", seed, seeds)
 
 
 def check_angle(key: str, axis: Axis, e: Experiment) -> Iterator[Fault]:
@@ -227,12 +335,6 @@ def check_angle(key: str, axis: Axis, e: Experiment) -> Iterator[Fault]:
     if axis == "angle" and sizes and sizes.dimension == 1:
         text = "no angle, as the points have one coordinate: set axis: x"
         yield Fault((key,), text)
-
-
-def check_last_layer(e: Experiment) -> Iterator[Fault]:
-    """A fault if the model has no kernel of the last hidden layer."""
-    if not e.model.has_last_layer:
-        yield Fault(("kernel",), "no last layer: set kernel: ntk")
 
 
 def learning_rate_of(arrays, variant) -> float:

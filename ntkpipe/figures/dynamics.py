@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
-    facets,
+    color_entries,
+    draw_range,
+    entry,
     log_time_axis,
     model_handles,
-    nothing,
-    outer_labels,
-    panel_grid,
-    panel_titles,
     point_name,
     range_handle,
+    rows_where,
+    run_panels,
     shared_legend,
     unique_values,
 )
@@ -26,95 +25,21 @@ from ntkpipe.figures.base import (
     P10,
     P90,
     Arrays,
-    BaseFigure,
-    check_output,
+    Index,
+    OutputFigure,
+    TimeFigure,
     check_seed,
     concatenated,
     learning_rate_of,
     shown_seeds,
 )
-from ntkpipe.figures.style import GREY, MODELS, TIME, category_colors, darker, style
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import maxes, mfigure, pd
+from ntkpipe.figures.style import GREY, MODELS, TIME, Look, category_colors, darker
 from ntkpipe.section import Fault, section
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-mlines = Lazy("matplotlib.lines")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def dynamics(table: pd.DataFrame, log_x: bool) -> Figure:
-    """f(x, t) of each point: colour is the point, line style the model."""
-    if table.empty:
-        return nothing("all networks of this figure diverged")
-    variants, widths = unique_values(table, "variant"), sorted(set(table["width"]))
-    points = unique_values(table, "point")
-    colors = dict(zip(points, category_colors(len(points)), strict=True))
-    with style():
-        figure, axes = panel_grid(
-            len(variants), len(widths), height=2.7, sharex="row", sharey="row"
-        )
-        for ax, part in facets(axes, table, variants, widths):
-            for (point, model), curve in part.groupby(["point", "model"], sort=False):
-                network = model == "network"
-                ax.plot(
-                    "time",
-                    "median",
-                    data=curve,
-                    color=colors[point] if network else darker(colors[point]),
-                    linestyle=MODELS[model][1],
-                    linewidth=2.2 if network else 1.3,
-                    alpha=0.75 if network else 1,
-                    zorder=2 if network else 3,
-                )
-                if network and (curve["high"] > curve["low"]).any():
-                    ax.fill_between(
-                        curve["time"],
-                        curve["low"],
-                        curve["high"],
-                        color=colors[point],
-                        alpha=0.15,
-                        linewidth=0,
-                    )
-                if network and curve["target"].notna().all():
-                    ax.plot(
-                        curve["time"].iloc[-1],
-                        curve["target"].iloc[0],
-                        marker="D",
-                        color=colors[point],
-                        mec="white",
-                        ms=6,
-                        clip_on=False,
-                        zorder=5,
-                    )
-            if log_x:
-                same = table["variant"] == part["variant"].iloc[0]
-                log_time_axis(ax, table.loc[same, "time"])
-            ax.set(xlabel=TIME["time"], ylabel="output f(x, t)")
-        panel_titles(axes, variants, [f"n = {width}" for width in widths])
-        outer_labels(axes)
-        handles = [
-            mlines.Line2D([], [], color=colors[point], label=f"{point_name(point)}")
-            for point in points
-        ]
-        handles += model_handles(unique_values(table, "model"))
-        handles.append(
-            mlines.Line2D(
-                [], [], ls="", marker="D", color=GREY, mec="white", label="target y"
-            )
-        )
-        if (table["high"] > table["low"]).any():
-            handles.append(range_handle())
-        shared_legend(figure, handles)
-    return figure
 
 
 @section
-class Dynamics(BaseFigure):
+class Dynamics(TimeFigure, OutputFigure):
     """Outputs at chosen points against time: network, linearisation, infinite width.
 
     Of one seed, the infinite-width prediction starts from that network's f(x, 0) and
@@ -123,13 +48,11 @@ class Dynamics(BaseFigure):
     """
 
     kind: Literal["dynamics"] = "dynamics"
-    train: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3)
+    train: tuple[Index, ...] = (0, 1, 2, 3)
     """Training points shown, counted from 0; those that do not exist are left out."""
-    test: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    test: tuple[Index, ...] = ()
     """Test points shown."""
-    output: Annotated[int, Field(ge=0)] = 0
-    """Which output."""
-    seed: Annotated[int, Field(ge=0)] | None = 0
+    seed: Index | None = 0
     """One network, or null for the range over all."""
     models: tuple[Literal["network", "linearized", "limit"], ...] = (
         "network",
@@ -137,75 +60,100 @@ class Dynamics(BaseFigure):
         "limit",
     )
     """Which curves."""
-    log_x: bool = False
-    """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Products it reads."""
+        """The products that the figure reads."""
         return ("dataset", *dict.fromkeys(("network", *self.models)))
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
-        yield from check_output(self.output, e)
-        yield from check_seed(self, e)
+        yield from super()._unmet(e)
+        yield from check_seed(self.seed, self.widths, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """f(x, t) of each point and model: median and 10 – 90 % range over seeds."""
-        del measurements
         frames = []
         for variant, width in self._runs(arrays):
-            y = arrays("dataset", variant)["y_train"]
+            y = arrays("dataset", variant)["y_train"][:, self.output]
             network = arrays("network", variant, width)
+            rate = learning_rate_of(arrays, variant)
             seeds = shown_seeds(network, self.seed)
             for model in self.models if len(seeds) else ():
                 outputs = self._outputs(model, arrays, variant, width, network, seeds)
-                for part, indices in (("train", self.train), ("test", self.test)):
-                    step, values = outputs[part]
-                    known = part == "train"  # what is asked for at a test point is not
-                    for point in indices:
-                        if point >= values.shape[2]:
-                            continue
-                        f = values[:, :, point, self.output]
-                        if len(f) == 3 and model == "limit":
-                            low, median, high = f
-                        else:
-                            low, median, high = np.quantile(f, [0.1, 0.5, 0.9], axis=0)
-                        frame = {
-                            "variant": variant,
-                            "width": width,
-                            "point": f"{part} {point + 1}",
-                            "model": model,
-                            "step": step,
-                            "time": step * learning_rate_of(arrays, variant),
-                            "median": median,
-                            "low": low,
-                            "high": high,
-                            "target": y[point, self.output] if known else np.nan,
-                        }
-                        frames.append(pd.DataFrame(frame))
+                for name, step, f, target in self._points(outputs, y):
+                    given = len(f) == 3 and model == "limit"
+                    band = f if given else np.quantile(f, [0.1, 0.5, 0.9], axis=0)
+                    about = {"variant": variant, "width": width, "model": model}
+                    about |= {"point": name, "step": step, "time": step * rate}
+                    about |= dict(zip(("low", "median", "high"), band, strict=True))
+                    frames.append(pd.DataFrame(about | {"target": target}))
         columns = ["variant", "width", "point", "model", "step", "time"]
         return concatenated(frames, [*columns, "median", "low", "high", "target"])
 
+    def _points(self, outputs, y) -> Iterator[tuple[str, np.ndarray, np.ndarray, Any]]:
+        """Name, steps (t,), outputs (s t) and target of each point that exists.
+
+        The targets of test points are not known.
+        """
+        for part, indices in (("train", self.train), ("test", self.test)):
+            step, f = outputs[part]
+            for point in indices:
+                if point < f.shape[2]:
+                    target = y[point] if part == "train" else np.nan
+                    yield (
+                        f"{part} {point + 1}",
+                        step,
+                        f[:, :, point, self.output],
+                        target,
+                    )
+
     def _outputs(self, model, arrays, variant, width, network, seeds):
         """Steps (t,) and outputs (s t n k) at training and at test points."""
-        if model == "limit":
-            limit = arrays("limit", variant)
-            if self.seed is None:
-                return {
-                    part: (limit["step"], _percentiles(limit, part))
-                    for part in ("train", "test")
-                }
-            data, rate = arrays("dataset", variant), learning_rate_of(arrays, variant)
-            return _limit_dynamics(limit, network, data, seeds[0], rate)
-        product = arrays(model, variant, width)
-        return {
-            part: (product["step"], product[f"f_{part}"][seeds])
-            for part in ("train", "test")
-        }
+        parts = ("train", "test")
+        if model != "limit":
+            product = arrays(model, variant, width)
+            return {
+                part: (product["step"], product[f"f_{part}"][seeds]) for part in parts
+            }
+        limit = arrays("limit", variant)
+        if self.seed is None:
+            return {part: (limit["step"], _percentiles(limit, part)) for part in parts}
+        data, rate = arrays("dataset", variant), learning_rate_of(arrays, variant)
+        return _limit_dynamics(limit, network, data, seeds[0], rate)
 
-    def draw(self, table: pd.DataFrame):
-        """Rows are variants, columns are widths."""
-        return dynamics(self._named(table), self.log_x)
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """Rows are variants, columns are widths, colours are points."""
+        points = unique_values(table, "point")
+        colors = dict(zip(points, category_colors(len(points)), strict=True))
+        figure, panels = run_panels(
+            table, 2.7, TIME["time"], "output f(x, t)", sharex="row", sharey="row"
+        )
+        for ax, variant, _, rows in panels:
+            for (point, model), curve in rows.groupby(["point", "model"], sort=False):
+                _draw_outputs(ax, curve, model, colors[point])
+            if self.log_x:
+                log_time_axis(ax, rows_where(table, variant=variant)["time"])
+        handles = color_entries(colors, point_name)
+        handles += model_handles(unique_values(table, "model"))
+        handles.append(entry("target y", ls="", marker="D", color=GREY, mec="white"))
+        if (table["high"] > table["low"]).any():
+            handles.append(range_handle())
+        shared_legend(figure, handles)
+        return figure
+
+
+def _draw_outputs(ax: maxes.Axes, curve: pd.DataFrame, model: str, color: str) -> None:
+    """f(x, t) of one point; that of networks has a range, and its target at the end."""
+    if model != "network":
+        look: Look = {"ls": MODELS[model][1], "lw": 1.3, "zorder": 3}
+        ax.plot("time", "median", data=curve, color=darker(color), **look)
+        return
+    look = {"ls": MODELS[model][1], "lw": 2.2, "alpha": 0.75, "zorder": 2}
+    ax.plot("time", "median", data=curve, color=color, **look)
+    draw_range(ax, "time", curve, color, 0.15)
+    if curve["target"].notna().all():
+        look = {"marker": "D", "mec": "white", "ms": 6, "clip_on": False, "zorder": 5}
+        ax.plot("time", "target", data=curve.iloc[[-1]], color=color, **look)
 
 
 def _percentiles(limit, part):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
-    nothing,
+    Runs,
+    entry,
     panel_grid,
     rows_where,
     run_names,
@@ -21,10 +22,19 @@ from ntkpipe.figures.axes import (
 from ntkpipe.figures.base import (
     Arrays,
     MovingFigure,
-    check_seed,
+    NetworkFigure,
     concatenated,
     learning_rate_of,
     shown_seeds,
+)
+from ntkpipe.figures.packages import (
+    maxes,
+    mcolors,
+    mfigure,
+    mlines,
+    mpatches,
+    pd,
+    ticker,
 )
 from ntkpipe.figures.style import (
     GREY,
@@ -33,200 +43,15 @@ from ntkpipe.figures.style import (
     LINEARIZED,
     PAGE,
     TARGET,
+    Look,
     sequential_colors,
     style,
 )
-from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Ellipse
-
-mcolors = Lazy("matplotlib.colors")
-mpatches = Lazy("matplotlib.patches")
-ticker = Lazy("matplotlib.ticker")
-mlines = Lazy("matplotlib.lines")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def ellipses(table: pd.DataFrame, count: int) -> Figure:
-    """Trajectories of two outputs with ellipses of the kernel, a panel for each run."""
-    runs = runs_of(table)
-    if not runs:
-        return nothing("all networks of this figure diverged")
-    colors = sequential_colors(count)
-    with style():
-        figure, axes = _planes(table, runs)
-        for ax, path in zip(axes, _paths(table, runs), strict=False):
-            _landmarks(ax, path)
-            ax.plot("f1", "f2", data=path, color=INK, lw=1.1, zorder=3)
-            for color, index in zip(colors, _along(path, count), strict=True):
-                ax.add_patch(_ellipse(table, path.iloc[index], color))
-                at = path.loc[[index]]
-                ax.plot("f1", "f2", ".", data=at, color=color, ms=5, zorder=5)
-            _change_text(ax, path.iloc[-1])
-        names = {0: "kernel at the beginning", count - 1: "kernel at the end"}
-        if count > 2:
-            names[count // 2] = "in between, equally far apart along the way"
-        kernels = [
-            mpatches.Patch(
-                fc=mcolors.to_rgba(colors[k], 0.2), ec=colors[k], label=names[k]
-            )
-            for k in sorted(names)
-        ]
-        shared_legend(figure, [*kernels, *_ellipse_handles()])
-    return figure
-
-
-def ellipses_frames(table: pd.DataFrame) -> Iterator[Figure]:
-    """The same with one ellipse that moves; panels have their own recorded steps."""
-    runs = runs_of(table)
-    if not runs:
-        yield nothing("all networks of this figure diverged")
-        return
-    color = sequential_colors(6)[3]
-    with style():
-        figure, axes = _planes(table, runs)
-        parts = []
-        for ax, path in zip(axes, _paths(table, runs), strict=False):
-            _landmarks(ax, path)
-            ax.add_patch(_ellipse(table, path.iloc[0], GREY, filled=False))
-            (line,) = ax.plot([], [], color=INK, lw=1.1, zorder=3)
-            (point,) = ax.plot([], [], "o", color=color, mec="white", ms=4.5, zorder=5)
-            patch = ax.add_patch(_ellipse(table, path.iloc[0], color))
-            text = _change_text(ax, path.iloc[0])
-            parts.append((path, line, point, patch, text))
-        now = mpatches.Patch(fc=mcolors.to_rgba(color, 0.2), ec=color, label="kernel")
-        then = mpatches.Patch(
-            fc="none", ec=GREY, ls=LIMIT, label="kernel at the beginning"
-        )
-        shared_legend(figure, [now, then, *_ellipse_handles()])
-    for step in sorted(set(table["step"])):
-        for path, line, point, patch, text in parts:
-            so_far = path[path["step"] <= step]
-            row = so_far.iloc[-1]
-            line.set_data(so_far["f1"], so_far["f2"])
-            point.set_data([row["f1"]], [row["f2"]])
-            patch.set(center=(row["f1"], row["f2"]), **_axes_of(table, row))
-            # each its own, as not all networks are trained as long as one another
-            text.set_text(f"{time_text(row['step'])}\n{_changed(row)}")
-        yield figure
-
-
-def _paths(table: pd.DataFrame, runs) -> list[pd.DataFrame]:
-    return [
-        rows_where(table, variant=variant, width=width).reset_index(drop=True)
-        for variant, width in runs
-    ]
-
-
-def _planes(table: pd.DataFrame, runs) -> tuple[Figure, list[Axes]]:
-    """Panels of the plane of two outputs, four in a row, on one scale."""
-    columns = min(4, len(runs))
-    rows = -(-len(runs) // columns)
-    low, high = _plane(table)
-    width = {1: 5.2, 2: PAGE}.get(columns, 9.6)
-    shape = (high[1] - low[1]) / (high[0] - low[0])
-    # so low that width is left over: constrained layout does not see missing height
-    height = (width / columns - 0.6) * shape + 0.5
-    figure, axes = panel_grid(rows, columns, height=height, width=width)
-    for ax, name in zip(axes.flat, run_names(runs), strict=False):
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        ax.set_aspect("equal", anchor="W")
-        ax.set(xlabel="f(x₁)", ylabel="f(x₂)", title=name)
-        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
-        ax.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
-    for ax in axes.flat[len(runs) :]:
-        ax.set_visible(False)
-    for ax in axes[:, 1:].flat:
-        ax.set_ylabel("")
-    for ax in axes.flat[: max(len(runs) - columns, 0)]:
-        ax.set_xlabel("")
-    return figure, list(axes.flat)
-
-
-def _plane(table: pd.DataFrame):
-    """Lower left and upper right corner of what is seen: where the targets are."""
-    first = table.iloc[0]
-    ends = np.array([[first["f1"], first["f2"]], [first["y1"], first["y2"]]])
-    room = 0.5 * np.linalg.norm(ends[1] - ends[0])
-    return ends.min(0) - room * np.array([0.85, 0.75]), ends.max(0) + room * 0.6
-
-
-def _landmarks(ax: Axes, path: pd.DataFrame) -> None:
-    """The target, and the way that a constant kernel takes to it."""
-    ax.plot("constant1", "constant2", data=path, color=GREY, lw=1.1, ls=LINEARIZED)
-    end = path.iloc[[0]]
-    ax.plot("y1", "y2", "D", data=end, color=TARGET, mec="white", ms=6, zorder=6)
-
-
-def _ellipse(table: pd.DataFrame, row: pd.Series, color, filled=True) -> Ellipse:
-    shape = _axes_of(table, row)
-    look = {"facecolor": mcolors.to_rgba(color, 0.2), "edgecolor": color, "lw": 1.1}
-    if not filled:
-        look = {"facecolor": "none", "edgecolor": color, "lw": 1, "linestyle": LIMIT}
-    return mpatches.Ellipse((row["f1"], row["f2"]), **shape, **look, zorder=2.5)
-
-
-def _axes_of(table: pd.DataFrame, row: pd.Series) -> dict[str, float]:
-    """Axes of {u : uᵀHu = c}: 2√(c/λ_i); of the table's first H the longer is 1.2."""
-    scale = 1.2 * np.sqrt(table["lambda2"].iloc[0])
-    thin, long = scale / np.sqrt([row["lambda1"], row["lambda2"]])
-    return {"width": thin, "height": long, "angle": row["angle"]}
-
-
-def _along(path: pd.DataFrame, count: int) -> list[int]:
-    """Rows at equal distances along the way."""
-    way = np.hypot(path["f1"].diff(), path["f2"].diff()).fillna(0).cumsum()
-    return [
-        int((way - way.iloc[-1] * share).abs().idxmin())
-        for share in np.linspace(0, 1, count)
-    ]
-
-
-def _change_text(ax: Axes, row: pd.Series):
-    place = {"transform": ax.transAxes, "va": "bottom", "fontsize": 8}
-    return ax.text(0.03, 0.03, _changed(row), **place)
-
-
-def _changed(row: pd.Series) -> str:
-    change = row["change"]
-    digits = f"{change:.0f}" if change >= 10 else f"{change:.2g}"
-    return f"‖ΔΘ‖/‖Θ₀‖ = {digits}"
-
-
-def _ellipse_handles() -> list[Line2D]:
-    return [
-        mlines.Line2D([], [], color=INK, lw=1.1, label="outputs f(t)"),
-        mlines.Line2D(
-            [],
-            [],
-            color=GREY,
-            lw=1.1,
-            ls=LINEARIZED,
-            label="those of a constant kernel",
-        ),
-        mlines.Line2D(
-            [],
-            [],
-            ls="",
-            marker="D",
-            color=TARGET,
-            mec="white",
-            ms=6,
-            label="targets y",
-        ),
-    ]
 
 
 @section
-class Ellipses(MovingFigure):
+class Ellipses(NetworkFigure, MovingFigure):
     """The kernel of two outputs as an ellipse that the outputs carry along.
 
     {u : uᵀHu = c}, H = Θ/N, has semi-axes √(c/λ_i) along the eigenvectors v_i of H:
@@ -237,13 +62,11 @@ class Ellipses(MovingFigure):
 
     kind: Literal["ellipses"] = "ellipses"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Which network."""
     ellipses: Annotated[int, Field(ge=2, le=50)] = 6
     """How many ellipses the still picture has along each trajectory."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
-        yield from check_seed(self, e)
+        yield from super()._unmet(e)
         sizes = e.dataset.stated_sizes
         if sizes and (count := sizes.train * sizes.outputs) != 2:
             text = f"no kernel of two outputs: there are {count}, of all points"
@@ -257,7 +80,6 @@ class Ellipses(MovingFigure):
 
         `angle` is the direction, in degrees, of the eigenvector of λ1, the larger.
         """
-        del measurements
         frames = []
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
@@ -295,10 +117,152 @@ class Ellipses(MovingFigure):
         paths["angle"] = np.degrees(np.arctan2(large[:, 1], large[:, 0])) % 180
         return paths | {"change": change / np.linalg.norm(theta[0])}
 
-    def draw(self, table: pd.DataFrame):
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """A panel for each run, ellipses along each trajectory."""
-        return ellipses(self._named(table), self.ellipses)
+        count, runs = self.ellipses, runs_of(table)
+        colors = sequential_colors(count)
+        figure, axes = _planes(table, runs)
+        for ax, path in zip(axes, _paths(table, runs), strict=False):
+            _landmarks(ax, path)
+            ax.plot("f1", "f2", data=path, color=INK, lw=1.1, zorder=3)
+            for color, index in zip(colors, _along(path, count), strict=True):
+                ax.add_patch(_ellipse(table, path.iloc[index], color))
+                at = path.loc[[index]]
+                ax.plot("f1", "f2", ".", data=at, color=color, ms=5, zorder=5)
+            _change_text(ax, path.iloc[-1])
+        names = {0: "kernel at the beginning", count - 1: "kernel at the end"}
+        if count > 2:
+            names[count // 2] = "in between, equally far apart along the way"
+        kernels = [_kernel_handle(names[k], colors[k]) for k in sorted(names)]
+        shared_legend(figure, [*kernels, *_path_handles()])
+        return figure
 
-    def frames(self, table: pd.DataFrame):
-        """A panel for each run, one ellipse that moves; a frame for each snapshot."""
-        return ellipses_frames(self._named(table))
+    def moving(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
+        """A panel for each run, one ellipse that moves; a frame for each snapshot.
+
+        A panel has the recorded steps of its own run.
+        """
+        color, runs = sequential_colors(6)[3], runs_of(table)
+        with style():
+            figure, axes = _planes(table, runs)
+            parts = []
+            for ax, path in zip(axes, _paths(table, runs), strict=False):
+                _landmarks(ax, path)
+                ax.add_patch(_ellipse(table, path.iloc[0], GREY, filled=False))
+                (line,) = ax.plot([], [], color=INK, lw=1.1, zorder=3)
+                look: Look = {"color": color, "mec": "white", "ms": 4.5, "zorder": 5}
+                (point,) = ax.plot([], [], "o", **look)
+                patch = ax.add_patch(_ellipse(table, path.iloc[0], color))
+                text = _change_text(ax, path.iloc[0])
+                parts.append((path, line, point, patch, text))
+            now = _kernel_handle("kernel", color)
+            label = "kernel at the beginning"
+            then = mpatches.Patch(fc="none", ec=GREY, ls=LIMIT, label=label)
+            shared_legend(figure, [now, then, *_path_handles()])
+        for step in sorted(set(table["step"])):
+            for path, line, point, patch, text in parts:
+                so_far = path[path["step"] <= step]
+                row = so_far.iloc[-1]
+                line.set_data(so_far["f1"], so_far["f2"])
+                point.set_data([row["f1"]], [row["f2"]])
+                patch.set(center=(row["f1"], row["f2"]), **_axes_of(table, row))
+                # each its own, as not all networks are trained as long as one another
+                text.set_text(f"{time_text(row['step'])}\n{_changed(row)}")
+            yield figure
+
+
+def _paths(table: pd.DataFrame, runs: Runs) -> list[pd.DataFrame]:
+    return [
+        rows_where(table, variant=variant, width=width).reset_index(drop=True)
+        for variant, width in runs
+    ]
+
+
+def _planes(table: pd.DataFrame, runs: Runs) -> tuple[mfigure.Figure, list[maxes.Axes]]:
+    """Panels of the plane of two outputs, four in a row, on one scale."""
+    columns = min(4, len(runs))
+    rows = -(-len(runs) // columns)
+    low, high = _plane(table)
+    width = {1: 5.2, 2: PAGE}.get(columns, 9.6)
+    shape = (high[1] - low[1]) / (high[0] - low[0])
+    # so low that width is left over: constrained layout does not see missing height
+    height = (width / columns - 0.6) * shape + 0.5
+    figure, axes = panel_grid(rows, columns, height=height, width=width)
+    for ax, name in zip(axes.flat, run_names(runs), strict=False):
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        ax.set_aspect("equal", anchor="W")
+        ax.set(xlabel="f(x₁)", ylabel="f(x₂)", title=name)
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        ax.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    for ax in axes.flat[len(runs) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    for ax in axes.flat[: max(len(runs) - columns, 0)]:
+        ax.set_xlabel("")
+    return figure, list(axes.flat)
+
+
+def _plane(table: pd.DataFrame):
+    """Lower left and upper right corner of what is seen: where the targets are."""
+    first = table.iloc[0]
+    ends = np.array([[first["f1"], first["f2"]], [first["y1"], first["y2"]]])
+    room = 0.5 * np.linalg.norm(ends[1] - ends[0])
+    return ends.min(0) - room * np.array([0.85, 0.75]), ends.max(0) + room * 0.6
+
+
+def _landmarks(ax: maxes.Axes, path: pd.DataFrame) -> None:
+    """The target, and the way that a constant kernel takes to it."""
+    ax.plot("constant1", "constant2", data=path, color=GREY, lw=1.1, ls=LINEARIZED)
+    end = path.iloc[[0]]
+    ax.plot("y1", "y2", "D", data=end, color=TARGET, mec="white", ms=6, zorder=6)
+
+
+def _ellipse(
+    table: pd.DataFrame, row: pd.Series, color, filled=True
+) -> mpatches.Ellipse:
+    shape = _axes_of(table, row)
+    look = {"facecolor": mcolors.to_rgba(color, 0.2), "edgecolor": color, "lw": 1.1}
+    if not filled:
+        look = {"facecolor": "none", "edgecolor": color, "lw": 1, "linestyle": LIMIT}
+    return mpatches.Ellipse((row["f1"], row["f2"]), **shape, **look, zorder=2.5)
+
+
+def _axes_of(table: pd.DataFrame, row: pd.Series) -> dict[str, float]:
+    """Axes of {u : uᵀHu = c}: 2√(c/λ_i); of the table's first H the longer is 1.2."""
+    scale = 1.2 * np.sqrt(table["lambda2"].iloc[0])
+    thin, long = scale / np.sqrt([row["lambda1"], row["lambda2"]])
+    return {"width": thin, "height": long, "angle": row["angle"]}
+
+
+def _along(path: pd.DataFrame, count: int) -> list[int]:
+    """Rows at equal distances along the way."""
+    way = np.hypot(path["f1"].diff(), path["f2"].diff()).fillna(0).cumsum()
+    return [
+        int((way - way.iloc[-1] * share).abs().idxmin())
+        for share in np.linspace(0, 1, count)
+    ]
+
+
+def _change_text(ax: maxes.Axes, row: pd.Series):
+    return ax.text(
+        0.03, 0.03, _changed(row), transform=ax.transAxes, va="bottom", fontsize=8
+    )
+
+
+def _changed(row: pd.Series) -> str:
+    change = row["change"]
+    digits = f"{change:.0f}" if change >= 10 else f"{change:.2g}"
+    return f"‖ΔΘ‖/‖Θ₀‖ = {digits}"
+
+
+def _kernel_handle(label: str, color: str) -> mpatches.Patch:
+    return mpatches.Patch(fc=mcolors.to_rgba(color, 0.2), ec=color, label=label)
+
+
+def _path_handles() -> list[mlines.Line2D]:
+    return [
+        entry("outputs f(t)", color=INK, lw=1.1),
+        entry("those of a constant kernel", color=GREY, lw=1.1, ls=LINEARIZED),
+        entry("targets y", ls="", marker="D", color=TARGET, mec="white", ms=6),
+    ]

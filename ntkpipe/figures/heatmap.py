@@ -3,132 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     angle_ticks,
     color_bar,
     index_ticks,
-    nothing,
     panel_grid,
     rows_where,
+    runs_of,
     unique_values,
 )
 from ntkpipe.figures.base import (
     NO_TEST_KERNEL,
+    SYMBOLS,
     Arrays,
     Axis,
-    BaseFigure,
+    KernelFigure,
+    LimitFigure,
+    NetworkFigure,
     check_angle,
-    check_last_layer,
-    check_seed,
     concatenated,
     coordinate,
     kernel_at,
     shown_seeds,
     traced_matrix,
 )
-from ntkpipe.figures.style import PAGE, change_colors, style
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import cm, maxes, mcolors, mfigure, pd, ticker
+from ntkpipe.figures.style import PAGE, change_colors
 from ntkpipe.section import Fault, section
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-cm = Lazy("matplotlib.cm")
-mcolors = Lazy("matplotlib.colors")
-ticker = Lazy("matplotlib.ticker")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure:
-    """Matrices side by side: kernels of a row on one scale, the change on its own.
-
-    Rows and columns are points by number, or coordinates along `axis`.
-    """
-    if table.empty:
-        return nothing("the network of this figure diverged")
-    runs = list(dict.fromkeys(zip(table["variant"], table["width"], strict=True)))
-    parts = unique_values(table, "part")
-    symbol = {"ntk": "Θ", "nngp": "Σ"}[kernel]
-    names = {
-        "before": f"{symbol} before training",
-        "after": f"{symbol} after training",
-        "change": "change",
-        "limit": f"{symbol}, infinite width",
-    }
-    cell = PAGE / len(parts)
-    with style():
-        figure, axes = panel_grid(
-            len(runs), len(parts), height=cell * 1.08, width=PAGE + 1.2
-        )
-        for row, (variant, width) in enumerate(runs):
-            run = rows_where(table, variant=variant, width=width)
-            shared = run.loc[run["part"] != "change", "value"]
-            norm = mcolors.Normalize(min(shared.min(), 0), shared.max())
-            for ax, part in zip(axes[row], parts, strict=True):
-                matrix = run[run["part"] == part].pivot_table(
-                    index="row", columns="column", values="value"
-                )
-                change = part == "change"
-                image = ax.imshow(
-                    matrix,
-                    cmap=change_colors() if change else "mako",
-                    norm=mcolors.CenteredNorm() if change else norm,
-                    extent=_edges(matrix.index),
-                    interpolation="nearest",
-                )
-                ax.grid(False)
-                ax.set_title(names[part] if row == 0 else "")
-                _matrix_axes(ax, axis, len(matrix))
-                if change:
-                    color_bar(figure, image, ax)
-            same = [
-                a for a, part in zip(axes[row], parts, strict=True) if part != "change"
-            ]
-            color_bar(figure, cm.ScalarMappable(norm, "mako"), same[-1])
-            several = len({v for v, _ in runs}) > 1
-            lead = f"{variant}\n" if several else ""
-            label = axes[row, 0].get_ylabel()
-            axes[row, 0].set_ylabel(f"{lead}n = {width}\n{label}")
-        for ax in axes[:, 1:].flat:
-            ax.set_ylabel("")
-        for ax in axes[:-1].flat:
-            ax.set_xlabel("")
-    return figure
-
-
-def _edges(index) -> tuple[float, float, float, float]:
-    """The extent of a matrix whose rows lie at these coordinates, y downwards."""
-    half = (index[-1] - index[0]) / max(len(index) - 1, 1) / 2 or 0.5
-    low, high = index[0] - half, index[-1] + half
-    return low, high, high, low
-
-
-def _matrix_axes(ax: Axes, axis: str | None, count: int) -> None:
-    """Labels and ticks of a kernel matrix."""
-    if axis is None:
-        ax.set(xlabel="point j", ylabel="point i")
-        index_ticks(ax, count)
-        return
-    name = {"x": "x", "angle": "γ"}[axis]
-    ax.set(xlabel=f"{name}′", ylabel=name)
-    for line in (ax.xaxis, ax.yaxis):
-        angle_ticks(line) if axis == "angle" else line.set_major_locator(
-            ticker.MaxNLocator(4)
-        )
 
 
 @section
-class Heatmap(BaseFigure):
+class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     """Kernel matrices side by side: before and after training, change, limit.
 
     Networks that are not trained have no kernel after training and no change.
@@ -137,8 +47,6 @@ class Heatmap(BaseFigure):
     kind: Literal["heatmap"] = "heatmap"
     kernel: Literal["ntk", "nngp"] = "ntk"
     """The tangent kernel, or the last layer's (NNGP, of training points only)."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Which network."""
     limit: bool = True
     """Whether the kernel of infinite width is shown."""
     points: Literal["train", "test"] = "train"
@@ -154,18 +62,11 @@ class Heatmap(BaseFigure):
         if (self.points, self.kernel) == ("test", "nngp"):
             yield Fault(("kernel",), "nngp is kept among training points only")
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The products that the figure reads."""
-        return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
-
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
-        yield from check_seed(self, e)
-        if self.kernel == "nngp":
-            yield from check_last_layer(e)
+        yield from super()._unmet(e)
         if self.points == "train":
-            axis = "angle" if self.order == "angle" else "x"
-            yield from check_angle("order", axis, e)
+            if self.order == "angle":
+                yield from check_angle("order", "angle", e)
             return
         yield from check_angle("axis", self.axis, e)
         if not e.training.test_kernel:
@@ -184,7 +85,6 @@ class Heatmap(BaseFigure):
         Rows and columns are numbers of training points, from 1, or coordinates of
         test points.
         """
-        del measurements
         frames = []
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
@@ -212,10 +112,57 @@ class Heatmap(BaseFigure):
         columns = ["variant", "width", "part", "row", "column", "value"]
         return concatenated(frames, columns)
 
-    def draw(self, table: pd.DataFrame):
-        """Rows are runs, columns are kernels."""
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """Rows are runs, columns are kernels.
+
+        The kernels of a row share one scale, the change has its own.
+        """
+        runs, parts = runs_of(table), unique_values(table, "part")
+        symbol = SYMBOLS[self.kernel]
+        names = {"change": "change", "limit": f"{symbol}, infinite width"}
+        names |= {when: f"{symbol} {when} training" for when in ("before", "after")}
+        figure, axes = panel_grid(
+            len(runs), len(parts), height=PAGE / len(parts) * 1.08, width=PAGE + 1.2
+        )
+        several = len({variant for variant, _ in runs}) > 1
+        for row, (variant, width) in zip(axes, runs, strict=True):
+            run = rows_where(table, variant=variant, width=width)
+            shared = run.loc[run["part"] != "change", "value"]
+            norm = mcolors.Normalize(min(shared.min(), 0), shared.max())
+            for ax, part in zip(row, parts, strict=True):
+                self._draw_matrix(ax, rows_where(run, part=part), norm)
+            kernels = [
+                ax for ax, part in zip(row, parts, strict=True) if part != "change"
+            ]
+            color_bar(figure, cm.ScalarMappable(norm, "mako"), kernels[-1])
+            lead = f"{variant}\n" if several else ""
+            row[0].set_ylabel(f"{lead}n = {width}\n{row[0].get_ylabel()}")
+        for ax, part in zip(axes[0], parts, strict=True):
+            ax.set_title(names[part])
+        for ax in axes[:, 1:].flat:
+            ax.set_ylabel("")
+        for ax in axes[:-1].flat:
+            ax.set_xlabel("")
+        return figure
+
+    def _draw_matrix(
+        self, ax: maxes.Axes, rows: pd.DataFrame, norm: mcolors.Normalize
+    ) -> None:
+        """One kernel in the colours of `norm`, or a change in its own."""
+        matrix = rows.pivot_table(index="row", columns="column", values="value")
+        change = rows["part"].iloc[0] == "change"
+        image = ax.imshow(
+            matrix,
+            cmap=change_colors() if change else "mako",
+            norm=mcolors.CenteredNorm() if change else norm,
+            extent=_edges(matrix.index),
+            interpolation="nearest",
+        )
+        ax.grid(False)
         axis = self.axis if self.points == "test" else None
-        return heatmap(self._named(table), self.kernel, axis)
+        _matrix_axes(ax, axis, len(matrix))
+        if change:
+            color_bar(ax.figure, image, ax)
 
     def _kernel(self, network, seed: int, when: int) -> np.ndarray:
         """One kernel (n n): of a network, before (0) or after training (−1)."""
@@ -238,3 +185,24 @@ class Heatmap(BaseFigure):
                 f"{self.axis}: say points: train, or take data with a grid or a circle"
             )
         return order, at[order]
+
+
+def _edges(index) -> tuple[float, float, float, float]:
+    """The extent of a matrix whose rows lie at these coordinates, y downwards."""
+    half = (index[-1] - index[0]) / max(len(index) - 1, 1) / 2 or 0.5
+    low, high = index[0] - half, index[-1] + half
+    return low, high, high, low
+
+
+def _matrix_axes(ax: maxes.Axes, axis: str | None, count: int) -> None:
+    """Labels and ticks of a kernel matrix."""
+    if axis is None:
+        ax.set(xlabel="point j", ylabel="point i")
+        index_ticks(ax, count)
+        return
+    name = {"x": "x", "angle": "γ"}[axis]
+    ax.set(xlabel=f"{name}′", ylabel=name)
+    for line in (ax.xaxis, ax.yaxis):
+        angle_ticks(line) if axis == "angle" else line.set_major_locator(
+            ticker.MaxNLocator(4)
+        )

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
+    COORDINATES,
     coordinate_axis,
     draw_lines,
-    facets,
-    nothing,
-    outer_labels,
-    panel_grid,
-    panel_titles,
+    entry,
     rows_where,
+    run_panels,
     shared_legend,
     unique_values,
 )
 from ntkpipe.figures.base import (
     NO_TEST_KERNEL,
     Arrays,
-    Axis,
-    BaseFigure,
-    check_angle,
+    Count,
+    Index,
+    InputFigure,
+    LimitFigure,
     concatenated,
     coordinate,
     curve_rows,
@@ -33,89 +30,25 @@ from ntkpipe.figures.base import (
     shown_seeds,
     traced_matrix,
 )
-from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, style
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import mfigure, pd, sns
+from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED
 from ntkpipe.section import Fault, section
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-mlines = Lazy("matplotlib.lines")
-sns = Lazy("seaborn")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def kernel_slice(table: pd.DataFrame, axis: str) -> Figure:
-    """Θ(x₀, x) of each network: dashed before, solid after training; limit black."""
-    runs = table[table["width"] > 0]
-    if runs.empty:
-        return nothing("all networks of this figure diverged")
-    variants, widths = unique_values(table, "variant"), sorted(set(runs["width"]))
-    moments = unique_values(runs, "when")
-    before, after = (
-        sns.color_palette("colorblind")[0],
-        sns.color_palette("colorblind")[1],
-    )
-    colors = {"before": before, "after": after}
-    styles = (
-        {"before": LINEARIZED, "after": "-"} if len(moments) > 1 else {"before": "-"}
-    )
-    with style():
-        figure, axes = panel_grid(
-            len(variants), len(widths), height=2.9, sharex=True, sharey="row"
-        )
-        for ax, part in facets(axes, table, variants, widths):
-            variant = part["variant"].iloc[0]
-            for when in moments:
-                curves = part[part["when"] == when]
-                draw_lines(ax, curves, colors[when], alpha=0.55, ls=styles[when])
-            limit = rows_where(table, variant=variant, width=0)
-            ax.plot("x", "value", data=limit, color=INK, linewidth=1.5, zorder=4)
-            ax.axvline(part["x0"].iloc[0], color=GREY, lw=0.9, ls=LIMIT, zorder=1)
-            coordinate_axis(ax, axis)
-            ax.set_ylabel("kernel Θ(x₀, x)")
-        panel_titles(axes, variants, [f"n = {width}" for width in widths])
-        outer_labels(axes)
-        names = {"before": "one network, before training", "after": "after training"}
-        handles = [
-            mlines.Line2D([], [], color=colors[w], lw=1.1, ls=styles[w], label=names[w])
-            for w in moments
-        ]
-        if (table["width"] == 0).any():
-            handles.append(
-                mlines.Line2D([], [], color=INK, lw=1.5, label="infinite width")
-            )
-        handles.append(mlines.Line2D([], [], color=GREY, lw=0.9, ls=LIMIT, label="x₀"))
-        shared_legend(figure, handles)
-    return figure
 
 
 @section
-class KernelSlice(BaseFigure):
+class KernelSlice(InputFigure, LimitFigure):
     """Θ(x₀, x) against x for each network, before and after training, and the limit."""
 
     kind: Literal["kernel_slice"] = "kernel_slice"
-    axis: Axis = "angle"
-    """Angle γ of x = (cos γ, sin γ), or x itself (its first coordinate)."""
     points: Literal["test", "train"] = "test"
     """The points of the kernel. Test points need training.test_kernel."""
-    anchor: Annotated[int, Field(ge=0)] = 0
+    anchor: Index = 0
     """The index of x₀ among the points, from 0."""
-    seeds: Annotated[int, Field(ge=1)] = 10
+    seeds: Count = 10
     """Number of networks that are drawn."""
-    limit: bool = True
-    """Whether the kernel of infinite width is drawn."""
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The products that the figure reads."""
-        return ("dataset", "network", "limit") if self.limit else ("dataset", "network")
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
-        yield from check_angle("axis", self.axis, e)
+        yield from super()._unmet(e)
         if self.points == "test" and not e.training.test_kernel:
             yield NO_TEST_KERNEL
         if sizes := e.dataset.stated_sizes:
@@ -126,7 +59,6 @@ class KernelSlice(BaseFigure):
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Θ(x₀, x) of each network and of the limit (width 0)."""
-        del measurements
         frames, seen = [], set()
         for variant, width in self._runs(arrays):
             data = arrays("dataset", variant)
@@ -159,6 +91,36 @@ class KernelSlice(BaseFigure):
                 f"there are {points}, counted from 0"
             )
 
-    def draw(self, table: pd.DataFrame):
-        """Rows are variants, columns are widths."""
-        return kernel_slice(self._named(table), self.axis)
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """Each network dashed before, solid after training; the limit black."""
+        moments = unique_values(table[table["width"] > 0], "when")
+        colors = dict(
+            zip(("before", "after"), sns.color_palette("colorblind"), strict=False)
+        )
+        lines = {"before": LINEARIZED if len(moments) > 1 else "-", "after": "-"}
+        figure, panels = run_panels(
+            table,
+            2.9,
+            COORDINATES[self.axis],
+            "kernel Θ(x₀, x)",
+            sharex=True,
+            sharey="row",
+        )
+        for ax, variant, _, rows in panels:
+            for when in moments:
+                curves = rows[rows["when"] == when]
+                draw_lines(ax, curves, colors[when], alpha=0.55, ls=lines[when])
+            limit = rows_where(table, variant=variant, width=0)
+            ax.plot("x", "value", data=limit, color=INK, linewidth=1.5, zorder=4)
+            ax.axvline(rows["x0"].iloc[0], color=GREY, lw=0.9, ls=LIMIT, zorder=1)
+            coordinate_axis(ax, self.axis)
+        names = {"before": "one network, before training", "after": "after training"}
+        handles = [
+            entry(names[when], color=colors[when], lw=1.1, ls=lines[when])
+            for when in moments
+        ]
+        if (table["width"] == 0).any():
+            handles.append(entry("infinite width", color=INK, lw=1.5))
+        handles.append(entry("x₀", color=GREY, lw=0.9, ls=LIMIT))
+        shared_legend(figure, handles)
+        return figure

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
-    nothing,
+    Runs,
+    entry,
     panel_grid,
     rows_where,
     run_names,
@@ -18,104 +19,10 @@ from ntkpipe.figures.axes import (
     shared_legend,
 )
 from ntkpipe.figures.base import Arrays, MovingFigure, concatenated
+from ntkpipe.figures.packages import mfigure, pd, ticker
 from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, PAGE, TARGET, style
-from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
 from ntkpipe.training.loss import SQUARED
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-mlines = Lazy("matplotlib.lines")
-ticker = Lazy("matplotlib.ticker")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def landscapes(table: pd.DataFrame, rows: int) -> Figure:
-    """f and loss on the line through w₀, with the tangent's, a row for each run."""
-    runs = runs_of(table)
-    if not runs:
-        return nothing("all networks of this figure diverged")
-    chosen = np.linspace(0, len(runs) - 1, min(rows, len(runs))).round().astype(int)
-    shown = [runs[k] for k in chosen]
-    with style():
-        figure, axes = _landscape_axes(table, runs, len(shown))
-        for row, run, name in zip(axes, shown, run_names(shown), strict=True):
-            _show_landscape(row, rows_where(table, variant=run[0], width=run[1]), name)
-        for ax in axes[:-1].flat:
-            ax.set_xlabel("")
-    return figure
-
-
-def landscapes_frames(table: pd.DataFrame) -> Iterator[Figure]:
-    """f and loss of one run after the other, on the same axes."""
-    runs = runs_of(table)
-    if not runs:
-        yield nothing("all networks of this figure diverged")
-        return
-    for run, name in zip(runs, run_names(runs), strict=True):
-        with style():
-            figure, axes = _landscape_axes(table, runs, 1)
-            _show_landscape(
-                axes[0], rows_where(table, variant=run[0], width=run[1]), name
-            )
-        yield figure
-
-
-def _landscape_axes(table: pd.DataFrame, runs, rows: int) -> tuple[Figure, np.ndarray]:
-    """Panels of f, of the loss and of the loss near w₀; y scales are of all runs."""
-    figure, axes = panel_grid(rows, 3, height=2.1, width=PAGE + 1.5)
-    first = rows_where(table, variant=runs[0][0], width=runs[0][1])
-    ends = table.groupby(["variant", "width"])["distance"].agg(["min", "max"]).abs()
-    reach = ends.min(axis=None)  # as far as all runs go
-    at_start = np.interp(0, first["distance"], first["loss"])
-    start, y = np.interp(0, first["distance"], first["f"]), first["y"].iloc[0]
-    for left, middle, right in axes:
-        room = 2 * abs(y - start)
-        ends = sorted((start - 0.75 * room, y + 0.75 * room))
-        left.set(xlim=(-reach, reach), ylim=ends, ylabel="f(w)")
-        middle.set(xlim=(-reach, reach), ylabel="loss")
-        middle.set_ylim(-0.04 * at_start, 1.25 * at_start)
-        right.set_ylabel("loss near w₀")
-        for ax in (left, middle, right):
-            ax.set_xlabel("w − w₀")
-    handles = [
-        mlines.Line2D([], [], color=INK, label="the model"),
-        mlines.Line2D(
-            [], [], color=GREY, ls=LINEARIZED, label="its linearisation at w₀"
-        ),
-        mlines.Line2D([], [], color=TARGET, lw=1, label="target y"),
-        mlines.Line2D([], [], color=INK, ls="", marker="o", ms=4, label="least loss"),
-    ]
-    shared_legend(figure, handles)
-    return figure, axes
-
-
-def _show_landscape(axes, run: pd.DataFrame, name: str) -> None:
-    """One run in its three panels."""
-    left, middle, right = axes
-    left.plot("distance", "tangent", data=run, color=GREY, ls=LINEARIZED)
-    left.plot("distance", "f", data=run, color=INK)
-    left.axhline(run["y"].iloc[0], color=TARGET, lw=1)
-    left.set_title(name)
-    for ax in (middle, right):
-        ax.plot("distance", "loss_tangent", data=run, color=GREY, ls=LINEARIZED)
-        ax.plot("distance", "loss", data=run, color=INK)
-        near = run[run["distance"].abs() <= 2 * run["move"]]
-        for column, color in (("loss_tangent", GREY), ("loss", INK)):
-            least = near.loc[[near[column].idxmin()]]
-            if least.index[0] in near.index[[0, -1]]:
-                continue  # it goes on falling
-            ax.plot("distance", column, "o", data=least, color=color, ms=4, zorder=4)
-    zoom = 2 * run["move"].iloc[0]
-    at_start = np.interp(0, run["distance"], run["loss"])
-    right.set(xlim=(-zoom, zoom), ylim=(-0.08 * at_start, 2.5 * at_start))
-    right.xaxis.set_major_locator(ticker.MaxNLocator(3))
-    for ax in axes:
-        ax.axvline(0, color=GREY, lw=0.6, ls=LIMIT)
 
 
 @section
@@ -141,7 +48,6 @@ class Landscapes(MovingFigure):
 
         `move` is ‖w(T) − w₀‖ of the network.
         """
-        del measurements
         frames = []
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
@@ -165,10 +71,77 @@ class Landscapes(MovingFigure):
         columns = ["variant", "width", "distance", "y", "f", "tangent"]
         return concatenated(frames, [*columns, "loss", "loss_tangent", "move"])
 
-    def draw(self, table: pd.DataFrame):
-        """A row for each of some runs."""
-        return landscapes(self._named(table), self.rows)
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """f and loss on the line through w₀, with the tangent's, a row for each run."""
+        runs = runs_of(table)
+        chosen = np.linspace(0, len(runs) - 1, min(self.rows, len(runs)))
+        shown = [runs[k] for k in chosen.round().astype(int)]
+        figure, axes = _landscape_axes(table, runs, len(shown))
+        for row, run, name in zip(axes, shown, run_names(shown), strict=True):
+            _show_landscape(row, table, run, name)
+        for ax in axes[:-1].flat:
+            ax.set_xlabel("")
+        return figure
 
-    def frames(self, table: pd.DataFrame):
-        """A frame for each run."""
-        return landscapes_frames(self._named(table))
+    def moving(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
+        """f and loss of one run after the other, on the same axes."""
+        runs = runs_of(table)
+        for run, name in zip(runs, run_names(runs), strict=True):
+            with style():
+                figure, axes = _landscape_axes(table, runs, 1)
+                _show_landscape(axes[0], table, run, name)
+            yield figure
+
+
+def _landscape_axes(
+    table: pd.DataFrame, runs: Runs, rows: int
+) -> tuple[mfigure.Figure, np.ndarray]:
+    """Panels of f, of the loss and of the loss near w₀; y scales are of all runs."""
+    figure, axes = panel_grid(rows, 3, height=2.1, width=PAGE + 1.5)
+    first = rows_where(table, variant=runs[0][0], width=runs[0][1])
+    ends = table.groupby(["variant", "width"])["distance"].agg(["min", "max"]).abs()
+    reach = ends.min(axis=None)  # as far as all runs go
+    at_start = np.interp(0, first["distance"], first["loss"])
+    start, y = np.interp(0, first["distance"], first["f"]), first["y"].iloc[0]
+    for left, middle, right in axes:
+        room = 2 * abs(y - start)
+        ends = sorted((start - 0.75 * room, y + 0.75 * room))
+        left.set(xlim=(-reach, reach), ylim=ends, ylabel="f(w)")
+        middle.set(xlim=(-reach, reach), ylabel="loss")
+        middle.set_ylim(-0.04 * at_start, 1.25 * at_start)
+        right.set_ylabel("loss near w₀")
+        for ax in (left, middle, right):
+            ax.set_xlabel("w − w₀")
+    handles = [
+        entry("the model", color=INK),
+        entry("its linearisation at w₀", color=GREY, ls=LINEARIZED),
+        entry("target y", color=TARGET, lw=1),
+        entry("least loss", color=INK, ls="", marker="o", ms=4),
+    ]
+    shared_legend(figure, handles)
+    return figure, axes
+
+
+def _show_landscape(axes, table: pd.DataFrame, of: tuple[str, int], name: str) -> None:
+    """One run in its three panels."""
+    run = rows_where(table, variant=of[0], width=of[1])
+    left, middle, right = axes
+    left.plot("distance", "tangent", data=run, color=GREY, ls=LINEARIZED)
+    left.plot("distance", "f", data=run, color=INK)
+    left.axhline(run["y"].iloc[0], color=TARGET, lw=1)
+    left.set_title(name)
+    for ax in (middle, right):
+        ax.plot("distance", "loss_tangent", data=run, color=GREY, ls=LINEARIZED)
+        ax.plot("distance", "loss", data=run, color=INK)
+        near = run[run["distance"].abs() <= 2 * run["move"]]
+        for column, color in (("loss_tangent", GREY), ("loss", INK)):
+            least = near.loc[[near[column].idxmin()]]
+            if least.index[0] in near.index[[0, -1]]:
+                continue  # it goes on falling
+            ax.plot("distance", column, "o", data=least, color=color, ms=4, zorder=4)
+    zoom = 2 * run["move"].iloc[0]
+    at_start = np.interp(0, run["distance"], run["loss"])
+    right.set(xlim=(-zoom, zoom), ylim=(-0.08 * at_start, 2.5 * at_start))
+    right.xaxis.set_major_locator(ticker.MaxNLocator(3))
+    for ax in axes:
+        ax.axvline(0, color=GREY, lw=0.6, ls=LIMIT)

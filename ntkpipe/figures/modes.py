@@ -2,119 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
-from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
-    facets,
+    color_entries,
+    entry,
     log_ticks,
     log_time_axis,
-    nothing,
-    outer_labels,
-    panel_grid,
-    panel_titles,
+    rows_where,
+    run_panels,
     shared_legend,
-    unique_values,
 )
 from ntkpipe.figures.base import (
     Arrays,
-    BaseFigure,
-    check_seed,
+    Count,
+    NetworkFigure,
+    TimeFigure,
     concatenated,
     learning_rate_of,
     shown_seeds,
     traced_matrix,
 )
+from ntkpipe.figures.packages import maxes, mfigure, pd
 from ntkpipe.figures.style import (
     GREY,
     INK,
     LINEARIZED,
     TIME,
+    Look,
     category_colors,
     darker,
-    style,
 )
-from ntkpipe.lazy import Lazy
-from ntkpipe.section import Fault, section
+from ntkpipe.section import section
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-mlines = Lazy("matplotlib.lines")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
-    """|c_i(t)|, solid, with its predicted exponential, dashed."""
-    name, what, exponent = {
-        "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t"),
-        "frequencies": ("k =", r"residual along $\cos k\gamma$", r"-\lambda_k t"),
-    }[of]
-    if table.empty:
-        return nothing("the network of this figure diverged")
-    variants, widths = unique_values(table, "variant"), sorted(set(table["width"]))
-    shown = sorted(set(table["mode"]))
-    colors = dict(zip(shown, category_colors(len(shown)), strict=True))
-    with style():
-        figure, axes = panel_grid(
-            len(variants), len(widths), height=2.8, sharex="row", sharey="row"
-        )
-        for ax, part in facets(axes, table, variants, widths):
-            for mode, curve in part.groupby("mode"):
-                ax.plot("time", "component", data=curve, color=colors[mode], alpha=0.85)
-                ax.plot(
-                    "time",
-                    "predicted",
-                    data=curve,
-                    color=darker(colors[mode]),
-                    linestyle=LINEARIZED,
-                    linewidth=1.1,
-                )
-            if log_x:
-                same = table["variant"] == part["variant"].iloc[0]
-                log_time_axis(ax, table.loc[same, "time"])
-            ax.set(xlabel=TIME["time"], ylabel=what)
-        for row, variant in enumerate(variants):
-            inside = table[table["variant"] == variant]
-            sizes = inside.loc[inside["component"] > 0, "component"]
-            for ax in axes[row]:
-                ax.set_yscale("log", nonpositive="mask")
-                if len(sizes):
-                    # predictions go on below what the network reaches
-                    # and rounding is not shown
-                    low = max(sizes.min() / 3, sizes.max() * 1e-13)
-                    ax.set_ylim(low, sizes.max() * 3)
-                log_ticks(ax)
-        panel_titles(axes, variants, [f"n = {width}" for width in widths])
-        outer_labels(axes)
-        handles = [
-            mlines.Line2D([], [], color=colors[mode], label=f"{name} {mode}")
-            for mode in shown
-        ]
-        handles += [
-            mlines.Line2D([], [], color=GREY, label="network"),
-            mlines.Line2D(
-                [],
-                [],
-                color=INK,
-                lw=1.1,
-                ls=LINEARIZED,
-                label=rf"predicted $e^{{{exponent}}}$",
-            ),
-        ]
-        shared_legend(figure, handles)
-    return figure
+WORDS = {
+    "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t"),
+    "frequencies": ("k =", r"residual along $\cos k\gamma$", r"-\lambda_k t"),
+}
+"""Name of a mode, label of the axis, and predicted exponent."""
 
 
 @section
-class Modes(BaseFigure):
+class Modes(TimeFigure, NetworkFigure):
     """Residual along each eigenvector of the kernel at initialisation, against time.
 
     c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient flow of the
@@ -125,21 +56,13 @@ class Modes(BaseFigure):
 
     kind: Literal["modes"] = "modes"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
-    modes: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 3, 4, 5, 6)
+    modes: tuple[Count, ...] = (1, 2, 3, 4, 5, 6)
     """Modes shown; mode 1 has the largest eigenvalue. Missing modes are left out."""
     of: Literal["eigenvectors", "frequencies"] = "eigenvectors"
     """The modes: eigenvectors of H(w₀), or frequencies on the circle."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Which network."""
-    log_x: bool = False
-    """Logarithmic axis of time, linear from 0 to the first recorded step."""
-
-    def _unmet(self, e: Experiment) -> Iterator[Fault]:
-        yield from check_seed(self, e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """|c_i(t)| measured and predicted, for each width and mode."""
-        del measurements
         frames = []
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
@@ -148,8 +71,8 @@ class Modes(BaseFigure):
                 continue
             y = arrays("dataset", variant)["y_train"]
             residual = network["f_train"][seeds[0]] - y  # (t n k)
-            parts = _components if self.of == "eigenvectors" else _frequencies
-            eigenvalues, component = parts(network["ntk"][seeds[0], 0], residual)
+            along = ALONG[self.of]
+            eigenvalues, component = along(network["ntk"][seeds[0], 0], residual)
             time = network["step"] * learning_rate_of(arrays, variant)
             for mode in self.modes:
                 if mode > len(eigenvalues):
@@ -169,12 +92,41 @@ class Modes(BaseFigure):
         columns = ["variant", "width", "mode", "eigenvalue", "step", "time"]
         return concatenated(frames, [*columns, "component", "predicted"])
 
-    def draw(self, table: pd.DataFrame):
-        """Rows are variants, columns are widths."""
-        return modes(self._named(table), self.log_x, self.of)
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """|c_i(t)|, solid, with its predicted exponential, dashed."""
+        name, label, exponent = WORDS[self.of]
+        shown = sorted(set(table["mode"]))
+        colors = dict(zip(shown, category_colors(len(shown)), strict=True))
+        figure, panels = run_panels(
+            table, 2.8, TIME["time"], label, sharex="row", sharey="row"
+        )
+        look: Look = {"ls": LINEARIZED, "lw": 1.1}
+        for ax, variant, _, rows in panels:
+            for mode, curve in rows.groupby("mode"):
+                color = colors[mode]
+                ax.plot("time", "component", data=curve, color=color, alpha=0.85)
+                ax.plot("time", "predicted", data=curve, color=darker(color), **look)
+            of_variant = rows_where(table, variant=variant)
+            if self.log_x:
+                log_time_axis(ax, of_variant["time"])
+            _log_axis(ax, of_variant.loc[of_variant["component"] > 0, "component"])
+        predicted = rf"predicted $e^{{{exponent}}}$"
+        handles = color_entries(colors, lambda mode: f"{name} {mode}")
+        handles += [entry("network", color=GREY), entry(predicted, color=INK, **look)]
+        shared_legend(figure, handles)
+        return figure
 
 
-def _frequencies(ntk, residual):
+def _log_axis(ax: maxes.Axes, sizes: pd.Series) -> None:
+    """Log axis over components: predictions go on below, rounding is not shown."""
+    ax.set_yscale("log", nonpositive="mask")
+    if len(sizes):
+        low = max(sizes.min() / 3, sizes.max() * 1e-13)
+        ax.set_ylim(low, sizes.max() * 3)
+    log_ticks(ax)
+
+
+def along_frequencies(ntk, residual):
     """ūᵀ(Θ/N)u of u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
     from ntkpipe.measurements.frequencies import fourier
 
@@ -184,10 +136,13 @@ def _frequencies(ntk, residual):
     return twice[1 : n // 2], fourier(residual)[:, 1 : n // 2]
 
 
-def _components(ntk, residual):
+def along_eigenvectors(ntk, residual):
     """Eigenvalues of Θ/N, descending, and size (t i) of the residual along each."""
     rows = ntk.shape[0] * ntk.shape[1]
     eigenvalues, vectors = np.linalg.eigh(ntk.reshape(rows, rows) / ntk.shape[0])
     # a traced kernel has n rows for n·k residuals: the size is over the outputs
     along = vectors.T @ residual.reshape(len(residual), rows, -1)
     return eigenvalues[::-1], np.linalg.norm(along, axis=-1)[:, ::-1]
+
+
+ALONG = {"eigenvectors": along_eigenvectors, "frequencies": along_frequencies}

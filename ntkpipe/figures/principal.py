@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
+    color_entries,
+    entry,
     index_axis,
     log_ticks,
     panel_grid,
@@ -18,83 +19,10 @@ from ntkpipe.figures.axes import (
     shared_legend,
     unique_values,
 )
-from ntkpipe.figures.base import Arrays, BaseFigure, concatenated
-from ntkpipe.figures.style import INK, category_colors, style
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.base import Arrays, BaseFigure, Count, concatenated
+from ntkpipe.figures.packages import mfigure, pd
+from ntkpipe.figures.style import INK, category_colors
 from ntkpipe.section import Fault, section
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-mlines = Lazy("matplotlib.lines")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def projections(table: pd.DataFrame) -> Figure:
-    """Eigenvalues, and the cumulative share of the targets, against the index."""
-    variants = unique_values(table, "variant")
-    colors = dict(zip(variants, category_colors(len(variants)), strict=True))
-    with style():
-        figure, axes = panel_grid(1, 2, height=3.0)
-        for column, label in enumerate(("eigenvalue", "share")):
-            ax = axes[0, column]
-            curves = dict(list(table.groupby("variant", sort=False)))
-            first = curves[variants[0]][label].to_numpy()
-            if all(np.array_equal(part[label], first) for part in curves.values()):
-                ax.plot(curves[variants[0]]["index"], first, color=INK)  # that of all
-            else:
-                for variant, part in curves.items():
-                    ax.plot("index", label, data=part, color=colors[variant])
-            ax.set_xscale("log")
-            index_axis(ax, int(table["index"].max()))
-            ax.set_xlabel("index of the eigenvector")
-        positive = table.loc[table["eigenvalue"] > 0, "eigenvalue"]
-        axes[0, 0].set_yscale("log", nonpositive="mask")
-        axes[0, 0].set_ylim(positive.min() / 1.5, positive.max() * 1.5)
-        log_ticks(axes[0, 0])
-        axes[0, 0].set_ylabel(r"eigenvalue of $\Theta_\infty/N$")
-        axes[0, 1].set(ylim=(0, 1.04), ylabel="cumulative share of ‖y‖²")
-        panel_letters(axes.flat)
-        shared_legend(
-            figure, [mlines.Line2D([], [], color=colors[v], label=v) for v in variants]
-        )
-    return figure
-
-
-def components(table: pd.DataFrame, which: Sequence[int]) -> Figure:
-    """Points by two principal components, coloured by class."""
-    variants, classes = unique_values(table, "variant"), sorted(set(table["class"]))
-    colors = dict(zip(classes, category_colors(len(classes)), strict=True))
-    with style():
-        figure, axes = panel_grid(
-            1, len(variants), height=3.3, width=3.9 * len(variants)
-        )
-        for ax, variant in zip(axes[0], variants, strict=True):
-            part = table[table["variant"] == variant]
-            for name, points in part.groupby("class"):
-                ax.plot(
-                    "x", "y", "o", data=points, color=colors[name], ms=3.2, alpha=0.75,
-                    mew=0,
-                )  # fmt: skip
-            first = part.iloc[0]
-            values = [f"{first[f'eigenvalue_{a}']:#.3g}" for a in "xy"]
-            labels = [
-                rf"component {i}, $\lambda_{{{i}}}$ = {value}"
-                for i, value in zip(which, values, strict=True)
-            ]
-            ax.set(xlabel=labels[0], ylabel=labels[1])
-        panel_titles(axes, [""], variants if len(variants) > 1 else [""])
-        handles = [
-            mlines.Line2D(
-                [], [], ls="", marker="o", ms=4, color=colors[c], label=str(c)
-            )
-            for c in classes
-        ]
-        shared_legend(figure, handles)
-    return figure
 
 
 @section
@@ -110,7 +38,6 @@ class Projections(BaseFigure):
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Eigenvalue and cumulative share of each eigenvector, by variant."""
-        del measurements
         frames = []
         for variant in self._variants(arrays.variants):
             values, vectors = _principal(arrays("limit", variant))
@@ -124,9 +51,32 @@ class Projections(BaseFigure):
             frames.append(pd.DataFrame(columns))
         return concatenated(frames, ["variant", "index", "eigenvalue", "share"])
 
-    def draw(self, table: pd.DataFrame):
-        """Two panels, eigenvalues and shares."""
-        return projections(self._named(table))
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """Eigenvalues, and the cumulative share of the targets, against the index."""
+        variants = unique_values(table, "variant")
+        colors = dict(zip(variants, category_colors(len(variants)), strict=True))
+        figure, axes = panel_grid(1, 2, height=3.0)
+        for ax, column in zip(axes[0], ("eigenvalue", "share"), strict=True):
+            curves = dict(list(table.groupby("variant", sort=False)))
+            first = curves[variants[0]][column].to_numpy()
+            if all(np.array_equal(part[column], first) for part in curves.values()):
+                ax.plot(curves[variants[0]]["index"], first, color=INK)  # that of all
+            else:
+                for variant, part in curves.items():
+                    ax.plot("index", column, data=part, color=colors[variant])
+            ax.set_xscale("log")
+            index_axis(ax, int(table["index"].max()))
+            ax.set_xlabel("index of the eigenvector")
+        left, right = axes[0]
+        positive = table.loc[table["eigenvalue"] > 0, "eigenvalue"]
+        left.set_yscale("log", nonpositive="mask")
+        left.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
+        log_ticks(left)
+        left.set_ylabel(r"eigenvalue of $\Theta_\infty/N$")
+        right.set(ylim=(0, 1.04), ylabel="cumulative share of ‖y‖²")
+        panel_letters(axes.flat)
+        shared_legend(figure, color_entries(colors))
+        return figure
 
 
 @section
@@ -139,7 +89,7 @@ class Components(BaseFigure):
 
     kind: Literal["components"] = "components"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "limit")
-    components: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 3)
+    components: tuple[Count, Count] = (2, 3)
     """The two components; component 1 has the largest eigenvalue."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
@@ -150,7 +100,6 @@ class Components(BaseFigure):
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """The two components of each point, its class, and their eigenvalues."""
-        del measurements
         frames = []
         for variant in self._variants(arrays.variants):
             values, vectors = _principal(arrays("limit", variant))
@@ -161,7 +110,7 @@ class Components(BaseFigure):
                 )
             y = arrays("dataset", variant)["y_train"]
             first, second = (i - 1 for i in self.components)
-            columns = {
+            frame = {
                 "variant": variant,
                 "x": np.sqrt(len(y)) * vectors[:, first],
                 "y": np.sqrt(len(y)) * vectors[:, second],
@@ -169,13 +118,35 @@ class Components(BaseFigure):
                 "eigenvalue_x": values[first],
                 "eigenvalue_y": values[second],
             }
-            frames.append(pd.DataFrame(columns))
+            frames.append(pd.DataFrame(frame))
         columns = ["variant", "x", "y", "class", "eigenvalue_x", "eigenvalue_y"]
         return concatenated(frames, columns)
 
-    def draw(self, table: pd.DataFrame):
-        """One column for each variant."""
-        return components(self._named(table), self.components)
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """One column for each variant; points are coloured by class."""
+        variants, classes = unique_values(table, "variant"), sorted(set(table["class"]))
+        colors = dict(zip(classes, category_colors(len(classes)), strict=True))
+        figure, axes = panel_grid(
+            1, len(variants), height=3.3, width=3.9 * len(variants)
+        )
+        look = {"ms": 3.2, "alpha": 0.75, "mew": 0}
+        for ax, variant in zip(axes[0], variants, strict=True):
+            part = table[table["variant"] == variant]
+            for name, points in part.groupby("class"):
+                ax.plot("x", "y", "o", data=points, color=colors[name], **look)
+            first = part.iloc[0]
+            ax.set(
+                **{
+                    f"{a}label": rf"component {i}, $\lambda_{{{i}}}$ = "
+                    f"{first[f'eigenvalue_{a}']:#.3g}"
+                    for a, i in zip("xy", self.components, strict=True)
+                }
+            )
+        panel_titles(axes, [""], variants if len(variants) > 1 else [""])
+        dot = {"ls": "", "marker": "o", "ms": 4}
+        handles = [entry(str(name), color=colors[name], **dot) for name in classes]
+        shared_legend(figure, handles)
+        return figure
 
 
 def _principal(limit):

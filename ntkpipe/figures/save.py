@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from io import BytesIO
-from os import PathLike
+from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntkpipe import artifacts
+from ntkpipe.figures.packages import mcolors, mfigure
 from ntkpipe.figures.style import GREY, INK, TARGET, style
 from ntkpipe.lazy import Lazy
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Image = Lazy("PIL.Image")
 backend = Lazy("matplotlib.backends.backend_agg")
-mcolors = Lazy("matplotlib.colors")
 layout_engine = Lazy("matplotlib.layout_engine")
 
 
@@ -38,7 +34,7 @@ METADATA: dict[str, dict[str, str | None]] = {
 GIF_DPI, GIF_COLORS, GIF_PER_SECOND, GIF_SHORTEST_S, GIF_HOLD_S = 84, 44, 10, 6, 2
 
 
-def encode(figure: Figure, kind: str) -> bytes:
+def encode(figure: mfigure.Figure, kind: str) -> bytes:
     """The bytes of a figure as png, svg or pdf."""
     if kind not in METADATA:
         raise ValueError(f"figures are png, svg or pdf, not {kind}")
@@ -49,7 +45,7 @@ def encode(figure: Figure, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def animate(frames: Iterable[Figure]) -> bytes:
+def animate(frames: Iterable[mfigure.Figure]) -> bytes:
     """The bytes of an animation (gif) that repeats, with a pause at its end.
 
     All frames share one palette. With a palette for each frame the background flickers.
@@ -92,7 +88,7 @@ def animate(frames: Iterable[Figure]) -> bytes:
     return stream.getvalue()
 
 
-def _lay_out(figure: Figure) -> None:
+def _lay_out(figure: mfigure.Figure) -> None:
     """Lay out the panels once, because each drawing moves them a little further."""
     if isinstance(figure.get_layout_engine(), layout_engine.ConstrainedLayoutEngine):
         figure.draw_without_rendering()
@@ -100,9 +96,9 @@ def _lay_out(figure: Figure) -> None:
 
 
 def save(
-    figure: Figure,
-    paths: Iterable[str | PathLike[str]],
-    frames: Iterable[Figure] | None = None,
+    figure: mfigure.Figure,
+    paths: Iterable[str | Path],
+    frames: Iterable[mfigure.Figure] | None = None,
 ) -> dict[str, str]:
     """Write a figure to all paths, atomically; the endings give the formats.
 
@@ -112,8 +108,10 @@ def save(
     written = {}
     for path in paths:
         kind = Path(path).suffix.removeprefix(".")
-        moving = kind == "gif" and frames is not None
-        body = animate(frames) if moving else encode(figure, kind)
-        artifacts.write(path, lambda file, body=body: file.write(body))
+        if kind == "gif" and frames is not None:
+            body = animate(frames)
+        else:
+            body = encode(figure, kind)
+        artifacts.write(path, methodcaller("write", body))
         written[kind] = artifacts.checksum(body)
     return written

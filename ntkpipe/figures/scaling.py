@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -22,12 +23,10 @@ from ntkpipe.claims.statistics import (
 )
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
-    log_ticks,
     panel_grid,
     panel_letters,
     rows_where,
     shared_legend,
-    width_axis,
     wrapped,
 )
 from ntkpipe.figures.base import (
@@ -35,249 +34,32 @@ from ntkpipe.figures.base import (
     Arrays,
     BaseFigure,
     Begin,
+    Prediction,
     Text,
     concatenated,
     unknown,
 )
 from ntkpipe.figures.labels import axis_label
-from ntkpipe.figures.style import (
-    GREY,
-    INK,
-    LINEARIZED,
-    STATISTICS,
-    category_colors,
-    style,
-)
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import mfigure, pd
+from ntkpipe.figures.power_laws import Law, draw_laws, law_handles, through_centre
+from ntkpipe.figures.style import category_colors
 from ntkpipe.section import Fault, section
-from ntkpipe.text import decimal, minus
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     from ntkpipe.claims import Claim
-
-mtransforms = Lazy("matplotlib.transforms")
-mlines = Lazy("matplotlib.lines")
-mpatches = Lazy("matplotlib.patches")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def scaling(
-    table: pd.DataFrame,
-    facet: str,
-    labels: Mapping[str, str],
-    along: str,
-    statistic: str,
-    several: str = "value",
-) -> Figure:
-    """Seeds, statistic, fit and prediction; panels by `facet`, colours by the rest."""
-    seeds = table[table["part"] == "seed"]
-    if (
-        alone := not seeds.empty
-        and not seeds.duplicated(["variant", "metric", "x"]).any()
-    ):
-        table = table.drop(seeds.index)  # its statistic is that seed
-    pairs = table[["variant", "metric"]].drop_duplicates()
-    panel_of = pairs[facet] if facet != "none" else pd.Series("", pairs.index)
-    hues = [c for c in ("variant", "metric") if c != facet]
-    hue_of = list(pairs[hues].itertuples(index=False, name=None))
-    colors = dict(
-        zip(dict.fromkeys(hue_of), category_colors(len(set(hue_of))), strict=True)
-    )
-    # only what differs is said in the legend
-    told = [column for column in hues if pairs[column].drop_duplicates().size > 1]
-    panels = list(dict.fromkeys(panel_of))
-    lines = 1 + 2.2 * panel_of.value_counts().max()
-    columns = min(len(panels), 3)
-    with style():
-        figure, axes = panel_grid(
-            -(-len(panels) // columns),
-            columns,
-            height=2.9 + 0.16 * lines,
-            sharey=facet == "variant",
-        )
-        edges = []
-        for ax, name in zip(axes.flat, panels, strict=False):
-            inside = pairs[panel_of == name]
-            parts = [
-                rows_where(table, variant=pair.variant, metric=pair.metric)
-                for pair in inside.itertuples(index=False)
-            ]
-            begins = [_begin(part) for part in parts]
-            begin = begins[0] if len(set(begins)) == 1 else None
-            handles = []
-            for pair, part in zip(inside.itertuples(index=False), parts, strict=True):
-                hue = tuple(getattr(pair, column) for column in hues)
-                names = [getattr(pair, column) for column in told]
-                said = ", ".join(labels.get(n, n) for n in names)
-                words = _slope_words(part, begin is None)
-                order = list(colors).index(hue), len(colors)
-                handles.append(
-                    _power_law(ax, part, colors[hue], order, said, words, columns > 2)
-                )
-            metrics = set(inside["metric"])
-            ax.set_ylabel(
-                wrapped(labels[metrics.pop()]) if len(metrics) == 1 else several
-            )
-            shown = sorted(
-                {x for p in parts for x in rows_where(p, part="statistic")["x"]}
-            )
-            width_axis(ax, shown, along, begins, 7 if columns > 2 else 9)
-            ax.set_yscale("log", nonpositive="mask")
-            log_ticks(ax)
-            if begin is not None:
-                edges.append(begin)
-                left, right = ax.get_xlim()[0], _between(shown, begin)
-                ax.axvspan(left, right, color="#f1f1f1", zorder=0)
-                ax.set_xlim(left=left)
-            ax.legend(
-                handles=handles,
-                loc="upper left",
-                # below the axis' label, which is 36 points high with its ticks
-                bbox_to_anchor=(0, 0),
-                bbox_transform=ax.transAxes
-                + mtransforms.ScaledTranslation(0, -0.5, figure.dpi_scale_trans),
-                borderaxespad=0,
-                borderpad=0,
-                handlelength=1.6,
-            )
-            if facet == "variant" and len(panels) > 1:
-                ax.set_title(name)
-        for ax in axes.flat[len(panels) :]:
-            ax.set_visible(False)
-        if len(panels) > 1:
-            panel_letters(axes.flat[: len(panels)])
-        shared_legend(
-            figure, _scaling_handles(table, None if alone else statistic, edges)
-        )
-    return figure
-
-
-def _begin(part: pd.DataFrame) -> float | None:
-    """The smallest abscissa of the fit, if there are points below it."""
-    first = rows_where(part, part="fit")["x"].min()
-    return first if first > 1.0001 * part["x"].min() else None
-
-
-def _between(shown: Sequence[float], edge: float) -> float:
-    """The geometric mean between the last point below the fit and the first in it."""
-    before = max(x for x in shown if x < edge / 1.0001)
-    return float(np.sqrt(before * edge))
-
-
-def _power_law(
-    ax: Axes,
-    part: pd.DataFrame,
-    color: str,
-    order: tuple[int, int],
-    name: str,
-    words: Sequence[str],
-    narrow: bool,
-) -> Line2D:
-    """Draw one power law, the first, second … of several; its line for the legend.
-
-    Overlapping lines and points stay visible: thin over thick, open around full.
-    """
-    seed, mean, fit, predicted = (
-        part[part["part"] == kind] for kind in ("seed", "statistic", "fit", "predicted")
-    )
-    index, count = order
-    line = {"lw": 1.6 if count == 1 else 2.2 - index / (count - 1)}
-    look = {"color": color, "marker": "osD^v"[index % 5], "ms": 5.5, "mec": "white"}
-    if index:
-        look |= {"ms": 7.5, "mew": 1.2, "mfc": "none", "mec": color}
-    ax.plot("x", "value", ".", data=seed, color=color, alpha=0.4, ms=4.5, mew=0)
-    ax.plot("x", "value", data=mean, ls="", zorder=5, **look)
-    if seed.empty:
-        ax.vlines(mean["x"], mean["low"], mean["high"], color=color, linewidth=1.2)
-    ax.fill_between(
-        fit["x"], fit["low"], fit["high"], color=color, alpha=0.25, linewidth=0
-    )
-    ax.plot("x", "value", data=fit, color=color, **line)
-    ax.plot("x", "value", data=predicted, color=INK, lw=1, ls=LINEARIZED, zorder=4)
-    lines = [f"{wrapped(name, 36 if narrow else 48)}:"] if name else []
-    long = narrow or len(", ".join(words)) > 46
-    lines.append((",\n" if long else ", ").join(words))
-    return mlines.Line2D([], [], label="\n".join(lines), **line, **look)
-
-
-def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
-    """Such as: slope −0.98 [−1.02, −0.95] from 256 on; predicted −1."""
-    fit = part[part["part"] == "fit"]
-    if fit.empty:
-        return ["no width in the fitted range"]
-    first = fit.iloc[0]
-    if np.isnan(first["slope"]):
-        said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
-        return [said if said.startswith("no slope") else f"no slope: {said}"]
-    slope, low, high = first[["slope", "slope_low", "slope_high"]]
-    said = decimal(slope)
-    if low < high:  # an exact number has no interval
-        said = "{} [{}, {}]".format(
-            *(decimal(v, high - low) for v in (slope, low, high))
-        )
-    begin = _begin(part) if say_begin else None
-    words = [f"slope {said}" + (f" from {begin:g} on" if begin else "")]
-    if np.isfinite(first["predicted"]):
-        words.append("predicted " + minus(f"{first['predicted']:g}"))
-    return words
-
-
-def _scaling_handles(
-    table: pd.DataFrame, statistic: str | None, edges: Sequence[float]
-) -> list[Any]:
-    points = {"color": GREY, "ls": ""}
-    handles = []
-    if statistic:
-        name = STATISTICS[statistic]
-        handles.append(
-            mlines.Line2D([], [], marker="o", mec="white", ms=6, label=name, **points)
-        )
-    if (table["part"] == "seed").any():
-        handles.append(
-            mlines.Line2D([], [], marker=".", alpha=0.6, label="one seed", **points)
-        )
-    handles.append(mlines.Line2D([], [], color=GREY, label="fit"))
-    if table.loc[table["part"] == "fit", "low"].notna().any():
-        handles.append(
-            mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval")
-        )
-    if (table["part"] == "predicted").any():
-        dashed = {"color": INK, "lw": 1, "ls": LINEARIZED}
-        handles.append(mlines.Line2D([], [], label="predicted slope", **dashed))
-    if edges:
-        below = f" (below {edges[0]:g})" if len(set(edges)) == 1 else ""
-        label = f"not fitted{below}"
-        handles.append(mpatches.Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
-    return handles
 
 
 @section
-class Metric:
+class Metric(Prediction):
     """A metric drawn against width."""
 
     metric: str
     """Name of the metric, such as ntk_change or weight_change/W2."""
     label: Text | None = None
     """Text of the axis or legend, by default the label of the metric."""
-    predicted: float | dict[str, float] | None = None
-    """Predicted slope (dashed line), for all variants or by variant."""
     min_width: Begin | dict[str, Begin] | None = None
     """Smallest abscissa of its fit, for all variants or by variant; by default that of
     the figure."""
-
-    def slope(self, variant: str) -> float:
-        """Predicted slope of a variant; NaN where nothing is predicted."""
-        slope = self.predicted
-        if isinstance(slope, dict):
-            slope = slope.get(variant)
-        return np.nan if slope is None else slope
 
     def begin(self, variant: str) -> float | None:
         """Smallest abscissa of the fit of a variant; None for that of the figure."""
@@ -298,7 +80,6 @@ class Scaling(BaseFigure):
     """
 
     kind: Literal["scaling"] = "scaling"
-    reads: ClassVar[tuple[str, ...]] = ()
     metrics: tuple[Metric, ...]
     """Metrics shown."""
     facet: Literal["metric", "variant", "none"] = "metric"
@@ -333,7 +114,7 @@ class Scaling(BaseFigure):
             yield ("metrics", str(i), "metric"), metric.metric, [self.variants_read()]
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
-        if not set(self.widths or e.widths) & set(e.widths):
+        if self.widths and not set(self.widths) & set(e.widths):
             yield from unknown("widths", "width", self.widths, e.widths)
 
     def faults(self) -> Iterator[Fault]:
@@ -484,19 +265,75 @@ class Scaling(BaseFigure):
             }
         )
         if np.isfinite(predicted) and np.isfinite(law.slope):
-            line = {"x": law.grid, "value": _through_centre(law, predicted)}
+            line = {"x": law.grid, "value": through_centre(law, predicted)}
             yield pd.DataFrame({"part": "predicted", "predicted": predicted, **line})
 
-    def draw(self, table: pd.DataFrame):
-        """One panel for each metric or variant."""
-        return scaling(
-            self._named(table),
-            self.facet,
-            {m.metric: axis_label(m.metric, m.label) for m in self.metrics},
-            self.along_label,
-            self.statistic,
-            self.value_label,
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """One panel for each metric or variant; colours distinguish the rest."""
+        seeds = table[table["part"] == "seed"]
+        each = ["variant", "metric", "x"]
+        alone = not seeds.empty and not seeds.duplicated(each).any()
+        if alone:
+            table = table.drop(seeds.index)  # its statistic is that seed
+        laws = self._laws(table)
+        panels = list(dict.fromkeys(law.panel for law in laws))
+        most = max(Counter(law.panel for law in laws).values())
+        columns = min(len(panels), 3)
+        figure, axes = panel_grid(
+            -(-len(panels) // columns),
+            columns,
+            height=2.9 + 0.16 * (1 + 2.2 * most),
+            sharey=self.facet == "variant",
         )
+        edges = []
+        for ax, name in zip(axes.flat, panels, strict=False):
+            inside = [law for law in laws if law.panel == name]
+            begin = draw_laws(ax, inside, self.along_label, columns > 2)
+            edges += [] if begin is None else [begin]
+            ax.set_ylabel(self._value_label(inside))
+            if self.facet == "variant" and len(panels) > 1:
+                ax.set_title(name)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        if len(panels) > 1:
+            panel_letters(axes.flat[: len(panels)])
+        handles = law_handles(table, None if alone else self.statistic, edges)
+        shared_legend(figure, handles)
+        return figure
+
+    def _laws(self, table: pd.DataFrame) -> list[Law]:
+        """The power laws of a table: panels by `facet`, colours by the rest."""
+        pairs = table[["variant", "metric"]].drop_duplicates()
+        hues = [column for column in ("variant", "metric") if column != self.facet]
+        # only what differs is said in the legend
+        told = [column for column in hues if pairs[column].nunique() > 1]
+        colored = list(pairs[hues].drop_duplicates().itertuples(index=False, name=None))
+        colors = category_colors(len(colored))
+        labels = self._labels()
+        laws = []
+        for pair in pairs.to_dict("records"):
+            index = colored.index(tuple(pair[column] for column in hues))
+            laws.append(
+                Law(
+                    rows=rows_where(table, **pair),
+                    panel=pair.get(self.facet, ""),
+                    name=", ".join(labels.get(pair[c], pair[c]) for c in told),
+                    color=colors[index],
+                    place=index,
+                    lw=2.2 - index / (len(colors) - 1) if len(colors) > 1 else 1.6,
+                )
+            )
+        return laws
+
+    def _labels(self) -> dict[str, str]:
+        return {m.metric: axis_label(m.metric, m.label) for m in self.metrics}
+
+    def _value_label(self, laws: Iterable[Law]) -> str:
+        """The label of the metric of a panel, or of several."""
+        metrics = {law.rows["metric"].iloc[0] for law in laws}
+        if len(metrics) > 1:
+            return self.value_label
+        return wrapped(self._labels()[metrics.pop()])
 
 
 def _fits(measurements: pd.DataFrame, claims: Iterable[PowerLaw]) -> list[ScalingFit]:
@@ -521,10 +358,3 @@ def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:
     diverged = rows.loc[rows["metric"] == "diverged", "value"]
     undefined = fnmatch.filter(rows["metric"].unique(), f"undefined/{metric}")
     return bool(undefined) or (len(diverged) > 0 and bool(diverged.all()))
-
-
-def _through_centre(law: ScalingFit, slope: float) -> np.ndarray:
-    """The line of a predicted slope through the centre of the fitted one."""
-    centre = np.exp(np.log(law.widths).mean())
-    at_centre = np.exp(law.intercept) * centre**law.slope
-    return at_centre * (law.grid / centre) ** slope

@@ -1,27 +1,18 @@
-"""The common style of all figures.
-
-matplotlib, seaborn and Pillow take a second to import: they are imported when the first
-figure is drawn.
-"""
+"""The common style of all figures."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import mcolors, mpl, sns
 
-if TYPE_CHECKING:
-    from matplotlib.colors import Colormap
-
-mcolors = Lazy("matplotlib.colors")
-sns = Lazy("seaborn")
-mpl = Lazy("matplotlib")
-
+Look = dict[str, Any]
+"""Keywords of a line or a patch."""
 
 PAGE = 8.0  # inches: the width of a page
 
@@ -89,7 +80,7 @@ STATISTICS = {
 
 
 @functools.cache
-def change_colors() -> Colormap:
+def change_colors() -> mcolors.Colormap:
     """Colours of a change: white in the middle, so that no change is white."""
     vlag = sns.color_palette("vlag", as_cmap=True)
     ends = [*map(vlag, (0.0, 0.25)), "white", *map(vlag, (0.75, 1.0))]
@@ -97,7 +88,7 @@ def change_colors() -> Colormap:
 
 
 @functools.cache
-def width_colormap() -> Colormap:
+def width_colormap() -> mcolors.Colormap:
     """Viridis without its yellow end, which is too pale on white."""
     shades = mpl.colormaps["viridis"](np.linspace(0.86, 0.0, 256))
     return mcolors.LinearSegmentedColormap.from_list("widths", shades)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from ntkpipe import measurements
 from ntkpipe.claims.base import MetricRead
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
+    color_entries,
+    draw_range,
     log_time_axis,
     log_y_axis,
     model_handles,
-    nothing,
     panel_grid,
     panel_titles,
     range_handle,
@@ -27,107 +29,24 @@ from ntkpipe.figures.axes import (
 from ntkpipe.figures.base import (
     RECORDED,
     Arrays,
-    BaseFigure,
     Text,
+    TimeFigure,
     concatenated,
     learning_rate_of,
     unknown,
 )
 from ntkpipe.figures.labels import axis_label
+from ntkpipe.figures.packages import maxes, mfigure, pd
 from ntkpipe.figures.style import (
     MODELS,
     TIME,
+    Look,
     category_colors,
     darker,
-    style,
     width_colors,
 )
-from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
 from ntkpipe.training.loss import SQUARED
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-mlines = Lazy("matplotlib.lines")
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = Lazy("pandas")
-
-
-def trajectories(
-    table: pd.DataFrame,
-    panels: Sequence[tuple[str, str, bool]],
-    x: str,
-    log_x: bool,
-    color: str = "width",
-) -> Figure:
-    """Median and range against steps; (quantity, label, log) of each column.
-
-    Colour distinguishes the values of the column `color`, rows those of the other one.
-    """
-    if table.empty:
-        return nothing("all networks of this figure diverged")
-    variants, widths = unique_values(table, "variant"), sorted(set(table["width"]))
-    names = {width: width_label(table, width) for width in widths}
-    rows, other = variants, "variant"
-    colors = width_colors(widths)
-    if color == "variant":
-        rows, other = widths, "width"
-        colors = dict(zip(variants, category_colors(len(variants)), strict=True))
-    with style():
-        figure, axes = panel_grid(len(rows), len(panels), height=2.7, sharex="row")
-        for row, name in enumerate(rows):
-            for column, (quantity, label, log) in enumerate(panels):
-                ax = axes[row, column]
-                part = rows_where(table, quantity=quantity, **{other: name})
-                _bands(ax, part, colors, color)
-                if log_x:
-                    log_time_axis(ax, table.loc[table[other] == name, "x"])
-                if log:
-                    log_y_axis(ax, part)
-                else:
-                    ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
-                ax.set(xlabel=TIME[x], ylabel=wrapped(label))
-        panel_titles(axes, [names.get(row, row) for row in rows], [""] * len(panels))
-        handles = [
-            mlines.Line2D([], [], color=colors[hue], label=names.get(hue, hue))
-            for hue in colors
-        ]
-        handles += model_handles(unique_values(table, "model"))
-        if table["seeds"].max() > 1:
-            handles.append(range_handle())
-        shared_legend(figure, handles)
-    return figure
-
-
-def _bands(ax: Axes, part: pd.DataFrame, colors: Mapping, by: str = "width") -> None:
-    """Lines of all widths, or variants; predictions lie dashed over their networks."""
-    for (hue, model), curve in part.groupby([by, "model"]):
-        network = model == "network"
-        ax.plot(
-            "x",
-            "median",
-            data=curve,
-            color=colors[hue] if network else darker(colors[hue]),
-            linestyle=MODELS[model][1],
-            linewidth=1.8 if network else 1.2,
-            zorder=2 if network else 3,
-        )
-        if network and curve["seeds"].max() > 1:
-            ax.fill_between(
-                curve["x"],
-                curve["low"],
-                curve["high"],
-                color=colors[hue],
-                alpha=0.18,
-                linewidth=0,
-            )
-        if network:
-            end = curve.iloc[-1]
-            ax.plot(end["x"], end["median"], "o", color=colors[hue], ms=3.2, zorder=4)
 
 
 @section
@@ -145,7 +64,7 @@ class Panel:
 
 
 @section
-class Trajectories(BaseFigure):
+class Trajectories(TimeFigure):
     """Quantities against training time: colour is width, a row is a variant.
 
     With `color: variant` colour is the variant and a row is a width. Lines are medians
@@ -166,8 +85,6 @@ class Trajectories(BaseFigure):
     """Whether colour is the width or the variant."""
     x: Literal["step", "time"] = "step"
     """Gradient steps or time t = η · step."""
-    log_x: bool = False
-    """Logarithmic axis of time, linear from 0 to the first recorded step."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -209,50 +126,77 @@ class Trajectories(BaseFigure):
         for variant, width in self._runs(arrays):
             network = arrays("network", variant, width)
             kept = ~network["diverged"]
-            if not kept.any():
-                continue
-            for panel in self.panels:
-                for model in self.models:
-                    of = None if model == "limit" else width
-                    product = arrays(model, variant, of)
-                    found = _trajectory(
-                        panel.quantity, model, product, network, arrays, variant
-                    )
-                    if found is None and model == "network":
-                        of_run = (measurements["variant"] == variant) & (
-                            measurements["width"] == width
-                        )
-                        seeds = network["seed"]
-                        found = _measured(panel.quantity, measurements[of_run], seeds)
-                    if found is None:
-                        continue
-                    step, values, seeds = found
-                    seeds = seeds & kept
-                    if not seeds.any():
-                        continue
-                    if model != "limit":
-                        values = values[seeds]
-                    band = _seed_band(step, values, network["stop_step"][seeds])
-                    rate = 1 if self.x == "step" else learning_rate_of(arrays, variant)
-                    x = band["step"] * rate
-                    frames.append(
-                        band.assign(x=x, diverged=int((~kept).sum())).assign(
-                            variant=variant,
-                            width=width,
-                            model=model,
-                            quantity=panel.quantity,
-                        )
-                    )
+            rate = 1 if self.x == "step" else learning_rate_of(arrays, variant)
+            for panel, model in itertools.product(self.panels, self.models):
+                if not kept.any():
+                    break
+                product = arrays(model, variant, None if model == "limit" else width)
+                found = _trajectory(
+                    panel.quantity, model, product, network, arrays, variant
+                )
+                if found is None and model == "network":
+                    rows = rows_where(measurements, variant=variant, width=width)
+                    found = _measured(panel.quantity, rows, network["seed"])
+                if found is None:
+                    continue
+                step, values, seeds = found
+                seeds = seeds & kept
+                if not seeds.any():
+                    continue
+                if model != "limit":
+                    values = values[seeds]
+                band = _seed_band(step, values, network["stop_step"][seeds])
+                about = {"variant": variant, "width": width, "model": model}
+                about |= {"quantity": panel.quantity, "diverged": int((~kept).sum())}
+                frames.append(band.assign(x=band["step"] * rate, **about))
         columns = ["variant", "width", "model", "quantity", "step", "x"]
         columns += ["median", "low", "high", "seeds", "diverged"]
         return concatenated(frames, columns)
 
-    def draw(self, table: pd.DataFrame):
-        """Rows are variants, columns are quantities."""
-        panels = [
-            (p.quantity, axis_label(p.quantity, p.label), p.log) for p in self.panels
-        ]
-        return trajectories(self._named(table), panels, self.x, self.log_x, self.color)
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
+        """Columns are quantities, rows variants, or widths if colour is the variant."""
+        variants = unique_values(table, "variant")
+        widths = sorted(set(table["width"]))
+        names = {width: width_label(table, width) for width in widths}
+        rows, other, colors = variants, "variant", width_colors(widths)
+        if self.color == "variant":
+            rows, other = widths, "width"
+            colors = dict(zip(variants, category_colors(len(variants)), strict=True))
+        figure, axes = panel_grid(len(rows), len(self.panels), height=2.7, sharex="row")
+        for line, name in zip(axes, rows, strict=True):
+            of_row = rows_where(table, **{other: name})
+            for ax, panel in zip(line, self.panels, strict=True):
+                part = rows_where(of_row, quantity=panel.quantity)
+                _draw_bands(ax, part, colors, self.color)
+                if self.log_x:
+                    log_time_axis(ax, of_row["x"])
+                if panel.log:
+                    log_y_axis(ax, part)
+                else:
+                    ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
+                label = axis_label(panel.quantity, panel.label)
+                ax.set(xlabel=TIME[self.x], ylabel=wrapped(label))
+        panel_titles(axes, [names.get(row, row) for row in rows], [""] * axes.shape[1])
+        handles = color_entries(colors, lambda hue: names.get(hue, hue))
+        handles += model_handles(unique_values(table, "model"))
+        if table["seeds"].max() > 1:
+            handles.append(range_handle())
+        shared_legend(figure, handles)
+        return figure
+
+
+def _draw_bands(ax: maxes.Axes, part: pd.DataFrame, colors: Mapping, by: str) -> None:
+    """Lines of all widths, or variants; predictions lie dashed over their networks."""
+    for (hue, model), curve in part.groupby([by, "model"]):
+        color, ls = colors[hue], MODELS[model][1]
+        if model != "network":
+            look: Look = {"color": darker(color), "ls": ls, "lw": 1.2, "zorder": 3}
+            ax.plot("x", "median", data=curve, **look)
+            continue
+        ax.plot("x", "median", data=curve, color=color, ls=ls, lw=1.8, zorder=2)
+        draw_range(ax, "x", curve, color, 0.18)
+        end = curve.iloc[-1]
+        ax.plot(end["x"], end["median"], "o", color=color, ms=3.2, zorder=4)
 
 
 def _trajectory(quantity, model, product, network, arrays, variant):
@@ -321,12 +265,5 @@ def _seed_band(step, values, stop_step) -> pd.DataFrame:
         held = np.minimum(index, last[:, None])
         values = np.take_along_axis(values, held, axis=1)
     low, median, high = np.quantile(values[:, running], [0.1, 0.5, 0.9], axis=0)
-    return pd.DataFrame(
-        {
-            "step": step[running],
-            "median": median,
-            "low": low,
-            "high": high,
-            "seeds": len(values),
-        }
-    )
+    band = {"step": step[running], "median": median, "low": low, "high": high}
+    return pd.DataFrame(band | {"seeds": len(values)})

@@ -18,12 +18,10 @@ from ntkpipe.lazy import Lazy
 from ntkpipe.report.thumbnail import thumbnail
 
 if TYPE_CHECKING:
+    import jinja2
     import pandas as pd
 
     from ntkpipe.report.gallery import Source
-
-if TYPE_CHECKING:
-    import jinja2
 else:
     jinja2 = Lazy("jinja2")
 
@@ -189,10 +187,10 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
 
 def _quantity(row: Mapping[str, Any], widths: str) -> str:
     """The measured quantity, with its variant and widths."""
-    measured = [text.cell(row, column) for column in ("statistic", "metric")]
-    measured = " of ".join(filter(None, measured))
-    where = [text.cell(row, "variant"), widths and f"n = {widths}"]
-    where = ", ".join(filter(None, where))
+    cells = (text.cell(row, column) for column in ("statistic", "metric"))
+    measured = " of ".join(filter(None, cells))
+    places = (text.cell(row, "variant"), widths and f"n = {widths}")
+    where = ", ".join(filter(None, places))
     return f"{measured} ({where})" if measured and where else measured or where
 
 

@@ -6,11 +6,8 @@ from typing import ClassVar, Literal
 
 from ntkpipe.figures.axes import panel_grid
 from ntkpipe.figures.base import Arrays, BaseFigure, concatenated, shown_seeds
-from ntkpipe.figures.style import style
-from ntkpipe.lazy import Lazy
+from ntkpipe.figures.packages import mfigure, pd
 from ntkpipe.section import section
-
-pd = Lazy("pandas")
 
 
 @section
@@ -23,7 +20,6 @@ class Fit(BaseFigure):
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """y and f of the first output."""
-        del measurements
         frames = []
         for variant, width in self._runs(arrays):
             y = arrays("dataset", variant)["y_train"][:, 0]
@@ -34,12 +30,11 @@ class Fit(BaseFigure):
                 frames.append(pd.DataFrame(row | {"f": f}))
         return concatenated(frames, ["variant", "width", "seed", "y", "f"])
 
-    def draw(self, table: pd.DataFrame):
+    def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """A point for each network and training point."""
-        with style():
-            figure, axes = panel_grid(1, 1, height=3.0)
-            for name, points in self._named(table).groupby("variant"):
-                axes[0, 0].plot("y", "f", "o", data=points, label=name)
-            axes[0, 0].set(xlabel="target y", ylabel="output f(x)")
-            axes[0, 0].legend()
+        figure, axes = panel_grid(1, 1, height=3.0)
+        for name, points in table.groupby("variant"):
+            axes[0, 0].plot("y", "f", "o", data=points, label=name)
+        axes[0, 0].set(xlabel="target y", ylabel="output f(x)")
+        axes[0, 0].legend()
         return figure

@@ -1,0 +1,159 @@
+"""Power laws in a panel: points, line, interval, predicted slope, and their words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ntkpipe.claims.statistics import ScalingFit
+from ntkpipe.figures.axes import entry, log_ticks, rows_where, width_axis, wrapped
+from ntkpipe.figures.packages import maxes, mlines, mpatches, mtransforms, pd
+from ntkpipe.figures.style import GREY, INK, LINEARIZED, STATISTICS
+from ntkpipe.text import decimal, minus
+
+
+class Law(NamedTuple):
+    """A power law of a picture."""
+
+    rows: pd.DataFrame
+    """Its rows of the table."""
+    panel: str
+    name: str
+    """What distinguishes it in its panel."""
+    color: str
+    place: int
+    """Its place among the colours, from 0."""
+    lw: float
+    """Width of its line."""
+
+
+def draw_laws(
+    ax: maxes.Axes, laws: Sequence[Law], abscissa: str, narrow: bool
+) -> float | None:
+    """Draw the power laws of a panel, with a legend below; where all fits begin.
+
+    None if fits begin at different places, or with the first point.
+    """
+    begins = [_begin(law.rows) for law in laws]
+    begin = begins[0] if len(set(begins)) == 1 else None
+    handles = [_draw_law(ax, law, begin is None, narrow) for law in laws]
+    shown = sorted(
+        {x for law in laws for x in rows_where(law.rows, part="statistic")["x"]}
+    )
+    width_axis(ax, shown, abscissa, begins, 7 if narrow else 9)
+    ax.set_yscale("log", nonpositive="mask")
+    log_ticks(ax)
+    if begin is not None:
+        left, right = ax.get_xlim()[0], _between(shown, begin)
+        ax.axvspan(left, right, color="#f1f1f1", zorder=0)
+        ax.set_xlim(left=left)
+    # below the axis' label, which is 36 points high with its ticks
+    down = mtransforms.ScaledTranslation(0, -0.5, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + down,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=1.6,
+    )
+    return begin
+
+
+def _begin(part: pd.DataFrame) -> float | None:
+    """The smallest abscissa of the fit, if there are points below it."""
+    first = rows_where(part, part="fit")["x"].min()
+    return first if first > 1.0001 * part["x"].min() else None
+
+
+def _between(shown: Sequence[float], edge: float) -> float:
+    """The geometric mean between the last point below the fit and the first in it."""
+    before = max(x for x in shown if x < edge / 1.0001)
+    return float(np.sqrt(before * edge))
+
+
+def _draw_law(ax: maxes.Axes, law: Law, say_begin: bool, narrow: bool) -> mlines.Line2D:
+    """Draw one power law; its entry in the legend.
+
+    Overlapping lines and points stay visible: thin over thick, open around full.
+    """
+    color = law.color
+    seed, mean, fit, predicted = (
+        rows_where(law.rows, part=kind)
+        for kind in ("seed", "statistic", "fit", "predicted")
+    )
+    look: dict[str, Any] = {"color": color, "marker": "osD^v"[law.place % 5]}
+    look |= {"ms": 5.5, "mec": "white"}
+    if law.place:
+        look |= {"ms": 7.5, "mew": 1.2, "mfc": "none", "mec": color}
+    ax.plot("x", "value", ".", data=seed, color=color, alpha=0.4, ms=4.5, mew=0)
+    ax.plot("x", "value", data=mean, ls="", zorder=5, **look)
+    if seed.empty:
+        ax.vlines(mean["x"], mean["low"], mean["high"], color=color, linewidth=1.2)
+    ax.fill_between(
+        fit["x"], fit["low"], fit["high"], color=color, alpha=0.25, linewidth=0
+    )
+    ax.plot("x", "value", data=fit, color=color, lw=law.lw)
+    ax.plot("x", "value", data=predicted, color=INK, lw=1, ls=LINEARIZED, zorder=4)
+    words = _slope_words(law.rows, say_begin)
+    lines = [f"{wrapped(law.name, 36 if narrow else 48)}:"] if law.name else []
+    long = narrow or len(", ".join(words)) > 46
+    lines.append((",\n" if long else ", ").join(words))
+    return entry("\n".join(lines), lw=law.lw, **look)
+
+
+def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
+    """Such as: slope −0.98 [−1.02, −0.95] from 256 on; predicted −1."""
+    fit = part[part["part"] == "fit"]
+    if fit.empty:
+        return ["no width in the fitted range"]
+    first = fit.iloc[0]
+    if np.isnan(first["slope"]):
+        said = str(first["note"]) if pd.notna(first["note"]) else "no slope"
+        return [said if said.startswith("no slope") else f"no slope: {said}"]
+    slope, low, high = first[["slope", "slope_low", "slope_high"]]
+    said = decimal(slope)
+    if low < high:  # an exact number has no interval
+        said = "{} [{}, {}]".format(
+            *(decimal(v, high - low) for v in (slope, low, high))
+        )
+    begin = _begin(part) if say_begin else None
+    words = [f"slope {said}" + (f" from {begin:g} on" if begin else "")]
+    if np.isfinite(first["predicted"]):
+        words.append("predicted " + minus(f"{first['predicted']:g}"))
+    return words
+
+
+def law_handles(
+    table: pd.DataFrame, statistic: str | None, edges: Sequence[float]
+) -> list[Any]:
+    """Legend entries of what is drawn of each power law."""
+    points: dict[str, Any] = {"color": GREY, "ls": ""}
+    handles: list[Any] = []
+    if statistic:
+        name = STATISTICS[statistic]
+        handles.append(entry(name, marker="o", mec="white", ms=6, **points))
+    if (table["part"] == "seed").any():
+        handles.append(entry("one seed", marker=".", alpha=0.6, **points))
+    handles.append(entry("fit", color=GREY))
+    if table.loc[table["part"] == "fit", "low"].notna().any():
+        handles.append(
+            mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval")
+        )
+    if (table["part"] == "predicted").any():
+        handles.append(entry("predicted slope", color=INK, lw=1, ls=LINEARIZED))
+    if edges:
+        below = f" (below {edges[0]:g})" if len(set(edges)) == 1 else ""
+        label = f"not fitted{below}"
+        handles.append(mpatches.Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
+    return handles
+
+
+def through_centre(law: ScalingFit, slope: float) -> np.ndarray:
+    """The line of a predicted slope through the centre of the fitted one."""
+    centre = np.exp(np.log(law.widths).mean())
+    at_centre = np.exp(law.intercept) * centre**law.slope
+    return at_centre * (law.grid / centre) ** slope
