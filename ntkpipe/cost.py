@@ -120,9 +120,9 @@ def train_mb(e: Experiment, width: int) -> int:
     """MB: six copies of the weights, the signals, three copies of the product."""
     seeds, rows = e.seeds_at(width), kernel_rows(e) + test_rows(e)
     signals = 4 * rows * width * (e.model.depth + 1)
-    together = seeds if weights(e, width) <= 100_000 else 1
+    at_once = seeds if weights(e, width) <= 100_000 else 1
     network = 3 * network_numbers(e, width)
-    return (together * (6 * weights(e, width) + signals) + network) * NUMBER // MB
+    return (at_once * (6 * weights(e, width) + signals) + network) * NUMBER // MB
 
 
 def dataset_numbers(e: Experiment) -> int:
