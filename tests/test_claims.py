@@ -108,3 +108,11 @@ def test_table():
 def test_slips_in_a_study_file_are_told(kind, fields, words):
     with pytest.raises(pydantic.ValidationError, match=words):
         claim(kind, **fields)
+
+
+def test_all_slips_of_a_claim_are_told_at_once():
+    fields = {"metric": "q", "predicted": 5, "low": 2, "high": 1}
+    with pytest.raises(pydantic.ValidationError) as caught:
+        claim("ratio", **fields, min_width=8, max_width=4)
+    for words in ("below min_width", "above high", "a ratio needs two"):
+        assert words in str(caught.value)

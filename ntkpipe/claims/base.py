@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ntkpipe.claims.reading import Missing, Reading, Step, read
 from ntkpipe.claims.statistics import (
@@ -20,7 +20,7 @@ from ntkpipe.claims.statistics import (
 )
 from ntkpipe.claims.words import NOTE, Detail, as_json, listed
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,13 +107,11 @@ class Statement:
     reason: str | None = None
     """Why the accepted band differs from the source's."""
 
-    @model_validator(mode="after")
-    def _widths_in_order(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys."""
         if self.max_width is not None and self.max_width < self.min_width:
-            raise ValueError(
-                f"max_width {self.max_width} is below min_width {self.min_width}"
-            )
-        return self
+            text = f"{self.max_width} is below min_width {self.min_width}"
+            yield Fault(("max_width",), text)
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the claim reads, and of which variants."""
@@ -215,28 +213,25 @@ class Equivalence(Statement):
     high: float | None = None
     """Upper end of the accepted band."""
 
-    @model_validator(mode="after")
-    def _one_band(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys, also those of the band."""
+        yield from super().faults()
         ends = self.low is not None or self.high is not None
         given = [self.tolerance is not None, self.relative is not None, ends]
         if sum(given) != 1:
-            raise ValueError(
-                "give the accepted band in one way: tolerance, relative, or low/high"
-            )
-        if not ends and self.predicted is None:
-            raise ValueError("tolerance and relative need predicted")
+            text = "give the accepted band in one way: tolerance, relative, or low/high"
+            yield Fault((), text)
+        if any(given[:2]) and self.predicted is None:
+            yield Fault((), "tolerance and relative need predicted")
         if self.relative is not None and self.predicted == 0:
-            raise ValueError(
-                "relative needs a predicted number other than 0: give tolerance"
-            )
+            text = "needs a predicted number other than 0: give tolerance"
+            yield Fault(("relative",), text)
         low, high = self.band()
         if low > high:
-            raise ValueError(f"low {low:g} is above high {high:g}")
-        if self.predicted is not None and not low <= self.predicted <= high:
-            raise ValueError(
-                f"predicted {self.predicted:g} lies outside [{low:g}, {high:g}]"
-            )
-        return self
+            yield Fault(("low",), f"low {low:g} is above high {high:g}")
+        elif self.predicted is not None and not low <= self.predicted <= high:
+            text = f"{self.predicted:g} lies outside [{low:g}, {high:g}]"
+            yield Fault(("predicted",), text)
 
     def band(self) -> tuple[float, float]:
         """The accepted band."""
