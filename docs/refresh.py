@@ -161,18 +161,10 @@ def _summary(results: Path) -> str:
     if not products:
         return f"No claim was measured yet: {NOT_MEASURED} stands for all."
     verdicts = [product.data for product in products]
-    table = pd.concat(verdicts)
-    controls = int((table["expected"] == "contradicted").sum())
-    met = int(table["as_expected"].astype(bool).sum())
-    counts = table["verdict"].value_counts()
-    words = ", ".join(f"{counts[w]} {w}" for w in SYMBOLS if w in counts)
+    rows = pd.concat(verdicts).to_dict("records")
     versions = products[-1].meta["versions"]
     made = ", ".join(f"{name} {versions[name]}" for name in ("python", "jax", "numpy"))
-    text = (
-        f"{met} of {len(table)} verdicts came out as expected: {words}. "
-        f"Controls, which have to come out contradicted: {controls}. "
-        f"Measured with {made}"
-    )
+    text = f"{words.tally(rows)}. Measured with {made}"
     seconds = sum(
         pd.read_csv(path, sep="\t")["s"].sum()
         for one in products
@@ -183,16 +175,20 @@ def _summary(results: Path) -> str:
     return text + (f"; all jobs took {seconds / 60:.0f} minutes." if seconds else ".")
 
 
+def name_of(claim) -> str:
+    """The claim's id, and what it is if it is no law."""
+    return claim.id if claim.nature == "law" else f"{claim.id} ({claim.nature})"
+
+
 def _claim_row(claim, row) -> tuple[str, ...]:
-    name = f"{claim.id}{' (control)' if claim.control else ''}"
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
-        return name, says, "", "", NOT_MEASURED
+        return name_of(claim), says, "", "", NOT_MEASURED
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if not row.as_expected:
         verdict = f"**{verdict}**"
     values = row._asdict()
-    return name, says, words.accepted(values), words.measured(values), verdict
+    return name_of(claim), says, words.accepted(values), words.measured(values), verdict
 
 
 # ------------------------------------------------------------------ gallery

@@ -62,6 +62,13 @@ def test_missing_step():
     assert found.verdict == "missing" and "no step 3; there are 10" in note(found)
 
 
+def test_the_nature_of_a_claim_is_in_its_row():
+    fields = {"metric": "q", "at_least": 0}
+    for nature in ("law", "identity", "control"):
+        found = claim("bound", **fields, nature=nature).evaluate(rows([1.0, 2.0, 1.5]))
+        assert (found.nature, found.as_expected) == (nature, nature != "control")
+
+
 def test_table():
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1, reason="why")
     verdicts = [law.evaluate(scaling(-1.0)), law.evaluate(scaling(0.0, metric="p"))]

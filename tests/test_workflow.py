@@ -397,7 +397,7 @@ def test_what_a_study_does_not_have_is_told_by_hand(finished, stage, options, sa
 
 def test_verify_fails_when_a_verdict_is_not_as_expected(copy):
     assert "still" not in snakemake(copy, "verify").partition("verdicts against")[2]
-    edit_study(copy, "  - id: fits\n", "  - id: fits\n    control: true\n")
+    edit_study(copy, "  - id: fits\n", "  - id: fits\n    nature: control\n")
     assert "fits" in snakemake(copy, "verify", fails=1)
 
 

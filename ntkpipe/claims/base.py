@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 else:
     pd = Lazy("pandas")
 
+Nature = Literal["law", "identity", "control"]
 Expected = Literal["supported", "contradicted"]
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
@@ -46,6 +47,7 @@ class Verdict(NamedTuple):
     n: int
     verdict: Judgement
     as_expected: bool
+    nature: Nature = "law"
     study: str = ""
     variant: str = ""
     metric: str = ""
@@ -102,8 +104,10 @@ class Statement:
     exact: bool = False
     """The value has no sampling error (closed form). Implied for width 0, the
     infinite-width limit."""
-    control: bool = False
-    """The claim is a control: we know that it is false and expect `contradicted`."""
+    nature: Nature = "law"
+    """`law`: a law or a number that networks could refute. `identity`: it holds
+    exactly and verifies the code. `control`: it is false; `contradicted` is expected.
+    """
     reason: str | None = None
     """Why the accepted band differs from the source's."""
 
@@ -133,13 +137,15 @@ class Statement:
                 variant=", ".join(self.variants()),
                 detail=((NOTE, str(missing)),),
             )
-        expected: Expected = "contradicted" if self.control else "supported"
+        control = self.nature == "control"
+        expected: Expected = "contradicted" if control else "supported"
         return Verdict(
             claim=self.id,
             says=self.says,
             source=self.source,
             expected=expected,
             as_expected=found.verdict == expected,
+            nature=self.nature,
             reason=self.reason or "",
             **found._asdict(),
         )

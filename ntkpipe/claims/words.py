@@ -5,18 +5,38 @@ The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ntkpipe.text import number, numbers
+from ntkpipe.text import many, number, numbers
 
 NOTE = "note"
 """The name of a note in a detail; the text shows the note without the name."""
+
+NATURES = {
+    "law": (("law or number", "laws and numbers"), "as expected"),
+    "identity": (("identity", "identities"), "verified"),
+    "control": (("control", "controls"), "refuted"),
+}
+"""The natures of claims: one, several, and what is said if a verdict is as expected."""
 
 Value = float | str | tuple[tuple[str, float], ...]
 """A number, a text, or a series of numbers, each with a label."""
 Detail = tuple[tuple[str, Value], ...]
 """Further results of a claim: each value with its name."""
+
+
+def tally(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many verdicts are as expected; each nature of a claim is counted apart."""
+    met: dict[str, list[bool]] = {nature: [] for nature in NATURES}
+    for row in rows:
+        met[row["nature"]].append(bool(row["as_expected"]))
+    parts = (
+        f"{sum(met[nature])} of {many(len(met[nature]), *says[0])} {says[1]}"
+        for nature, says in NATURES.items()
+        if met[nature]
+    )
+    return "; ".join(parts)
 
 
 def predicted(row: Mapping[str, Any]) -> str:

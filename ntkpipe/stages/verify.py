@@ -30,7 +30,7 @@ def verify(studies: list[Study], inputs: list[str]) -> int:
         )
         if detail := words.detail(row):
             print(f"    {detail}")
-    print(f"{len(table) - len(other)} of {len(table)} verdicts are as expected")
+    print(words.tally(table.to_dict("records")))
     return 1 if len(other) else 0
 
 
