@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
 FIGURE = "width/figures/review.svg"
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "missing": "–"}
+CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "verdict")
 NOT_MEASURED = "not measured here"
 FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them
 log = logging.getLogger("refresh")
@@ -109,7 +110,7 @@ def claims_table(results: Path) -> str:
         lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         tables.append(
             f"## [{one.title}](../config/studies/{one.name}.yaml)\n\n{one.question}\n\n"
-            + _table(("claim", "says", "accepted", "measured", "verdict"), lines)
+            + _table(CLAIM_HEADS, lines)
         )
     return "\n\n".join([_summary(results), *tables])
 
@@ -121,12 +122,16 @@ def verdicts_table(results: Path) -> str:
         count = f"{len(one.claims)}"
         surprises = ""
         if product is not None:
+            known = product.data["known"].fillna("") != ""
             met = product.data["as_expected"].astype(bool)
-            count = f"{met.sum()} of {len(met)}"
-            surprises = ", ".join(
+            count = f"{met[~known].sum()} of {len(met[~known])}"
+            shown = [
                 f"**{row.claim}: {row.verdict}**"
-                for row in product.data[~met].itertuples()
-            )
+                for row in product.data[~met & ~known].itertuples()
+            ]
+            laws = product.data.loc[known, "claim"]
+            shown += [f"{law}: known to be contradicted" for law in laws]
+            surprises = ", ".join(shown)
         rows.append(
             (
                 f"[{one.title}](config/studies/{one.name}.yaml)",
@@ -183,12 +188,15 @@ def name_of(claim) -> str:
 def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
-        return name_of(claim), says, "", "", NOT_MEASURED
+        return name_of(claim), says, claim.set, "", "", NOT_MEASURED
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
-    if not row.as_expected:
+    if claim.known:
+        verdict += f" (known)<br><sub>{claim.reason}</sub>"
+    elif not row.as_expected:
         verdict = f"**{verdict}**"
     values = row._asdict()
-    return name_of(claim), says, words.accepted(values), words.measured(values), verdict
+    shown = words.accepted(values), words.measured(values), verdict
+    return name_of(claim), says, claim.set, *shown
 
 
 # ------------------------------------------------------------------ gallery

@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pydantic
 import pytest
-from claim_tables import claim, note, rows, scaling
+from claim_tables import claim, normal, note, rows, scaling
+from scipy import stats
 
 from ntkpipe.claims import Verdict, table
 
@@ -67,6 +68,26 @@ def test_the_nature_of_a_claim_is_in_its_row():
     for nature in ("law", "identity", "control"):
         found = claim("bound", **fields, nature=nature).evaluate(rows([1.0, 2.0, 1.5]))
         assert (found.nature, found.as_expected) == (nature, nature != "control")
+
+
+def test_a_law_may_be_known_to_be_contradicted():
+    fields = {"metric": "q", "at_least": 0, "known": "contradicted"}
+    with pytest.raises(pydantic.ValidationError, match="needs a reason"):
+        claim("bound", **fields)
+    with pytest.raises(pydantic.ValidationError, match="is for laws"):
+        claim("bound", **fields, reason="r", nature="control")
+    found = claim("bound", **fields, reason="r").evaluate(rows([-1.0, -2.0, -1.5]))
+    assert (found.known, found.expected) == ("contradicted", "contradicted")
+    assert found.as_expected and found.reason == "r"
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_looks_at_the_result_are_paid_for_in_the_level(looks):
+    values = normal(12)
+    fields = {"metric": "q", "predicted": 0, "tolerance": 1}
+    found = claim("equals", **fields, looks=looks).evaluate(rows(values))
+    half = stats.t.ppf(1 - 0.025 / looks, 11) * values.std(ddof=1) / math.sqrt(12)
+    assert found.ci_high - found.estimate == pytest.approx(half, rel=0.04)
 
 
 def test_table():

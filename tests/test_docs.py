@@ -115,7 +115,8 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     output = str(tmp_path / "width/claims.csv")
     Job(CLAIMS, Place(one), inputs=(), outputs=(output,)).write_table(frame)
     table = refresh.claims_table(tmp_path)
-    assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.910] | ✓ supported |" in table
+    measured = "−0.933 [−0.956, −0.910] | ✓ supported |"
+    assert f"| after pilot | [−1.15, −0.85] | {measured}" in table
     assert f"1 of {len(verdicts) - 1} laws and numbers as expected" in table
     assert "0 of 1 control refuted" in table
     assert "**– missing**" in table

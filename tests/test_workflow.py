@@ -404,7 +404,7 @@ def test_verify_fails_when_a_verdict_is_not_as_expected(copy):
 def test_snakemakes_report_has_the_captions(finished, tmp_path):
     page = tmp_path / "report.html"
     snakemake(finished, "--report", page)
-    assert "the band accepted before the run" in page.read_text(encoding="utf-8")
+    assert "the accepted band and when it was set" in page.read_text(encoding="utf-8")
 
 
 def test_lint_and_format(finished):

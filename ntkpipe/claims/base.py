@@ -28,6 +28,7 @@ else:
     pd = Lazy("pandas")
 
 Nature = Literal["law", "identity", "control"]
+Set = Literal["before", "after pilot", "after result"]
 Expected = Literal["supported", "contradicted"]
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
@@ -48,6 +49,8 @@ class Verdict(NamedTuple):
     verdict: Judgement
     as_expected: bool
     nature: Nature = "law"
+    set: Set = "before"
+    known: str = ""
     study: str = ""
     variant: str = ""
     metric: str = ""
@@ -108,14 +111,36 @@ class Statement:
     """`law`: a law or a number that networks could refute. `identity`: it holds
     exactly and verifies the code. `control`: it is false; `contradicted` is expected.
     """
+    set: Set = "before"
+    """When the band was set. `before`: it is the source's or the theory's. `after
+    pilot`: it was chosen with a simulation at hand. `after result`: the band, the
+    quantity or the range of widths was changed after a result of the study."""
+    known: Literal["contradicted"] | None = None
+    """The law is known to be contradicted; `reason` states why. It is listed apart."""
+    looks: Annotated[int, Field(ge=1)] = 1
+    """How often the result was looked at while seeds were added. The level becomes
+    1 − (1 − confidence)/looks."""
     reason: str | None = None
-    """Why the accepted band differs from the source's."""
+    """Why the accepted band differs from the source's, or why the law is contradicted.
+    """
 
     def faults(self) -> Iterator[Fault]:
         """Faults between the keys."""
         if self.max_width is not None and self.max_width < self.min_width:
             text = f"{self.max_width} is below min_width {self.min_width}"
             yield Fault(("max_width",), text)
+        if self.known and not self.reason:
+            yield Fault(("known",), "needs a reason")
+        if self.known and self.nature != "law":
+            yield Fault(("known",), "is for laws; a control is false by design")
+
+    @property
+    def level(self) -> float:
+        """Level of a two-sided interval, Bonferroni-corrected for `looks`.
+
+        Each end alone is a one-sided bound of level (1 + level)/2.
+        """
+        return 1 - (1 - self.confidence) / self.looks
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the claim reads, and of which variants."""
@@ -137,8 +162,8 @@ class Statement:
                 variant=", ".join(self.variants()),
                 detail=((NOTE, str(missing)),),
             )
-        control = self.nature == "control"
-        expected: Expected = "contradicted" if control else "supported"
+        false = self.nature == "control" or self.known == "contradicted"
+        expected: Expected = "contradicted" if false else "supported"
         return Verdict(
             claim=self.id,
             says=self.says,
@@ -146,6 +171,8 @@ class Statement:
             expected=expected,
             as_expected=found.verdict == expected,
             nature=self.nature,
+            set=self.set,
+            known=self.known or "",
             reason=self.reason or "",
             **found._asdict(),
         )

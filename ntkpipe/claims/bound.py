@@ -68,7 +68,7 @@ class Bound(Statement):
         judge = self._extremes if extreme else self._bounds
         verdict, results = judge(reading, low, high)
         worst = worst_of(results, low, high)
-        level = "" if extreme else f", one-sided {self.confidence:.4g}"
+        level = "" if extreme else f", one-sided {self.level:.4g}"
         return self.found(
             verdict,
             reading,
@@ -95,7 +95,7 @@ class Bound(Statement):
         return judge_all(
             samples,
             [1.0],
-            2 * self.confidence - 1,
+            2 * self.level - 1,
             (low, high),
             log=self.statistic in LOGARITHMIC,
         )

@@ -99,7 +99,7 @@ class Fraction(Statement):
             note = joined(note, given.note)
             words += f" {self.relation} {self.given}"
         count, total = int(hits.sum()), len(hits)
-        level = 2 * self.confidence - 1
+        level = 2 * self.level - 1
         result = share(count, total, level) if total else UNKNOWN
         counted = ("networks counted", total), ("with the property", count)
         return self.found(
@@ -108,7 +108,7 @@ class Fraction(Statement):
             result,
             (self.at_least, 1.0),
             metric=words,
-            statistic=f"share of networks, one-sided {self.confidence:.4g}",
+            statistic=f"share of networks, one-sided {self.level:.4g}",
             n=total,
             detail=counted + notes(note),
         )

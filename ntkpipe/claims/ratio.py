@@ -94,9 +94,7 @@ class Ratio(Equivalence):
             for width in widths
         ]
         band = self.band()
-        verdict, results = judge_all(
-            samples, [1.0, -1.0], self.confidence, band, log=True
-        )
+        verdict, results = judge_all(samples, [1.0, -1.0], self.level, band, log=True)
         worst = worst_of(results, *band)
         both = together([top, bottom])
         return self.found_in_band(

@@ -149,6 +149,8 @@ class _Claim:
     word: str
     met: bool
     nature: str
+    set: str
+    known: str
     predicted: str
     band: str
     measured: str
@@ -177,6 +179,8 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         word=word,
         met=bool(row["as_expected"]),
         nature=row["nature"],
+        set=row["set"],
+        known=text.cell(row, "known"),
         predicted=words.predicted(row),
         band=words.accepted(row),
         measured=measured,
