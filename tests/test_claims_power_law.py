@@ -31,6 +31,10 @@ def test_power_law(slope, sigma, verdict):
         f"{a}→{b}" for a, b in pairwise(WIDTHS)
     ]
     assert (found.low, found.high) == pytest.approx((-1.1, -0.9))
+    assert (found.level, found.interval) == (0.95, "two-sided")
+    half = claim("power_law", metric="q", high=-0.9).evaluate(scaling(slope, sigma))
+    assert (half.ci_low, half.ci_high) == (found.ci_low, found.ci_high)
+    assert (half.level, half.interval) == (0.975, "one-sided")
 
 
 def test_control_is_expected_to_be_contradicted():
@@ -74,7 +78,7 @@ def test_power_law_along_variants_pairs_the_seeds():
     law = claim("power_law", metric="q", along=along, predicted=-1, tolerance=0.01)
     found = law.evaluate(measurements)
     assert found.verdict == "supported"
-    assert found.ci_high - found.ci_low < 1e-6
+    assert found.interval == "none"  # all networks have one slope
     assert found.variant == "alpha10, alpha100, alpha1000"
     assert law.variants() == ("alpha10", "alpha100", "alpha1000")
     other = measurements.assign(
@@ -118,7 +122,8 @@ def test_one_seed_is_inconclusive_unless_exact():
     found = claim("power_law", **law).evaluate(single)
     assert found.verdict == "inconclusive" and "1 seed" in note(found)
     assert found.estimate == pytest.approx(-1)
-    assert claim("power_law", **law, exact=True).evaluate(single).as_expected
+    exact = claim("power_law", **law, exact=True).evaluate(single)
+    assert exact.as_expected and exact.interval == "none" and math.isnan(exact.ci_low)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0])

@@ -277,11 +277,16 @@ def test_normality_tests_keep_their_level():
         assert abs(np.mean(p < 0.05) - 0.05) < 0.02
 
 
-def test_share():
-    result = statistics.share(20, 20, 0.9)
-    z2 = stats.norm.ppf(0.95) ** 2
-    assert result.estimate == 1 and result.high == 1
-    assert result.low == pytest.approx(20 / (20 + z2))
+@pytest.mark.parametrize(("hits", "total"), [(20, 20), (3, 11), (0, 7)])
+def test_a_share_has_the_bounds_of_clopper_and_pearson(hits, total):
+    result = statistics.share(hits, total, 0.9)
+    assert result.estimate == hits / total
+    # P(X ≥ hits | low) = P(X ≤ hits | high) = 0.05
+    if hits:
+        above = stats.binom.sf(hits - 1, total, result.low)
+        assert above == pytest.approx(0.05)
+    if hits < total:
+        assert stats.binom.cdf(hits, total, result.high) == pytest.approx(0.05)
 
 
 def test_collapse_is_the_r_squared_of_a_polynomial():

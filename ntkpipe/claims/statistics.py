@@ -464,10 +464,8 @@ def normality(scores: np.ndarray) -> Normality:
 
 
 def share(hits: int, total: int, confidence: float = 0.95) -> Interval:
-    """Share of networks with Wilson's two-sided interval."""
-    bounds = scipy.stats.binomtest(hits, total).proportion_ci(
-        confidence, method="wilson"
-    )
+    """Share of networks with the exact two-sided interval (Clopper & Pearson 1934)."""
+    bounds = scipy.stats.binomtest(hits, total).proportion_ci(confidence)
     estimate = hits / total
     error = math.sqrt(estimate * (1 - estimate) / total)
     return Interval(

@@ -75,5 +75,7 @@ class Typical(Statement):
             ci_high=high,
             low=low,
             high=high,
+            level=self.share,
+            interval="prediction",
             detail=(("share of lower slopes", lower), *notes(reading.note)),
         )

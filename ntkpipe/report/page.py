@@ -155,6 +155,8 @@ class _Claim:
     band: str
     measured: str
     interval: str
+    level: str
+    off: str
     networks: str
     how: str
     detail: str
@@ -185,6 +187,8 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         band=words.accepted(row),
         measured=measured,
         interval=interval,
+        level=words.level(row),
+        off=words.OFF if words.off(row) else "",
         networks=text.NONE if exact else text.count(row["n"]),
         how=_quantity(row, "∞" if exact else text.cell(row, "widths")),
         detail=words.detail(row),
