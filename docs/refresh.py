@@ -34,7 +34,13 @@ from ntkpipe.stages.job import read_products
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
 FIGURE = "width/figures/review.svg"
-SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "missing": "–"}
+SYMBOLS = {
+    "supported": "✓",
+    "consistent": "✓",
+    "contradicted": "✗",
+    "inconclusive": "?",
+    "missing": "–",
+}
 CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "level", "verdict")
 NOT_MEASURED = "not measured here"
 FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them

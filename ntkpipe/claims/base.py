@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    get_type_hints,
+)
 
 import numpy as np
 from pydantic import Field
@@ -29,8 +37,10 @@ else:
 
 Nature = Literal["law", "identity", "control"]
 Set = Literal["before", "after pilot", "after result"]
-Expected = Literal["supported", "contradicted"]
-Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
+Expected = Literal["supported", "consistent", "contradicted"]
+Judgement = Literal[
+    "supported", "consistent", "contradicted", "inconclusive", "missing"
+]
 IntervalKind = Literal["two-sided", "one-sided", "prediction", "none"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 UNKNOWN = undefined()
@@ -98,6 +108,8 @@ each group must record the metric. An empty group stands for all variants."""
 @section
 class Statement:
     """The keys of all claims."""
+
+    verdict_if_true: ClassVar[Expected] = "supported"
 
     id: str
     """Name of the claim, unique in the study: `J-7/tanh/own`."""
@@ -173,7 +185,7 @@ class Statement:
                 detail=((NOTE, str(missing)),),
             )
         false = self.nature == "control" or self.known == "contradicted"
-        expected: Expected = "contradicted" if false else "supported"
+        expected: Expected = "contradicted" if false else self.verdict_if_true
         return Verdict(
             claim=self.id,
             says=self.says,

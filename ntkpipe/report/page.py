@@ -33,6 +33,7 @@ LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 VERDICTS = {
     "supported": ("✓", "supported"),
+    "consistent": ("✓", "consistent"),
     "contradicted": ("✗", "contradicted"),
     "inconclusive": ("?", "inconclusive"),
     "missing": ("–", "not measured"),
