@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 from claim_tables import WIDTHS, claim, normal, note, rows, scaling
 from hypothesis import given, settings
@@ -134,6 +135,23 @@ def test_values_without_logarithm_are_told(bad):
     found = law.evaluate(measurements)
     assert found.verdict == "inconclusive" and math.isnan(found.estimate)
     assert "1 of 10 values are ≤ 0" in note(found)
+
+
+def test_a_law_with_a_correction_is_about_the_exponent():
+    bent = scaling(-1.0, 0.01, seeds=20)
+    bent["value"] *= 1 + 100 / bent["width"]
+    law = {"metric": "q", "predicted": -1, "tolerance": 0.1}
+    plain = claim("power_law", **law).evaluate(bent)
+    assert plain.verdict == "contradicted" and dict(plain.detail)["p"] < 1e-3
+    found = claim("power_law", **law, correction=True).evaluate(bent)
+    detail = dict(found.detail)
+    assert found.verdict == "supported" and detail["b"] == pytest.approx(100, rel=0.3)
+    assert detail["p"] > 1e-3 and detail["degrees of freedom"] == 2
+    assert detail["slope without correction"] == plain.estimate
+    few = claim("power_law", **law, correction=True, min_width=256).evaluate(bent)
+    assert few.verdict == "inconclusive" and "four widths" in note(few)
+    with pytest.raises(pydantic.ValidationError, match="needs four variants"):
+        claim("power_law", **law, correction=True, along={"a": 1, "b": 2, "c": 3})
 
 
 def test_lost_networks_are_told():

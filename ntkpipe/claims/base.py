@@ -32,6 +32,8 @@ from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ntkpipe.experiment import Experiment
 else:
     pd = Lazy("pandas")
 
@@ -173,6 +175,10 @@ class Statement:
     def variants(self) -> tuple[str, ...]:
         """The names of the variants this claim reads."""
         return () if self.variant is None else (self.variant,)
+
+    def unmet(self, experiment: Experiment) -> Iterator[Fault]:
+        """What the claim needs and a variant that it reads lacks."""
+        yield from ()
 
     def evaluate(self, measurements: pd.DataFrame) -> Verdict:
         """Judge the claim on the tidy table of measurements; never raises."""
