@@ -383,8 +383,8 @@ def corrected_slope(
     Least squares, every n weighing alike. The interval of p is that of the fit made
     linear at its solution: p = Σ c·y with c the row of the pseudo-inverse of the
     Jacobian, and the covariance of y is the bootstrap's. There must be four n or more.
-    Measured coverage of 95 % (p = −1, b = 4.8, n = 16 … 256): 0.95 if the standard error
-    of log Q is 0.002 or 0.004, but 0.83 if it is 0.011, where b is hardly known.
+    Measured coverage of 95 % (p = −1, b = 4.8, n = 16 … 256): 0.95 if the standard
+    error of log Q is 0.002 or 0.004, but 0.83 if it is 0.011.
 
     Args:
         widths: abscissae (q,), in the order of the sample's quantities.
