@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    get_type_hints,
+)
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ntkpipe.claims.reading import Missing, Reading, Step, read
 from ntkpipe.claims.statistics import (
@@ -20,21 +28,32 @@ from ntkpipe.claims.statistics import (
 )
 from ntkpipe.claims.words import NOTE, Detail, as_json, listed
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ntkpipe.experiment import Experiment
 else:
     pd = Lazy("pandas")
 
-Expected = Literal["supported", "contradicted"]
-Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
+Nature = Literal["law", "identity", "control"]
+Set = Literal["before", "after pilot", "after result"]
+Expected = Literal["supported", "consistent", "contradicted"]
+Judgement = Literal[
+    "supported", "consistent", "contradicted", "inconclusive", "missing"
+]
+IntervalKind = Literal["two-sided", "one-sided", "prediction", "none"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 UNKNOWN = undefined()
 
 
 class Verdict(NamedTuple):
-    """A row of claims.csv: [low, high] is the accepted band."""
+    """A row of claims.csv: [low, high] is the accepted band.
+
+    `level` is that of the interval [ci_low, ci_high], or of each of its ends if the
+    interval is one-sided. An extreme or a closed form has no interval.
+    """
 
     claim: str
     says: str
@@ -46,6 +65,11 @@ class Verdict(NamedTuple):
     n: int
     verdict: Judgement
     as_expected: bool
+    nature: Nature = "law"
+    set: Set = "before"
+    known: str = ""
+    level: float = math.nan
+    interval: IntervalKind = "none"
     study: str = ""
     variant: str = ""
     metric: str = ""
@@ -68,6 +92,8 @@ class Finding(NamedTuple):
     estimate: float = math.nan
     ci_low: float = math.nan
     ci_high: float = math.nan
+    level: float = math.nan
+    interval: IntervalKind = "none"
     predicted: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -85,6 +111,8 @@ each group must record the metric. An empty group stands for all variants."""
 class Statement:
     """The keys of all claims."""
 
+    verdict_if_true: ClassVar[Expected] = "supported"
+
     id: str
     """Name of the claim, unique in the study: `J-7/tanh/own`."""
     says: str
@@ -98,22 +126,45 @@ class Statement:
     max_width: Annotated[int, Field(ge=0)] | None = None
     """The widest width it reads."""
     confidence: Confidence = 0.95
-    """Level of the interval, two-sided unless the kind says otherwise."""
+    """Level of the two-sided interval. Each end is a bound of level (1 + confidence)/2,
+    and so are one-sided bounds, shares and orderings."""
     exact: bool = False
     """The value has no sampling error (closed form). Implied for width 0, the
     infinite-width limit."""
-    control: bool = False
-    """The claim is a control: we know that it is false and expect `contradicted`."""
+    nature: Nature = "law"
+    """`law`: a law or a number that networks could refute. `identity`: it holds
+    exactly and verifies the code. `control`: it is false; `contradicted` is expected.
+    """
+    set: Set = "before"
+    """When the band was set. `before`: it is the source's or the theory's. `after
+    pilot`: it was chosen with a simulation at hand. `after result`: the band, the
+    quantity or the range of widths was changed after a result of the study."""
+    known: Literal["contradicted"] | None = None
+    """The law is known to be contradicted; `reason` states why. It is listed apart."""
+    looks: Annotated[int, Field(ge=1)] = 1
+    """How often the result was looked at while seeds were added. The level becomes
+    1 − (1 − confidence)/looks."""
     reason: str | None = None
-    """Why the accepted band differs from the source's."""
+    """Why the accepted band differs from the source's, or why the law is contradicted.
+    """
 
-    @model_validator(mode="after")
-    def _widths_in_order(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys."""
         if self.max_width is not None and self.max_width < self.min_width:
-            raise ValueError(
-                f"max_width {self.max_width} is below min_width {self.min_width}"
-            )
-        return self
+            text = f"{self.max_width} is below min_width {self.min_width}"
+            yield Fault(("max_width",), text)
+        if self.known and not self.reason:
+            yield Fault(("known",), "needs a reason")
+        if self.known and self.nature != "law":
+            yield Fault(("known",), "is for laws; a control is false by design")
+
+    @property
+    def level(self) -> float:
+        """Level of a two-sided interval, Bonferroni-corrected for `looks`.
+
+        Each end alone is a one-sided bound of level (1 + level)/2.
+        """
+        return 1 - (1 - self.confidence) / self.looks
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the claim reads, and of which variants."""
@@ -125,6 +176,10 @@ class Statement:
         """The names of the variants this claim reads."""
         return () if self.variant is None else (self.variant,)
 
+    def unmet(self, experiment: Experiment) -> Iterator[Fault]:
+        """What the claim needs and a variant that it reads lacks."""
+        yield from ()
+
     def evaluate(self, measurements: pd.DataFrame) -> Verdict:
         """Judge the claim on the tidy table of measurements; never raises."""
         try:
@@ -135,13 +190,17 @@ class Statement:
                 variant=", ".join(self.variants()),
                 detail=((NOTE, str(missing)),),
             )
-        expected: Expected = "contradicted" if self.control else "supported"
+        false = self.nature == "control" or self.known == "contradicted"
+        expected: Expected = "contradicted" if false else self.verdict_if_true
         return Verdict(
             claim=self.id,
             says=self.says,
             source=self.source,
             expected=expected,
             as_expected=found.verdict == expected,
+            nature=self.nature,
+            set=self.set,
+            known=self.known or "",
             reason=self.reason or "",
             **found._asdict(),
         )
@@ -158,11 +217,21 @@ class Statement:
         band: tuple[float, float] = (math.nan, math.nan),
         **more,
     ) -> Finding:
-        """A verdict with its interval and the networks that were read."""
+        """A verdict with its interval and the networks that were read.
+
+        An interval is one-sided if the band has one end.
+        """
+        kind: IntervalKind = "one-sided" if math.inf in map(abs, band) else "two-sided"
+        kind = more.pop("interval", kind)
+        if not result.low < result.high:  # a closed form, an extreme, or no interval
+            kind, result = "none", result._replace(low=math.nan, high=math.nan)
+        levels = {"two-sided": self.level, "one-sided": (1 + self.level) / 2}
         fields: dict[str, Any] = {
             "variant": self.variant or "",
             "n": len(reading.values),
             "widths": listed(reading.widths),
+            "interval": kind,
+            "level": levels.get(kind, math.nan),
         }
         return Finding(
             verdict,
@@ -215,28 +284,25 @@ class Equivalence(Statement):
     high: float | None = None
     """Upper end of the accepted band."""
 
-    @model_validator(mode="after")
-    def _one_band(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys, also those of the band."""
+        yield from super().faults()
         ends = self.low is not None or self.high is not None
         given = [self.tolerance is not None, self.relative is not None, ends]
         if sum(given) != 1:
-            raise ValueError(
-                "give the accepted band in one way: tolerance, relative, or low/high"
-            )
-        if not ends and self.predicted is None:
-            raise ValueError("tolerance and relative need predicted")
+            text = "give the accepted band in one way: tolerance, relative, or low/high"
+            yield Fault((), text)
+        if any(given[:2]) and self.predicted is None:
+            yield Fault((), "tolerance and relative need predicted")
         if self.relative is not None and self.predicted == 0:
-            raise ValueError(
-                "relative needs a predicted number other than 0: give tolerance"
-            )
+            text = "needs a predicted number other than 0: give tolerance"
+            yield Fault(("relative",), text)
         low, high = self.band()
         if low > high:
-            raise ValueError(f"low {low:g} is above high {high:g}")
-        if self.predicted is not None and not low <= self.predicted <= high:
-            raise ValueError(
-                f"predicted {self.predicted:g} lies outside [{low:g}, {high:g}]"
-            )
-        return self
+            yield Fault(("low",), f"low {low:g} is above high {high:g}")
+        elif self.predicted is not None and not low <= self.predicted <= high:
+            text = f"{self.predicted:g} lies outside [{low:g}, {high:g}]"
+            yield Fault(("predicted",), text)
 
     def band(self) -> tuple[float, float]:
         """The accepted band."""

@@ -5,18 +5,55 @@ The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ntkpipe.text import number, numbers
+from ntkpipe.text import cell, many, number, numbers
 
 NOTE = "note"
 """The name of a note in a detail; the text shows the note without the name."""
+
+NATURES = {
+    "law": (("law or number", "laws and numbers"), "as expected"),
+    "identity": (("identity", "identities"), "verified"),
+    "control": (("control", "controls"), "refuted"),
+}
+"""The natures of claims: one, several, and what is said if a verdict is as expected."""
+
+KINDS = {"prediction": "prediction range"}
+OFF = "within the margin, significantly off the prediction"
 
 Value = float | str | tuple[tuple[str, float], ...]
 """A number, a text, or a series of numbers, each with a label."""
 Detail = tuple[tuple[str, Value], ...]
 """Further results of a claim: each value with its name."""
+
+
+def tally(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many verdicts are as expected; each nature of a claim is counted apart.
+
+    So are laws whose band was set after a pilot or a result. A law that is known to be
+    contradicted counts on neither side.
+    """
+    rows = list(rows)
+    counted = [row for row in rows if not cell(row, "known")]
+    parts = []
+    for nature, (names, word) in NATURES.items():
+        own = [row for row in counted if row["nature"] == nature]
+        if own:
+            marked = [row for row in own if row["set"] != "before"]
+            apart = f" ({_met(marked)} with a band set after a pilot or a result)"
+            shown = apart if marked and nature == "law" else ""
+            parts.append(f"{_met(own, *names)} {word}{shown}")
+    if known := len(rows) - len(counted):
+        laws = many(known, "law")
+        parts.append(f"{laws} known to be contradicted, counted on neither side")
+    return "; ".join(parts)
+
+
+def _met(rows: Sequence[Mapping[str, Any]], *names: str) -> str:
+    met = sum(bool(row["as_expected"]) for row in rows)
+    return f"{met} of {many(len(rows), *names) if names else len(rows)}"
 
 
 def predicted(row: Mapping[str, Any]) -> str:
@@ -38,6 +75,31 @@ def measured(row: Mapping[str, Any]) -> str:
     return " ".join(filter(None, estimate(row)))
 
 
+def level(row: Mapping[str, Any]) -> str:
+    """Level and kind of the interval of a row of claims.csv: `95 % two-sided`.
+
+    The level of a one-sided interval is that of each end; empty without an interval.
+    """
+    confidence, kind = row.get("level", math.nan), cell(row, "interval")
+    if kind in ("", "none"):
+        return ""
+    percent = 100 * (1 - confidence)
+    # two digits of 1 − level, so that 99.9999 % is not 100 %
+    digits = 1 - math.floor(math.log10(percent) + 1e-9)
+    shown = f"{100 - percent:.{digits}f}".rstrip("0").rstrip(".")
+    return f"{shown} % {KINDS.get(kind, kind)}"
+
+
+def off(row: Mapping[str, Any]) -> bool:
+    """Whether a supported claim is within its margin, but off its prediction.
+
+    Its interval lies in the band and excludes the predicted number.
+    """
+    low, predicted, high = (row[name] for name in ("ci_low", "predicted", "ci_high"))
+    # NaN, where there is no interval or no prediction, compares as false
+    return row["verdict"] == "supported" and (predicted < low or predicted > high)
+
+
 def accepted(row: Mapping[str, Any]) -> str:
     """The accepted band of a row of claims.csv; empty if the row has none.
 
@@ -51,8 +113,8 @@ def accepted(row: Mapping[str, Any]) -> str:
 
 def detail(row: Mapping[str, Any]) -> str:
     """The further results (`detail`) of a row of claims.csv, as text."""
-    cell = row.get("detail")
-    pairs = json.loads(cell) if isinstance(cell, str) and cell else {}
+    written = cell(row, "detail")
+    pairs = json.loads(written) if written else {}
     return "; ".join(_shown(name, value) for name, value in pairs.items())
 
 

@@ -31,6 +31,7 @@ LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 VERDICTS = {
     "supported": ("✓", "supported"),
+    "consistent": ("✓", "consistent"),
     "contradicted": ("✗", "contradicted"),
     "inconclusive": ("?", "inconclusive"),
     "missing": ("–", "not measured"),
@@ -89,6 +90,7 @@ def page(
     return _template().render(
         studies=studies,
         claims=shown,
+        tally=words.tally(claims.to_dict("records")),
         # unexpected verdicts first, otherwise in the order of the studies
         sorted_claims=sorted(shown, key=lambda claim: claim.met),
         few=FEW,
@@ -145,11 +147,15 @@ class _Claim:
     icon: str
     word: str
     met: bool
-    control: bool
+    nature: str
+    set: str
+    known: str
     predicted: str
     band: str
     measured: str
     interval: str
+    level: str
+    off: str
     networks: str
     how: str
     detail: str
@@ -173,11 +179,15 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         icon=icon,
         word=word,
         met=bool(row["as_expected"]),
-        control=row["expected"] == "contradicted",
+        nature=row["nature"],
+        set=row["set"],
+        known=text.cell(row, "known"),
         predicted=words.predicted(row),
         band=words.accepted(row),
         measured=measured,
         interval=interval,
+        level=words.level(row),
+        off=words.OFF if words.off(row) else "",
         networks=text.NONE if exact else text.count(row["n"]),
         how=_quantity(row, "∞" if exact else text.cell(row, "widths")),
         detail=words.detail(row),

@@ -40,7 +40,7 @@ class Study:
     variants: dict[Name, Experiment]
     """The experiments; without variants, `base` is the experiment of the file."""
     claims: tuple[Claim, ...] = ()
-    """The claims, with accepted bands that are set before the run."""
+    """The claims, with accepted bands."""
     figures: tuple[Figure, ...] = ()
     """The figures."""
     text: str = ""
@@ -117,6 +117,10 @@ def between(
                     yield Fault((what, str(i)), _no_variant(missing, names))
             for fault in _metric_faults(item, names, sound):
                 yield fault.within(what, str(i))
+    for i, claim in claims.items():
+        for name in claim.variants() or names:
+            for fault in claim.unmet(sound[name]) if name in sound else ():
+                yield fault.within("claims", str(i))
     for i, figure in figures.items():
         yield from (f.within("figures", str(i)) for f in _name_faults(figure))
         for label in figure.labels:
