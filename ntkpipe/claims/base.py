@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_
 import numpy as np
 from pydantic import Field, model_validator
 
-from ntkpipe.claims.reading import Missing, Reading, Step, read
+from ntkpipe.claims.reading import Missing, Reading, Readings, Step, read
 from ntkpipe.claims.statistics import (
     Interval,
     Sample,
@@ -125,7 +125,7 @@ class Statement:
         """The names of the variants this claim reads."""
         return () if self.variant is None else (self.variant,)
 
-    def evaluate(self, measurements: pd.DataFrame) -> Verdict:
+    def evaluate(self, measurements: pd.DataFrame | Readings) -> Verdict:
         """Judge the claim on the tidy table of measurements; never raises."""
         try:
             found = self.judge(measurements)
@@ -146,7 +146,7 @@ class Statement:
             **found._asdict(),
         )
 
-    def judge(self, measurements: pd.DataFrame) -> Finding:
+    def judge(self, measurements: pd.DataFrame | Readings) -> Finding:
         """Read the table and judge; raise `Missing` if the table lacks values."""
         raise NotImplementedError
 
@@ -176,20 +176,17 @@ class Statement:
 
     def read(
         self,
-        measurements: pd.DataFrame,
+        measurements: pd.DataFrame | Readings,
         metric: str,
         step: Step,
         variant: str | None = None,
     ) -> Reading:
         """Select the claim's rows of one variant; see `read`."""
-        return read(
-            measurements,
-            metric,
-            step,
-            variant or self.variant,
-            self.min_width,
-            self.max_width,
-        )
+        variant = variant or self.variant
+        key = (metric, step, variant, self.min_width, self.max_width)
+        if isinstance(measurements, Readings):
+            return measurements[key]
+        return read(measurements, *key)
 
     def is_exact(self, width: int) -> bool:
         """Whether a value at this width has no sampling error."""
