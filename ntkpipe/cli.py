@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntkpipe import runtime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "verify": "list the verdicts that are not as expected; fail if there are any",
     "validate": "check study files; list all faults at once",
+    "power": "how likely each verdict is to come out the same with other networks",
     "schema": "print the JSON schema of study files",
 }
 EXAMPLE = """\
@@ -51,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
         _add_stage(command, stage)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        if name != "schema":
+        if name == "power":
+            _add_power(command)
+        elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
             command.add_argument("--input", nargs="*", default=[], help="claims.csv")
@@ -82,6 +86,18 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     command.add_argument(
         "--threads", type=_positive, help="use this many cores (default: all)"
     )
+
+
+def _add_power(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "study", nargs="*", help="study file (YAML); default: config/studies/*.yaml"
+    )
+    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--draws", type=_positive, default=200, help="drawn runs a claim (default: 200)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the draws, default: 0")
+    command.add_argument("--output", help="table (csv); default: RESULTS/power.csv")
 
 
 def _positive(text: str) -> int:
@@ -136,6 +152,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.stage == "schema":
         print(json.dumps(study.schema(), indent=2, ensure_ascii=False))
         return 0
+    if options.stage == "power":
+        from ntkpipe.stages.power import power
+
+        output = options.output or f"{options.results}/power.csv"
+        files = options.study or sorted(Path("config/studies").glob("*.yaml"))
+        studies = study.load_files(files)
+        return power(studies, options.results, output, options.draws, options.seed)
     studies = study.load_files(options.study)
     if options.stage == "verify":
         from ntkpipe.stages.verify import verify

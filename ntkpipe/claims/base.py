@@ -17,7 +17,7 @@ from typing import (
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.claims.reading import Missing, Reading, Step, read
+from ntkpipe.claims.reading import Missing, Reading, Readings, Step, read
 from ntkpipe.claims.statistics import (
     Interval,
     Sample,
@@ -180,7 +180,7 @@ class Statement:
         """What the claim needs and a variant that it reads lacks."""
         yield from ()
 
-    def evaluate(self, measurements: pd.DataFrame) -> Verdict:
+    def evaluate(self, measurements: pd.DataFrame | Readings) -> Verdict:
         """Judge the claim on the tidy table of measurements; never raises."""
         try:
             found = self.judge(measurements)
@@ -205,7 +205,7 @@ class Statement:
             **found._asdict(),
         )
 
-    def judge(self, measurements: pd.DataFrame) -> Finding:
+    def judge(self, measurements: pd.DataFrame | Readings) -> Finding:
         """Read the table and judge; raise `Missing` if the table lacks values."""
         raise NotImplementedError
 
@@ -245,20 +245,17 @@ class Statement:
 
     def read(
         self,
-        measurements: pd.DataFrame,
+        measurements: pd.DataFrame | Readings,
         metric: str,
         step: Step,
         variant: str | None = None,
     ) -> Reading:
         """Select the claim's rows of one variant; see `read`."""
-        return read(
-            measurements,
-            metric,
-            step,
-            variant or self.variant,
-            self.min_width,
-            self.max_width,
-        )
+        variant = variant or self.variant
+        key = (metric, step, variant, self.min_width, self.max_width)
+        if isinstance(measurements, Readings):
+            return measurements[key]
+        return read(measurements, *key)
 
     def is_exact(self, width: int) -> bool:
         """Whether a value at this width has no sampling error."""

@@ -50,6 +50,24 @@ class Reading(NamedTuple):
         return self.values.xs(width, level="width")
 
 
+class Readings(dict):
+    """Readings by the arguments of `read`, in place of the table of measurements.
+
+    Those of `table` are kept once they are read, so that others can be drawn from them
+    (`ntkpipe.claims.power`) and judged without a table.
+    """
+
+    def __init__(self, table: pd.DataFrame | None = None):
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, key: tuple) -> Reading:
+        if self.table is None:
+            raise Missing(f"{key[0]} was not read")
+        self[key] = read(self.table, *key)
+        return self[key]
+
+
 def read(
     measurements: pd.DataFrame,
     metric: str,

@@ -1,0 +1,410 @@
+"""How likely a verdict is to come out the same with other networks, and from how many.
+
+**By resampling.** A network is a (width, seed). Variants with the same seeds at a width
+share its initial weights, so they are drawn together; widths are independent and are
+drawn separately. The intervals resample in the same way (`ntkpipe.claims.statistics`).
+Networks are drawn with replacement, as many as there are, and the claim is judged on
+them. The share of draws with the verdict of the run is P(same verdict).
+The draws are around the run's own estimate: P holds *if the estimate is the truth*.
+P is too high if networks are few: the variance of n networks drawn from n is smaller by
+(n − 1)/n than that of n new ones. P says nothing about a claim that an extreme decides,
+because no draw goes beyond the extremes of the run.
+
+**By the normal law.** An interval e ± h of level c has the standard error s = h/z with
+Φ(z) = (1 + c)/2. Over new seeds e ~ N(μ, s²) for a true value μ, and the verdict is
+*supported* iff low + h ≤ e ≤ high − h, *contradicted* iff e < low − h or e > high + h:
+
+    P(supported)    = Φ((high − h − μ)/s) − Φ((low + h − μ)/s)
+    P(contradicted) = Φ((low − h − μ)/s) + Φ((μ − high − h)/s)
+
+For a band p ± δ and μ = p this is 2Φ(z(δ/h − 1)) − 1, which is 0.99 at h = 0.43 δ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+
+import numpy as np
+import scipy
+
+from ntkpipe.claims import statistics
+from ntkpipe.claims.base import Equivalence, Judgement, Statement, Verdict
+from ntkpipe.claims.ratio import Ratio
+from ntkpipe.claims.reading import Reading, Readings
+from ntkpipe.lazy import Lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Lazy("pandas")
+
+ENOUGH = 0.99
+"""P(same verdict) that a study is designed for."""
+RESAMPLES = 500
+"""Bootstrap samples of each drawn table: a standard error is then known to 3 %."""
+CLEAR, FEW_DRAWS = 0.9999, 50
+"""A claim whose P(same verdict) is `CLEAR` by the normal law has fewer draws."""
+MOST = 64.0
+"""The search for a number of seeds stops at so many times the present ones."""
+
+
+class Part(NamedTuple):
+    """The networks of one width and variant in a reading."""
+
+    width: int
+    seeds: tuple[int, ...]  # all there are
+    row: np.ndarray  # (seeds,): the row of each in the reading, −1 if it has none
+
+
+class Networks(NamedTuple):
+    """The readings of a claim, and the networks of each."""
+
+    readings: Readings
+    parts: dict[tuple, tuple[Part, ...]]
+    """Those of each reading, by width."""
+
+    def seeds(self, factor: float = 1.0) -> dict[int, int]:
+        """Number of networks of each width, or `factor` times as many."""
+        many: dict[int, int] = {}
+        for part in itertools.chain(*self.parts.values()):
+            many[part.width] = max(many.get(part.width, 1), len(part.seeds))
+        return {width: scaled(n, factor) for width, n in many.items() if n > 1}
+
+    def draw(self, random: np.random.Generator, factor: float = 1.0) -> Readings:
+        """Readings of networks drawn with replacement, `factor` times as many."""
+        drawn: dict[tuple, np.ndarray] = {}
+        new = Readings()
+        for key, parts in self.parts.items():
+            rows, widths, seeds = [], [], []
+            for at, (width, own, row) in enumerate(parts):
+                if (width, own) not in drawn:
+                    many = scaled(len(own), factor)
+                    drawn[width, own] = random.integers(len(own), size=many)
+                chosen = row[drawn[width, own]]
+                (having,) = np.nonzero(chosen >= 0)
+                rows.append(chosen[having])
+                seeds.append(having)
+                widths.append(np.full(len(having), at))
+            index = pd.MultiIndex(
+                levels=[
+                    [part.width for part in parts],
+                    np.arange(len(max(drawn.values(), key=len))),
+                ],
+                codes=[np.concatenate(widths), np.concatenate(seeds)],
+                names=["width", "seed"],
+                verify_integrity=False,
+            )
+            values, note = self.readings[key]
+            numbers = values.to_numpy()[np.concatenate(rows)]
+            new[key] = Reading(pd.DataFrame(numbers, index, values.columns), note)
+        return new
+
+
+def scaled(seeds: int, factor: float) -> int:
+    """`factor` times as many seeds; a single one, a limit or a closed form, stays."""
+    return 1 if seeds == 1 else max(2, math.ceil(seeds * factor - 1e-9))
+
+
+def networks(claim: Statement, measurements: pd.DataFrame) -> Networks:
+    """The readings on which the verdict of a claim depends, and their networks."""
+    readings = Readings(measurements)
+    claim.evaluate(readings)
+    place = measurements[["variant", "width", "seed"]].drop_duplicates()
+    seeds = place.groupby(["variant", "width"])["seed"].agg(lambda s: tuple(sorted(s)))
+    only = measurements["variant"].iloc[0] if len(measurements) else ""
+    parts = {}
+    for key, reading in readings.items():
+        variant = key[2] or only
+        parts[key] = tuple(
+            _part(width, seeds[variant, width], reading) for width in reading.widths
+        )
+    return Networks(readings, parts)
+
+
+def _part(width: int, seeds: tuple[int, ...], reading: Reading) -> Part:
+    networks = pd.MultiIndex.from_product([[width], seeds])
+    return Part(width, seeds, reading.values.index.get_indexer(networks))
+
+
+# ------------------------------------------------------------------ probabilities
+
+
+def same_verdict(
+    claim: Statement,
+    measured: Networks,
+    verdict: Judgement,
+    random: np.random.Generator,
+    draws: int,
+    factor: float = 1.0,
+) -> float:
+    """Share of `draws` drawn runs with this verdict."""
+    with _fewer_resamples():
+        return sum(_verdicts(claim, measured, verdict, random, draws, factor)) / draws
+
+
+def is_enough(*arguments) -> bool:
+    """Whether `same_verdict` is `ENOUGH`; stops at the draw that makes it less."""
+    draws, differing = arguments[4], 0
+    with _fewer_resamples():
+        for same in _verdicts(*arguments):
+            differing += not same
+            if differing > (1 - ENOUGH) * draws:
+                return False
+    return True
+
+
+def _verdicts(claim, measured, verdict, random, draws, factor) -> Iterator[bool]:
+    for _ in range(draws):
+        drawn = measured.draw(random, factor)
+        yield claim.evaluate(drawn).verdict == verdict
+
+
+@contextlib.contextmanager
+def _fewer_resamples() -> Iterator[None]:
+    """`RESAMPLES` for intervals: the draws average over what more would add."""
+    kept, statistics.RESAMPLES = statistics.RESAMPLES, RESAMPLES
+    try:
+        yield
+    finally:
+        statistics.RESAMPLES = kept
+
+
+def chance(
+    truth: float,
+    half: float,
+    band: tuple[float, float],
+    level: float = 0.95,
+    verdict: Judgement = "supported",
+) -> float:
+    """P(verdict) of an interval of half-width h, by the normal law (see above)."""
+    low, high = band
+    z = scipy.special.ndtri((1 + level) / 2)
+    if half == 0:
+        inside = low <= truth <= high
+        return float(inside == (verdict == "supported"))
+    phi, s = scipy.special.ndtr, half / z
+    if verdict == "supported":
+        inner = phi((high - half - truth) / s) - phi((low + half - truth) / s)
+        return max(0.0, float(inner))
+    return float(phi((low - half - truth) / s) + phi((truth - high - half) / s))
+
+
+def widest(
+    truth: float,
+    band: tuple[float, float],
+    level: float = 0.95,
+    verdict: Judgement = "supported",
+    enough: float = ENOUGH,
+) -> float:
+    """The largest half-width h with P(verdict) ≥ `enough`; 0 if there is none."""
+    low, high = band
+    ends = [abs(truth - end) for end in band if math.isfinite(end)]
+    most = max(ends, default=0.0)
+
+    def lacks(half: float) -> float:
+        return chance(truth, half, (low, high), level, verdict) - enough
+
+    least = 1e-9 * most
+    if most == 0 or lacks(least) < 0:
+        return 0.0
+    return float(scipy.optimize.brentq(lacks, least, most, rtol=1e-6))
+
+
+def least_factor(passes: Callable[[float], bool], few: float) -> float:
+    """The least factor from `few` to `MOST` that passes; infinity if there is none.
+
+    To a factor of 2 below 1; above, where seeds have to be added, to 20 %.
+    """
+    if passes(1.0):
+        good = 1.0
+        while good > few and passes(max(good / 2, few)):
+            good = max(good / 2, few)
+        return good
+    good = 2.0
+    while not passes(good):
+        good *= 2
+        if good > MOST:
+            return math.inf
+    bad = good / 2
+    for _ in range(2):
+        middle = math.sqrt(good * bad)
+        good, bad = (middle, bad) if passes(middle) else (good, middle)
+    return good
+
+
+# ------------------------------------------------------------------ claims
+
+
+class Power(NamedTuple):
+    """A row of the table of power."""
+
+    study: str
+    claim: str
+    nature: str
+    known: str  # "contradicted": the study file says so with a reason
+    verdict: Judgement
+    as_expected: bool
+    estimate: float
+    half_width: float  # h of the interval
+    band_half_width: float  # δ; NaN if one end of the band is infinite
+    ratio: float  # h/δ
+    again: float  # P(same verdict on new seeds), by resampling
+    again_error: float  # its standard error
+    if_true: float  # P(supported | the prediction is true), by the normal law
+    factor: float  # times as many seeds have P ≥ ENOUGH
+    factor_by: str  # normal law, or resampling
+    seeds: str  # of each width, now
+    seeds_needed: str
+    note: str = ""
+
+
+def of_claim(
+    claim: Statement,
+    measurements: pd.DataFrame,
+    study: str = "",
+    draws: int = 200,
+    seed: int = 0,
+) -> Power:
+    """The power of a claim, from the networks of a finished run.
+
+    Args:
+        claim: a statement.
+        measurements: the table on which it was judged.
+        study: the name of its study.
+        draws: number of tables that are drawn.
+        seed: of the draws.
+    """
+    verdict = claim.evaluate(measurements)
+    measured = networks(claim, measurements)
+    # an inconclusive claim is asked for the verdict that it should have
+    decided = verdict.verdict in ("supported", "contradicted")
+    wanted = verdict.verdict if decided else verdict.expected
+    half = (verdict.ci_high - verdict.ci_low) / 2
+    band = verdict.low, verdict.high
+    delta = (band[1] - band[0]) / 2
+    if not math.isfinite(delta) or band == (verdict.ci_low, verdict.ci_high):
+        delta = math.nan
+    row = Power(
+        study=study,
+        claim=claim.id,
+        nature=claim.nature,
+        known=claim.known or "",
+        verdict=verdict.verdict,
+        as_expected=verdict.as_expected,
+        estimate=verdict.estimate,
+        half_width=half,
+        band_half_width=delta,
+        ratio=half / delta if delta > 0 else math.nan,
+        again=math.nan,
+        again_error=math.nan,
+        if_true=math.nan,
+        factor=math.nan,
+        factor_by="",
+        seeds=_listed(measured.seeds()),
+        seeds_needed="",
+    )
+    if verdict.verdict == "missing":
+        return row._replace(note="missing")
+    if not measured.seeds():
+        return row._replace(note="one network: nothing to draw")
+    truth, level = _truth(claim, verdict), claim.level
+    random = statistics.generator(f"{seed}/{study}/{claim.id}")
+    if half > 0 and chance(verdict.estimate, half, band, level, wanted) > CLEAR:
+        draws = min(draws, FEW_DRAWS)
+    again = same_verdict(claim, measured, wanted, random, draws)
+    row = row._replace(again=again, again_error=standard_error(again, draws))
+    if is_extreme(claim):
+        return row._replace(note="an extreme decides, which no draw exceeds")
+    if not half > 0:
+        return row._replace(note="no interval")
+    few = 2 / max(measured.seeds().values())
+
+    def passes(factor: float) -> bool:
+        if factor == 1.0:
+            return again >= ENOUGH
+        return is_enough(claim, measured, wanted, random, draws, factor)
+
+    if _is_band(claim):
+        largest = widest(truth, band, level, wanted)
+        factor = max((half / largest) ** 2, few) if largest > 0 else math.inf
+        by = "normal law"
+        while factor < 1 and not passes(factor):
+            # with few seeds Student's t is another; the estimate is where it is
+            factor, by = min(1.5 * factor, 1.0), "resampling"
+        row = row._replace(if_true=chance(truth, half, band, level, wanted))
+    else:
+        factor, by = least_factor(passes, few), "resampling"
+    needed = _listed(measured.seeds(factor)) if math.isfinite(factor) else "none"
+    return row._replace(factor=factor, factor_by=by, seeds_needed=needed)
+
+
+def is_extreme(claim: Statement) -> bool:
+    """Whether one network decides: a largest or least value, or "every network"."""
+    of_all = hasattr(claim, "that") and getattr(claim, "at_least", 0) == 1
+    return of_all or getattr(claim, "statistic", "") in ("max", "min")
+
+
+def standard_error(share: float, draws: int) -> float:
+    """Of a share of draws; half a draw is added, so that 0 and 1 have one, too."""
+    p = (share * draws + 0.5) / (draws + 1)
+    return math.sqrt(p * (1 - p) / draws)
+
+
+def counted(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are laws and numbers with an interval, and not known to be false."""
+    unknown = (rows["nature"] == "law") & (rows["known"] == "")
+    return unknown & rows["factor"].notna()
+
+
+def expected_changes(rows: pd.DataFrame) -> float:
+    """Σ(1 − P(same verdict)) over the laws and numbers that have an interval."""
+    return float((1 - rows.loc[counted(rows), "again"]).sum())
+
+
+def too_few(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with P(same verdict) < `ENOUGH`, or that need more seeds."""
+    return rows[(rows["again"] < ENOUGH) | (rows["factor"] > 1)]
+
+
+def too_many(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each study that allows fewer seeds, the row that needs most of them."""
+    known = rows[rows["factor"].notna()]
+    most = known.loc[known.groupby("study", sort=False)["factor"].idxmax()]
+    return most[most["factor"] < 1]
+
+
+def table(powers: Sequence[Power]) -> pd.DataFrame:
+    """The rows of power.csv, in the order given."""
+    types = {float: "float64", bool: "bool"}
+    columns = {name: types.get(hint, "str") for name, hint in _hints().items()}
+    return pd.DataFrame(powers, columns=list(columns)).astype(columns)
+
+
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Power)
+
+
+def _is_band(claim: Statement) -> bool:
+    """Whether the verdict is that of one two-sided interval and a band."""
+    if not isinstance(claim, Equivalence) or isinstance(claim, Ratio):
+        return False
+    return all(map(math.isfinite, claim.band()))
+
+
+def _truth(claim: Statement, verdict: Verdict) -> float:
+    """The predicted number, unless the interval excludes it: the estimate."""
+    predicted = getattr(claim, "predicted", None)
+    if predicted is None or not verdict.ci_low <= predicted <= verdict.ci_high:
+        return verdict.estimate
+    return predicted
+
+
+def _listed(seeds: Mapping[int, int]) -> str:
+    """`20`, or `64: 60, 128: 40` where widths differ."""
+    if len(set(seeds.values())) <= 1:
+        return "".join(f"{n}" for n in set(seeds.values()))
+    return ", ".join(f"{width}: {n}" for width, n in sorted(seeds.items()))
