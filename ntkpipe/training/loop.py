@@ -46,7 +46,7 @@ FEW_WEIGHTS = 2_000_000
 
 class _State(NamedTuple):
     params: tuple
-    optimizer: tuple
+    optimizer: Any
     steps_done: jax.Array
     stopped: jax.Array
 
