@@ -93,6 +93,7 @@ def section(cls: type) -> type:
         strict=True,
         allow_inf_nan=False,
         json_schema_extra=_describe,
+        defer_build=True,  # built once, within the study
     )
     if hasattr(cls, "faults"):
         check = pydantic.model_validator(mode="after")(_without_faults)

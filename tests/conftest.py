@@ -12,8 +12,9 @@ from ntkpipe import xla
 
 xla.set_flags()  # as jobs do: compilation is most of the tests' time
 jax.config.update("jax_enable_x64", True)
-# Arrays of other ranks meet only where the code says so.
+# Arrays of other ranks or types meet only where the code says so.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session")

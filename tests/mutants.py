@@ -48,7 +48,7 @@ class Package(NamedTuple):
 
 
 # A package is a folder of files, perhaps with a module beside it. The tests that bear
-# the name of the changed file come first, then these in this order.
+# or say the name of the changed file come first, then these in this order.
 PACKAGES = {
     "kernels": Package(
         ("kernels/**/*.py",),
@@ -455,14 +455,16 @@ def files(package: str, root: Path = ROOT) -> list[str]:
 
 
 def tests(package: str, file: str, root: Path = ROOT) -> list[str]:
-    """The tests that are run for a file: those with its name first."""
+    """The tests that are run for a file: those with its name or that name it first."""
     folder, stem = root / "tests", Path(file).stem
     patterns = PACKAGES[package].tests if package in PACKAGES else ()
     listed = [p.name for pattern in patterns for p in sorted(folder.glob(pattern))]
     own = [n for n in listed if stem in n] or [
         path.name for path in sorted(folder.glob(f"test_{stem}.py"))
     ]
-    if not (found := list(dict.fromkeys([*own, *listed]))):
+    name = re.compile(rf"\b{stem}\b")
+    named = [n for n in listed if name.search((folder / n).read_text("utf-8"))]
+    if not (found := list(dict.fromkeys([*own, *named, *listed]))):
         raise SystemExit(f"no test of {file} in {folder}")
     return found
 

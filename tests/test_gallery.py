@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ntkpipe import claims, report, study
+from ntkpipe import claims, study
 from ntkpipe.report import gallery
+from ntkpipe.report import page as report
+from ntkpipe.report.thumbnail import thumbnail
 
 ROOT = Path(__file__).parents[1]
 SOURCES = gallery.load(ROOT / "config" / "gallery.yaml")
@@ -52,7 +54,7 @@ def test_a_thumbnail_is_a_small_picture_of_the_same_shape():
     picture = ROOT / "benchmarks" / "results" / "scaling.png"
     before, after = (
         Image.open(io.BytesIO(data))
-        for data in (picture.read_bytes(), report.thumbnail(picture.read_bytes()))
+        for data in (picture.read_bytes(), thumbnail(picture.read_bytes()))
     )
     assert after.width == 240
     assert after.height == pytest.approx(240 * before.height / before.width, abs=1)

@@ -11,10 +11,12 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from ntkpipe import claims, report
-from ntkpipe.report import FigurePage, StudyPage
+from ntkpipe import claims
 from ntkpipe.report import doubts as doubts_
+from ntkpipe.report import page as report
 from ntkpipe.report.gallery import Original, Source
+from ntkpipe.report.page import FigurePage, StudyPage
+from ntkpipe.report.thumbnail import thumbnail
 from ntkpipe.stages import report as build
 from ntkpipe.study import parse
 
@@ -578,7 +580,7 @@ def test_a_thumbnail_keeps_a_colour_of_few_pixels():
     picture.paste(green, (440, 220, 452, 232))
     body = io.BytesIO()
     picture.save(body, "png")
-    small = report.thumbnail(body.getvalue(), 240)
+    small = thumbnail(body.getvalue(), 240)
     with PIL.Image.open(io.BytesIO(small)) as image:
         found = np.asarray(image.convert("RGB")).astype(int)
     assert found.shape[:2] == (120, 240)

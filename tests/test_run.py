@@ -1,5 +1,6 @@
-"""`./run`: what it hands to Snakemake."""
+"""`./run`: what it hands to Snakemake and to pytest."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,14 +18,18 @@ def run(tmp_path):
     binaries.mkdir(parents=True)
     for lock in (tmp_path, tmp_path / ".venv"):
         (lock / "requirements.lock").touch()
-    (binaries / "snakemake").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
-    (binaries / "snakemake").chmod(0o755)
+    for name in ("snakemake", "python"):
+        (binaries / name).write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+        (binaries / name).chmod(0o755)
 
-    def hand(*words):
+    def hand(*words, skipped=4, **environment):
         done = subprocess.run(
-            [tmp_path / "run", *words], capture_output=True, text=True, check=True
+            [tmp_path / "run", *words],
+            **{"capture_output": True, "text": True, "check": True},
+            env=os.environ | environment,
         )
-        return done.stdout.split("|")[4:-1]  # after the scheduler and the cores
+        # skipped are the scheduler and the cores
+        return done.stdout.split("|")[skipped:-1]
 
     return hand
 
@@ -48,3 +53,8 @@ def test_a_word_is_a_study_or_a_group(run):
     assert run("core", "--dry-run") == ["--dry-run", "--config", "run=['core']"]
     both = ["--config", "run=['core']", "gallery="]
     assert run("core", "--config", "gallery=") == both
+
+
+def test_tests_run_side_by_side(run):
+    *head, last = run("test", "-k", "kernel", skipped=0, CORES="3")
+    assert head[:4] == ["-m", "pytest", "-n", "3"] and last == "kernel"

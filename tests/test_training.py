@@ -37,7 +37,8 @@ def plain_loop(model, optimizer, steps, width, replicate):
     state, losses, start = optimizer.init(params), [], params
     for _ in range(steps):
         losses.append(float(loss(params)))
-        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        with jax.numpy_dtype_promotion("standard"):  # in optax's Adam
+            updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         params = optax.apply_updates(params, updates)
     return params, [*losses, float(loss(params))], start
 

@@ -18,7 +18,7 @@ import jax
 from ntkpipe.claims import table
 from ntkpipe.kernels import ntk
 from ntkpipe.models import MLP
-from ntkpipe.report import page
+from ntkpipe.report.page import page
 model = MLP(depth=1)
 x = jax.numpy.ones((2, 3))
 theta = ntk(model.apply, model.init_params(jax.random.key(0), 8, 3, 1), x)

@@ -5,8 +5,11 @@ from functools import partial
 
 import jax
 import numpy as np
-import psutil
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ntkpipe.lazy import Lazy
+
+psutil = Lazy("psutil")
 
 
 def free_memory() -> float:

@@ -151,34 +151,11 @@ def kernels(
     Returns:
         Kernels of shape (n, m); with k outputs the NTK is Θ ⊗ I_k.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}"
-        )
-    if output_weights not in ("learned", "signs") or biases not in ("random", "zero"):
-        raise ValueError(
-            "output_weights: learned or signs; biases: random or zero; not "
-            f"{output_weights!r}, {biases!r}"
-        )
+    _check_names(activation, output_weights, biases)
     x1 = jnp.asarray(x1, float)
     x2 = None if x2 is None else jnp.asarray(x2, float)
-    moments = CLOSED.get(activation, hermite_sums)
     b_start = 0.0 if biases == "zero" else b_std
-    layers1: list[tuple]
-    layers2: list[tuple] | None
-    if moments is hermite_sums:
-        # both sets of points at once: their series must have the same length
-        x = np.concatenate([x1] if x2 is None else [x1, x2])
-        layers = _expansions(x, W_std, b_start, activation=activation, depth=depth)
-        layers1 = [tuple(v[..., : len(x1)] for v in p) for p in layers]
-        layers2 = [tuple(v[..., len(x1) :] for v in p) for p in layers]
-    else:
-        at = partial(
-            _variances, W_std=W_std, b_std=b_start, moments=moments, depth=depth
-        )
-        layers1, layers2 = at(x1), None if x2 is None else at(x2)
-    if x2 is None:
-        layers2 = None
+    layers1, layers2 = _diagonals(x1, x2, activation, depth, W_std, b_start)
 
     def block(x1, x2, layers1, layers2):
         if x2 is None:
@@ -190,7 +167,7 @@ def kernels(
         _compiled(points > tile),
         W_std=W_std,
         b_std=b_std,
-        moments=moments,
+        moments=CLOSED.get(activation, hermite_sums),
         signs=output_weights == "signs",
         zero_biases=biases == "zero",
     )
@@ -199,6 +176,35 @@ def kernels(
     # tiles of nearly equal size: every size is compiled once
     tile = math.ceil(points / math.ceil(points / tile))
     return _tiled(block, x1, x2, layers1, layers2, tile)
+
+
+def _check_names(activation: str, output_weights: str, biases: str) -> None:
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}"
+        )
+    if output_weights not in ("learned", "signs") or biases not in ("random", "zero"):
+        raise ValueError(
+            "output_weights: learned or signs; biases: random or zero; not "
+            f"{output_weights!r}, {biases!r}"
+        )
+
+
+def _diagonals(
+    x1, x2, activation: str, depth: int, W_std: float, b_std: float
+) -> tuple[list[tuple], list[tuple] | None]:
+    """What the recursion needs of each layer and point: of x1, and of x2 or None."""
+    if (moments := CLOSED.get(activation)) is not None:
+        at = partial(_variances, W_std=W_std, b_std=b_std, moments=moments, depth=depth)
+        return at(x1), None if x2 is None else at(x2)
+    # both sets of points at once: their series must have the same length
+    x = x1 if x2 is None else np.concatenate([x1, x2])
+    layers = _expansions(x, W_std, b_std, activation=activation, depth=depth)
+    first, second = (
+        [tuple(v[..., part] for v in values) for values in layers]
+        for part in (slice(len(x1)), slice(len(x1), None))
+    )
+    return first, None if x2 is None else second
 
 
 def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:

@@ -201,10 +201,7 @@ def predict(
     moved = displacement[..., None] * start[None]
     f_test = None
     if ntk_test is not None:
-        ntk_test, f0_test = jnp.asarray(ntk_test, float), jnp.asarray(f0_test, float)
-        _check(ntk_test, (len(f0_test), outputs, points, outputs), "ntk_test")
-        rows = ntk_test.reshape(-1, len(eigenvalues)) @ vectors / points
-        f_test = f0_test[None] - (rows @ moved).reshape(-1, *f0_test.shape)
+        f_test = _test_outputs(ntk_test, f0_test, vectors, moved, y.shape)
     # rounding may leave an eigenvalue of zero slightly negative
     travelled = (jnp.maximum(eigenvalues, 0)[None, :, None] * moved**2).sum((1, 2))
     return Linearized(
@@ -213,6 +210,14 @@ def predict(
         loss=SQUARED.of_residual(left, points),
         weight_change=jnp.sqrt(travelled / points) / alpha,
     )
+
+
+def _test_outputs(ntk_test, f0_test, vectors, moved, shape) -> jax.Array:
+    ntk_test, f0_test = jnp.asarray(ntk_test, float), jnp.asarray(f0_test, float)
+    points, outputs = shape
+    _check(ntk_test, (len(f0_test), outputs, points, outputs), "ntk_test")
+    rows = ntk_test.reshape(-1, len(vectors)) @ vectors / points
+    return f0_test[None] - (rows @ moved).reshape(-1, *f0_test.shape)
 
 
 def _check(ntk: jax.Array, full: tuple[int, ...], name: str) -> None:

@@ -119,13 +119,18 @@ def plan(
         passes = n * (bands + 1) / 2
     else:
         pairs, passes = n * m, n + m * bands
-    widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
-    outer = y.shape[1] if outputs == "trace" else k * k
-    flop = 2 * pairs * sum(p + outer * q for p, q in widths)
-    flop += 2 * passes * (1 + y.shape[1]) * sum(p * q for p, q in widths)
+    flop = _flop(sites, y.shape[1], outputs, pairs, passes)
     total = base + band * side * point
     kernel = parts * n * m * k * k * size
-    return Plan((n, k, m, k), side, band, int(total), kernel, float(flop))
+    return Plan((n, k, m, k), side, band, int(total), kernel, flop)
+
+
+def _flop(sites, k: int, outputs: Outputs, pairs: float, passes: float) -> float:
+    """Of `pairs` pairs of points, and of `passes` forward and backward passes."""
+    widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
+    outer = k if outputs == "trace" else k * k
+    products = pairs * sum(p + outer * q for p, q in widths)
+    return float(2 * products + 2 * passes * (1 + k) * sum(p * q for p, q in widths))
 
 
 def _side(points: int, k: int) -> int:

@@ -9,8 +9,3 @@
 
 This index imports neither a study nor a slow package. `ntkpipe.text` formats numbers.
 """
-
-from ntkpipe.report.page import FigurePage, StudyPage, layout, page
-from ntkpipe.report.thumbnail import thumbnail
-
-__all__ = ["FigurePage", "StudyPage", "layout", "page", "thumbnail"]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ntkpipe import artifacts, provenance
 from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.lazy import Lazy
-from ntkpipe.report import doubts
-from ntkpipe.report.gallery import load
-from ntkpipe.report.page import FigurePage, StudyPage, page
 from ntkpipe.stages.claims import CLAIMS
 from ntkpipe.stages.figure import FIGURE
 from ntkpipe.stages.job import Job, check_settings, read_studies
@@ -20,7 +18,17 @@ from ntkpipe.stages.stage import Stage
 from ntkpipe.stages.verify import verdicts
 from ntkpipe.study import Study
 
-pd = Lazy("pandas")
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ntkpipe.report import doubts, page
+    from ntkpipe.report import gallery as galleries
+else:
+    pd = Lazy("pandas")
+    # no other stage makes a page
+    doubts = Lazy("ntkpipe.report.doubts")
+    galleries = Lazy("ntkpipe.report.gallery")
+    page = Lazy("ntkpipe.report.page")
 
 
 def run(job: Job) -> None:
@@ -72,8 +80,8 @@ def write(
         _study_page(study, by_study[study.name], files, folder, benchmarks)
         for study in studies
     ]
-    sources = load(gallery) if gallery else ()
-    text = page(pages, verdicts(by_study), provenance.versions(), sources)
+    sources = galleries.load(gallery) if gallery else ()
+    text = page.page(pages, verdicts(by_study), provenance.versions(), sources)
     artifacts.write(output, lambda file: file.write(text.encode()))
 
 
@@ -87,11 +95,11 @@ def _study_page(
     files: Sequence[Path],
     folder: Path,
     benchmarks: str | None,
-) -> StudyPage:
+) -> page.StudyPage:
     """The contents of the page for one study; addresses are relative to `folder`."""
     claims, table = (products[name, None, None] for name in ("claims", "measurements"))
     notes = list(doubts.data_quality_notes(study, table.data))
-    return StudyPage(
+    return page.StudyPage(
         name=study.name,
         title=study.title,
         question=study.question,
@@ -114,7 +122,7 @@ def _study_page(
 
 def _figure_page(
     study: Study, figure, files: Sequence[Path], folder: Path
-) -> FigurePage:
+) -> page.FigurePage:
     """A figure with its pictures; its files are linked and checked."""
     place = (study.name, "figures")
     found = {
@@ -123,7 +131,7 @@ def _figure_page(
         if path.stem == figure.name and path.parts[-3:-1] == place
     }
     pictures = _pictures(study, figure, found)
-    return FigurePage(
+    return page.FigurePage(
         name=figure.name,
         title=figure.title,
         caption=figure.caption,

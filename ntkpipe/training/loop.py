@@ -46,7 +46,7 @@ FEW_WEIGHTS = 2_000_000
 
 class _State(NamedTuple):
     params: tuple
-    optimizer: tuple
+    optimizer: Any
     steps_done: jax.Array
     stopped: jax.Array
 
@@ -97,14 +97,10 @@ def train(
         label = f"width {width}, seed {first}" + f"–{last}" * (last > first)
         replicates: Any = first
         if together:
-            replicates = np.arange(first, first + batch)
-            replicates = shared_over_devices(replicates)
+            replicates = shared_over_devices(np.arange(first, first + batch))
         record = _train_batch(compiled, replicates, training, partial(progress, label))
         batches.append(record if together else {k: v[None] for k, v in record.items()})
-    whole = {
-        name: np.concatenate([batch[name] for batch in batches])[:seeds]
-        for name in batches[0]
-    }
+    whole = {k: np.concatenate([b[k] for b in batches])[:seeds] for k in batches[0]}
     for recorder in run.recorders:
         if recorder.first_only:
             whole |= {name: whole[name][0] for name in recorder.optional}

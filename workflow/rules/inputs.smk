@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ntkpipe import artifacts
 from ntkpipe.fingerprint import fingerprint
-from ntkpipe.report import layout
+from ntkpipe.report.page import layout
 from ntkpipe.stages import plan
 from ntkpipe.stages.figure import is_animated
 
