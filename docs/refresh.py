@@ -22,7 +22,7 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import measurements, report, study
+from ntkpipe import measurements, report, study, text
 from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.claims import words
 from ntkpipe.claims.base import Equivalence, Statement
@@ -34,8 +34,14 @@ from ntkpipe.stages.job import read_products
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
 FIGURE = "width/figures/review.svg"
-SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "missing": "–"}
-CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "verdict")
+SYMBOLS = {
+    "supported": "✓",
+    "consistent": "✓",
+    "contradicted": "✗",
+    "inconclusive": "?",
+    "missing": "–",
+}
+CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "level", "verdict")
 NOT_MEASURED = "not measured here"
 FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them
 log = logging.getLogger("refresh")
@@ -188,14 +194,17 @@ def name_of(claim) -> str:
 def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
-        return name_of(claim), says, claim.set, "", "", NOT_MEASURED
+        return name_of(claim), says, claim.set, "", "", "", NOT_MEASURED
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if claim.known:
         verdict += f" (known)<br><sub>{claim.reason}</sub>"
     elif not row.as_expected:
         verdict = f"**{verdict}**"
     values = row._asdict()
-    shown = words.accepted(values), words.measured(values), verdict
+    if words.off(values):
+        verdict += " ≈"
+    level = words.level(values) or text.NONE
+    shown = words.accepted(values), words.measured(values), level, verdict
     return name_of(claim), says, claim.set, *shown
 
 

@@ -39,13 +39,16 @@ def test_bound_is_one_sided():
     loose = claim("bound", metric="q", at_least=0, confidence=0.6)
     a, b = strict.evaluate(rows(values)), loose.evaluate(rows(values))
     assert a.ci_low < b.ci_low
-    t = stats.t.ppf(0.99, 9) * values.std(ddof=1) / math.sqrt(10)
+    assert a.interval == "one-sided" and a.level == pytest.approx(0.995)
+    t = stats.t.ppf(0.995, 9) * values.std(ddof=1) / math.sqrt(10)
     assert a.ci_low == pytest.approx(values.mean() - t, abs=0.06)
 
 
 def test_bound_on_extremes():
     largest = claim("bound", metric="q", statistic="max", at_most=2)
-    assert largest.evaluate(rows([1.0, 1.9])).verdict == "supported"
+    within = largest.evaluate(rows([1.0, 1.9]))
+    assert within.verdict == "supported" and within.estimate == 1.9
+    assert within.interval == "none" and math.isnan(within.ci_low)
     assert largest.evaluate(rows([1.0, 2.1])).verdict == "contradicted"
     assert largest.evaluate(rows([1.0])).verdict == "inconclusive"
     assert largest.evaluate(rows([3.0])).verdict == "contradicted"

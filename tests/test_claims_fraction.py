@@ -47,6 +47,9 @@ def test_fraction_excludes_and_implies():
 
 def test_fraction_of_all():
     every = claim("fraction", that={"metric": "q", "below": 2.05}, at_least=1)
-    assert every.evaluate(rows([1.0, 2.0])).verdict == "supported"
+    found = every.evaluate(rows([1.0] * 59))
+    assert found.verdict == "supported" and found.ci_high == 1
+    assert found.ci_low == pytest.approx(0.025 ** (1 / 59))  # the rule of three, exact
+    assert (found.level, found.interval) == (0.975, "one-sided")
     assert every.evaluate(rows([1.0] * 99 + [2.1])).verdict == "contradicted"
     assert every.evaluate(rows([1.0])).verdict == "inconclusive"

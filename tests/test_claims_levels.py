@@ -21,10 +21,10 @@ def test_one_width_of_several_contradicts_at_a_level_for_all_of_them():
     error, n = values.std(ddof=1) / math.sqrt(30), 30
     level, widths = 0.95, 20
     limit = values.mean() + 2.3 * error
-    # one-sided: t of 1 − 0.05 is below 2.3 errors, t of 1 − 0.05/20 above
-    assert t_interval(2 * level - 1, values.mean(), error, n)[1] < limit
+    # one-sided: t of 1 − 0.025 is below 2.3 errors, t of 1 − 0.025/20 above
+    assert t_interval(level, values.mean(), error, n)[1] < limit
     corrected = 1 - (1 - level) / widths
-    assert t_interval(2 * corrected - 1, values.mean(), error, n)[1] > limit
+    assert t_interval(corrected, values.mean(), error, n)[1] > limit
     bound = claim("bound", metric="q", at_least=limit, confidence=level)
     odd = rows(values, width=8)
     others = [rows(normal(30, limit + 5), width=16 * k) for k in range(1, widths)]

@@ -40,6 +40,24 @@ def test_normal_of_another_shape_is_not_supported():
     assert found.verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("n", "mean", "verdict"),
+    [
+        (2000, 0.0, "supported"),
+        (2000, 0.08, "supported"),  # |z| = 3.6: the old rule punishes many networks
+        (2000, 0.3, "contradicted"),
+        (2000, 0.15, "inconclusive"),
+        (100, 0.0, "inconclusive"),  # and rewards few
+    ],
+)
+def test_the_mean_is_equivalent_within_a_margin_at_every_index(n, mean, verdict):
+    gauss = claim("normal", metric="limit_z/*", margin=0.15, variance_tolerance=0.25)
+    found = gauss.evaluate(scores(n, mean=mean))
+    assert found.verdict == verdict
+    detail = dict(found.detail)
+    assert detail["its interval from"] < detail["mean farthest from 0"] < detail["to"]
+
+
 def test_normal_with_few_seeds():
     gauss = claim("normal", metric="limit_z/*")
     for n in (1, 2):

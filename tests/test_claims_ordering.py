@@ -2,7 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from claim_tables import claim, normal, rows, scaling
+from scipy import stats
 
 
 def test_ordering_along_widths():
@@ -19,6 +21,24 @@ def test_ordering_along_widths():
     )
     found = falls.evaluate(bump)
     assert found.verdict == "contradicted" and "256→512" in found.statistic
+
+
+def test_all_steps_of_an_order_are_tested_at_the_level_of_one():
+    """An intersection–union test: the largest p decides, without correction."""
+    values, widths = normal(20), (8, 16, 32, 64)
+    error = np.std(values, ddof=1) * np.sqrt(2 / 20)
+    step = 2.2 * error  # beyond t of 0.025, below that of 0.025/3
+    measurements = pd.concat(
+        rows(values - values.mean() + k * step, width=w) for k, w in enumerate(widths)
+    )
+    rises = claim("ordering", metric="q", statistic="mean", direction="increasing")
+    found = rises.evaluate(measurements)
+    assert found.verdict == "supported"
+    p = stats.t.sf(2.2, 38)
+    assert dict(found.detail)["largest one-sided p"] == pytest.approx(p, rel=0.15)
+    assert 0.025 / 3 < p < 0.025
+    falls = claim("ordering", metric="q", statistic="mean", direction="decreasing")
+    assert falls.evaluate(measurements).verdict == "inconclusive"  # Holm of three
 
 
 def test_ordering_along_variants():

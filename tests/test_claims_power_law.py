@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 from claim_tables import WIDTHS, claim, normal, note, rows, scaling
 from hypothesis import given, settings
@@ -31,6 +32,10 @@ def test_power_law(slope, sigma, verdict):
         f"{a}→{b}" for a, b in pairwise(WIDTHS)
     ]
     assert (found.low, found.high) == pytest.approx((-1.1, -0.9))
+    assert (found.level, found.interval) == (0.95, "two-sided")
+    half = claim("power_law", metric="q", high=-0.9).evaluate(scaling(slope, sigma))
+    assert (half.ci_low, half.ci_high) == (found.ci_low, found.ci_high)
+    assert (half.level, half.interval) == (0.975, "one-sided")
 
 
 def test_control_is_expected_to_be_contradicted():
@@ -74,7 +79,7 @@ def test_power_law_along_variants_pairs_the_seeds():
     law = claim("power_law", metric="q", along=along, predicted=-1, tolerance=0.01)
     found = law.evaluate(measurements)
     assert found.verdict == "supported"
-    assert found.ci_high - found.ci_low < 1e-6
+    assert found.interval == "none"  # all networks have one slope
     assert found.variant == "alpha10, alpha100, alpha1000"
     assert law.variants() == ("alpha10", "alpha100", "alpha1000")
     other = measurements.assign(
@@ -118,7 +123,8 @@ def test_one_seed_is_inconclusive_unless_exact():
     found = claim("power_law", **law).evaluate(single)
     assert found.verdict == "inconclusive" and "1 seed" in note(found)
     assert found.estimate == pytest.approx(-1)
-    assert claim("power_law", **law, exact=True).evaluate(single).as_expected
+    exact = claim("power_law", **law, exact=True).evaluate(single)
+    assert exact.as_expected and exact.interval == "none" and math.isnan(exact.ci_low)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0])
@@ -129,6 +135,23 @@ def test_values_without_logarithm_are_told(bad):
     found = law.evaluate(measurements)
     assert found.verdict == "inconclusive" and math.isnan(found.estimate)
     assert "1 of 10 values are ≤ 0" in note(found)
+
+
+def test_a_law_with_a_correction_is_about_the_exponent():
+    bent = scaling(-1.0, 0.01, seeds=20)
+    bent["value"] *= 1 + 100 / bent["width"]
+    law = {"metric": "q", "predicted": -1, "tolerance": 0.1}
+    plain = claim("power_law", **law).evaluate(bent)
+    assert plain.verdict == "contradicted" and dict(plain.detail)["p"] < 1e-3
+    found = claim("power_law", **law, correction=True).evaluate(bent)
+    detail = dict(found.detail)
+    assert found.verdict == "supported" and detail["b"] == pytest.approx(100, rel=0.3)
+    assert detail["p"] > 1e-3 and detail["degrees of freedom"] == 2
+    assert detail["slope without correction"] == plain.estimate
+    few = claim("power_law", **law, correction=True, min_width=256).evaluate(bent)
+    assert few.verdict == "inconclusive" and "four widths" in note(few)
+    with pytest.raises(pydantic.ValidationError, match="needs four variants"):
+        claim("power_law", **law, correction=True, along={"a": 1, "b": 2, "c": 3})
 
 
 def test_lost_networks_are_told():

@@ -21,7 +21,7 @@ def slopes_table(seeds, sigma=0.1, slope=-1.0):
 @pytest.mark.parametrize(
     "published, seeds, verdict",
     [
-        (-0.97, 400, "supported"),
+        (-0.97, 400, "consistent"),
         (-1.35, 400, "contradicted"),
         (-0.97, 20, "inconclusive"),
     ],
@@ -30,7 +30,11 @@ def test_a_published_slope_is_typical_or_not(published, seeds, verdict):
     claim = Typical(id="R-7", says="s", source="s", metric="kappa", published=published)
     found = claim.evaluate(slopes_table(seeds))
     assert found.verdict == verdict
+    assert found.as_expected == (verdict == "consistent")
     if verdict != "inconclusive":
+        p = dict(found.detail)["two-sided p"]
+        assert (p > 0.01) == (verdict == "consistent")
+        assert (found.level, found.interval) == (0.99, "prediction")
         # slopes of four points at log-distance log 4 scatter by σ/√Σ(x − x̄)²
         spread = 0.1 / np.sqrt(
             np.sum((np.log(4) * np.array([-1.5, -0.5, 0.5, 1.5])) ** 2)

@@ -60,6 +60,36 @@ def test_a_detail_is_data_in_the_table_and_words_elsewhere(detail, shown):
     assert words.detail({"detail": cell}) == shown
 
 
+@pytest.mark.parametrize(
+    ("level", "kind", "shown"),
+    [
+        (0.95, "two-sided", "95 % two-sided"),
+        (0.975, "one-sided", "97.5 % one-sided"),
+        (1 - 0.05 / 3, "two-sided", "98.3 % two-sided"),
+        (0.99999943, "two-sided", "99.999943 % two-sided"),
+        (0.99, "prediction", "99 % prediction range"),
+        (math.nan, "none", ""),
+    ],
+)
+def test_an_interval_has_its_level_and_kind(level, kind, shown):
+    assert words.level({"level": level, "interval": kind}) == shown
+
+
+@pytest.mark.parametrize(
+    ("verdict", "low", "high", "off"),
+    [
+        ("supported", -1.1, -0.9, False),
+        ("supported", -0.98, -0.9, True),
+        ("supported", math.nan, math.nan, False),
+        ("contradicted", -0.8, -0.7, False),
+    ],
+)
+def test_a_claim_may_be_supported_and_off_its_prediction(verdict, low, high, off):
+    row = {"verdict": verdict, "ci_low": low, "ci_high": high}
+    assert words.off(row | {"predicted": -1.0}) == off
+    assert not words.off(row | {"predicted": math.nan})
+
+
 def test_each_nature_is_counted_apart():
     verdicts = (("law", True), ("law", False), ("identity", True), ("control", True))
     rows = [

@@ -105,6 +105,9 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
         estimate=-0.93321,
         ci_low=-0.9561,
         ci_high=-0.91,
+        predicted=-1.0,
+        level=0.95,
+        interval="two-sided",
         low=-1.15,
         high=-0.85,
         verdict="supported",
@@ -115,7 +118,7 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     output = str(tmp_path / "width/claims.csv")
     Job(CLAIMS, Place(one), inputs=(), outputs=(output,)).write_table(frame)
     table = refresh.claims_table(tmp_path)
-    measured = "−0.933 [−0.956, −0.910] | ✓ supported |"
+    measured = "−0.933 [−0.956, −0.910] | 95 % two-sided | ✓ supported ≈ |"
     assert f"| after pilot | [−1.15, −0.85] | {measured}" in table
     assert f"1 of {len(verdicts) - 1} laws and numbers as expected" in table
     assert "0 of 1 control refuted" in table

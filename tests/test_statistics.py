@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from ntkpipe.claims import statistics
 
@@ -184,6 +184,56 @@ def test_pairing_removes_what_the_seeds_share():
     assert near.freedom == 19 and 19 < far.freedom <= 38.1
 
 
+def corrected_law(p, b, sigma, seeds, random, widths=(16, 32, 64, 128, 256)):
+    """Samples of Q = n^p·(1 + b/n) times noise, as a logarithmic `Sample`."""
+    blocks = [
+        n**p * (1 + b / n) * np.exp(sigma * random.normal(size=(seeds, 1, 1)))
+        for n in widths
+    ]
+    sample = statistics.bootstrap(blocks, "geometric_mean", "k", log=True)
+    return np.array(widths), sample
+
+
+@pytest.mark.parametrize(("p", "b"), [(-1.0, 4.8), (-0.5, -6.0), (0.3, 40.0), (-1, 0)])
+def test_a_correction_to_scaling_is_found(p, b):
+    n, sample = corrected_law(p, b, 1e-6, 5, np.random.default_rng(0))
+    slope, found, gone = statistics.corrected_slope(n, sample)
+    assert slope.estimate == pytest.approx(p, abs=1e-4)
+    assert found == pytest.approx(b, abs=1e-2)
+    assert slope.low < p < slope.high and gone.freedom == 2
+    few, _, _ = statistics.corrected_slope(n[:3], sample._replace(point=n[:3] * 1.0))
+    assert math.isnan(few.estimate) and "four widths" in few.note
+
+
+def test_the_interval_of_a_corrected_slope_covers():
+    random, hits = np.random.default_rng(3), 0
+    for _ in range(200):
+        n, sample = corrected_law(-1.0, 4.8, 0.01, 20, random)
+        slope, _, _ = statistics.corrected_slope(n, sample)
+        hits += slope.low <= -1 <= slope.high
+    assert 0.92 <= hits / 200 <= 0.985
+
+
+def test_chi_square_is_that_of_a_weighted_fit_and_p_is_uniform():
+    """Against scipy's weighted least squares, and by simulation of straight lines."""
+    n, sample = corrected_law(-1.0, 4.8, 0.05, 30, np.random.default_rng(1))
+    line = np.vander(np.log(n), 2)
+    sigma = np.sqrt([c.item() for c in sample.covariances])
+    best = optimize.curve_fit(
+        lambda x, a, c: a * x + c, np.log(n), sample.point, sigma=sigma
+    )[0]
+    chi2 = np.sum(((sample.point - line @ best) / sigma) ** 2)
+    gone = statistics.misfit(sample, line)
+    assert gone.chi2 == pytest.approx(chi2, rel=1e-6) and gone.freedom == 3
+    assert gone.p < 1e-6  # the correction is seen
+    random = np.random.default_rng(2)
+    p = []
+    for _ in range(200):
+        _, straight = corrected_law(-1.0, 0.0, 0.05, 30, random)
+        p.append(statistics.misfit(straight, line).p)
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
 @pytest.mark.parametrize(("seeds", "spread"), [(2, 0), (3, 0), (5, 0), (5, 1)])
 def test_coverage(seeds, spread):
     x = np.log(4.0 ** np.arange(3, 8))
@@ -277,11 +327,16 @@ def test_normality_tests_keep_their_level():
         assert abs(np.mean(p < 0.05) - 0.05) < 0.02
 
 
-def test_share():
-    result = statistics.share(20, 20, 0.9)
-    z2 = stats.norm.ppf(0.95) ** 2
-    assert result.estimate == 1 and result.high == 1
-    assert result.low == pytest.approx(20 / (20 + z2))
+@pytest.mark.parametrize(("hits", "total"), [(20, 20), (3, 11), (0, 7)])
+def test_a_share_has_the_bounds_of_clopper_and_pearson(hits, total):
+    result = statistics.share(hits, total, 0.9)
+    assert result.estimate == hits / total
+    # P(X ≥ hits | low) = P(X ≤ hits | high) = 0.05
+    if hits:
+        above = stats.binom.sf(hits - 1, total, result.low)
+        assert above == pytest.approx(0.05)
+    if hits < total:
+        assert stats.binom.cdf(hits, total, result.high) == pytest.approx(0.05)
 
 
 def test_collapse_is_the_r_squared_of_a_polynomial():

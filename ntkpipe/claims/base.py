@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    get_type_hints,
+)
 
 import numpy as np
 from pydantic import Field
@@ -24,19 +32,28 @@ from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ntkpipe.experiment import Experiment
 else:
     pd = Lazy("pandas")
 
 Nature = Literal["law", "identity", "control"]
 Set = Literal["before", "after pilot", "after result"]
-Expected = Literal["supported", "contradicted"]
-Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
+Expected = Literal["supported", "consistent", "contradicted"]
+Judgement = Literal[
+    "supported", "consistent", "contradicted", "inconclusive", "missing"
+]
+IntervalKind = Literal["two-sided", "one-sided", "prediction", "none"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 UNKNOWN = undefined()
 
 
 class Verdict(NamedTuple):
-    """A row of claims.csv: [low, high] is the accepted band."""
+    """A row of claims.csv: [low, high] is the accepted band.
+
+    `level` is that of the interval [ci_low, ci_high], or of each of its ends if the
+    interval is one-sided. An extreme or a closed form has no interval.
+    """
 
     claim: str
     says: str
@@ -51,6 +68,8 @@ class Verdict(NamedTuple):
     nature: Nature = "law"
     set: Set = "before"
     known: str = ""
+    level: float = math.nan
+    interval: IntervalKind = "none"
     study: str = ""
     variant: str = ""
     metric: str = ""
@@ -73,6 +92,8 @@ class Finding(NamedTuple):
     estimate: float = math.nan
     ci_low: float = math.nan
     ci_high: float = math.nan
+    level: float = math.nan
+    interval: IntervalKind = "none"
     predicted: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -90,6 +111,8 @@ each group must record the metric. An empty group stands for all variants."""
 class Statement:
     """The keys of all claims."""
 
+    verdict_if_true: ClassVar[Expected] = "supported"
+
     id: str
     """Name of the claim, unique in the study: `J-7/tanh/own`."""
     says: str
@@ -103,7 +126,8 @@ class Statement:
     max_width: Annotated[int, Field(ge=0)] | None = None
     """The widest width it reads."""
     confidence: Confidence = 0.95
-    """Level of the interval, two-sided unless the kind says otherwise."""
+    """Level of the two-sided interval. Each end is a bound of level (1 + confidence)/2,
+    and so are one-sided bounds, shares and orderings."""
     exact: bool = False
     """The value has no sampling error (closed form). Implied for width 0, the
     infinite-width limit."""
@@ -152,6 +176,10 @@ class Statement:
         """The names of the variants this claim reads."""
         return () if self.variant is None else (self.variant,)
 
+    def unmet(self, experiment: Experiment) -> Iterator[Fault]:
+        """What the claim needs and a variant that it reads lacks."""
+        yield from ()
+
     def evaluate(self, measurements: pd.DataFrame) -> Verdict:
         """Judge the claim on the tidy table of measurements; never raises."""
         try:
@@ -163,7 +191,7 @@ class Statement:
                 detail=((NOTE, str(missing)),),
             )
         false = self.nature == "control" or self.known == "contradicted"
-        expected: Expected = "contradicted" if false else "supported"
+        expected: Expected = "contradicted" if false else self.verdict_if_true
         return Verdict(
             claim=self.id,
             says=self.says,
@@ -189,11 +217,21 @@ class Statement:
         band: tuple[float, float] = (math.nan, math.nan),
         **more,
     ) -> Finding:
-        """A verdict with its interval and the networks that were read."""
+        """A verdict with its interval and the networks that were read.
+
+        An interval is one-sided if the band has one end.
+        """
+        kind: IntervalKind = "one-sided" if math.inf in map(abs, band) else "two-sided"
+        kind = more.pop("interval", kind)
+        if not result.low < result.high:  # a closed form, an extreme, or no interval
+            kind, result = "none", result._replace(low=math.nan, high=math.nan)
+        levels = {"two-sided": self.level, "one-sided": (1 + self.level) / 2}
         fields: dict[str, Any] = {
             "variant": self.variant or "",
             "n": len(reading.values),
             "widths": listed(reading.widths),
+            "interval": kind,
+            "level": levels.get(kind, math.nan),
         }
         return Finding(
             verdict,

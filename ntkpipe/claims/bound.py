@@ -35,10 +35,10 @@ else:
 class Bound(Statement):
     """A number stays on one side of a limit, at each selected width.
 
-    One-sided: supported if at every width the lower (upper) bound of level
-    `confidence` lies beyond the limit, contradicted if at some width the opposite
-    bound does, at a level corrected for the number of widths. `max` and `min` are
-    statements about the trained networks themselves, without an interval.
+    One-sided: supported if at every width the lower (upper) bound lies beyond the
+    limit, contradicted if at some width the opposite bound does, at a level corrected
+    for the number of widths. `max` and `min` are statements about the trained networks
+    themselves, without an interval.
     """
 
     kind: Literal["bound"] = "bound"
@@ -68,14 +68,13 @@ class Bound(Statement):
         judge = self._extremes if extreme else self._bounds
         verdict, results = judge(reading, low, high)
         worst = worst_of(results, low, high)
-        level = "" if extreme else f", one-sided {self.level:.4g}"
         return self.found(
             verdict,
             reading,
             results[worst],
             (low, high),
             metric=self.metric,
-            statistic=statistic(self.statistic) + level,
+            statistic=statistic(self.statistic),
             detail=by_width(reading.widths, results, worst)
             + notes(*(r.note for r in results), reading.note),
         )
@@ -95,7 +94,7 @@ class Bound(Statement):
         return judge_all(
             samples,
             [1.0],
-            2 * self.level - 1,
+            self.level,
             (low, high),
             log=self.statistic in LOGARITHMIC,
         )

@@ -71,6 +71,7 @@ class Collapse(Statement):
             both,
             result,
             (self.at_least, 1.0),
+            interval="one-sided",
             variant=", ".join(self.along),
             metric=self.metric,
             statistic=f"R² of a fit of degree {self.degree} to {len(x)} points",

@@ -53,9 +53,10 @@ class Fraction(Statement):
     """A share of networks, at least, has a property, or a relation of two.
 
     `that` alone, or `that` iff (or if) `given`; networks whose value of `given` lies
-    in the band `exclude` do not count. With Wilson's one-sided bounds: supported if
-    the lower one is `at_least` or more, contradicted if the upper one is less.
-    `at_least: 1` means every trained network: one counter-example contradicts it.
+    in the band `exclude` do not count. With the exact bounds of Clopper and Pearson:
+    supported if the lower one is `at_least` or more, contradicted if the upper one is
+    less. `at_least: 1` says that no network violates it: one counter-example
+    contradicts the claim, and the lower bound shows what the networks prove.
     """
 
     kind: Literal["fraction"] = "fraction"
@@ -87,7 +88,7 @@ class Fraction(Statement):
                 yield (key, "metric"), condition.metric, groups
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
-        """The share of networks and Wilson's bounds."""
+        """The share of networks and its exact bounds."""
         that = self.read(measurements, self.that.metric, self.that.step)
         one_metric(that, self.that.metric)
         hits, note = self.that.holds(that.values.iloc[:, 0]), that.note
@@ -99,8 +100,7 @@ class Fraction(Statement):
             note = joined(note, given.note)
             words += f" {self.relation} {self.given}"
         count, total = int(hits.sum()), len(hits)
-        level = 2 * self.level - 1
-        result = share(count, total, level) if total else UNKNOWN
+        result = share(count, total, self.level) if total else UNKNOWN
         counted = ("networks counted", total), ("with the property", count)
         return self.found(
             self._verdict(total, result) if total else "inconclusive",
@@ -108,7 +108,8 @@ class Fraction(Statement):
             result,
             (self.at_least, 1.0),
             metric=words,
-            statistic=f"share of networks, one-sided {self.level:.4g}",
+            interval="one-sided",
+            statistic="share of networks",
             n=total,
             detail=counted + notes(note),
         )

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.claims.base import Finding, Statement
-from ntkpipe.claims.reading import Step, one_width
-from ntkpipe.claims.statistics import equivalence, holm, normality, one_sample
+from ntkpipe.claims.base import Finding, Judgement, Statement, judge_all, worst_of
+from ntkpipe.claims.reading import Reading, Step, one_width
+from ntkpipe.claims.statistics import (
+    Interval,
+    bootstrap,
+    equivalence,
+    holm,
+    normality,
+    one_sample,
+)
 from ntkpipe.claims.words import notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section
@@ -31,6 +38,10 @@ class Normal(Statement):
     Contradicted iff the interval is disjoint from the band, or a mean with |z| ≥ max_z
     is rejected after Holm. A rejected shape alone is inconclusive: with enough seeds
     it shows any finite width. Seeds are resampled: indices of a network are correlated.
+
+    With `margin` the mean is judged by equivalence, too, and no test has to accept:
+    supported iff also the interval of the mean lies in ± margin at every index,
+    contradicted iff one is disjoint from it, at a level corrected for the indices.
     """
 
     kind: Literal["normal"] = "normal"
@@ -42,6 +53,8 @@ class Normal(Statement):
     """Accepted relative error of the variance."""
     max_z: Annotated[float, Field(gt=0)] = 3.0
     """Accepted |z| = √S·|mean of the scores| at every index."""
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """Accepted |mean of the scores|, in units of the limit's spread, at every index."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Family-wise level of the tests with Holm's correction."""
 
@@ -63,6 +76,8 @@ class Normal(Statement):
         )
         if math.isnan(result.low):
             return found
+        if self.margin is not None:
+            return found._replace(**self._by_margin(scores, result, reading))
         tests = normality(scores)
         mean = int(np.argmax(np.abs(tests.mean_z)))
         far = bool(abs(tests.mean_z[mean]) >= self.max_z)
@@ -83,3 +98,33 @@ class Normal(Statement):
             ("accepted p ≥", self.alpha),
         )
         return found._replace(verdict=verdict, detail=detail + notes(reading.note))
+
+    def _by_margin(
+        self, scores: np.ndarray, variance: Interval, reading: Reading
+    ) -> dict[str, Any]:
+        """Verdict and detail of the equivalence of all means and of the variance."""
+        assert self.margin is not None
+        band = -self.margin, self.margin
+        names = list(reading.values)
+        samples = [
+            bootstrap([z[:, None, None]], "mean", f"{self.id}/{name}")
+            for name, z in zip(names, scores.T, strict=True)
+        ]
+        means, results = judge_all(samples, [1.0], self.level, band, log=False)
+        tolerance = self.variance_tolerance
+        spread = equivalence(variance.low, variance.high, 1 - tolerance, 1 + tolerance)
+        both = {means, spread}
+        verdict: Judgement = "inconclusive"
+        if both == {"supported"}:
+            verdict = "supported"
+        elif "contradicted" in both:
+            verdict = "contradicted"
+        worst = worst_of(results, *band)
+        detail = (
+            ("mean farthest from 0", results[worst].estimate),
+            ("its interval from", results[worst].low),
+            ("to", results[worst].high),
+            ("at", names[worst]),
+            ("accepted |mean| ≤", self.margin),
+        )
+        return {"verdict": verdict, "detail": detail + notes(reading.note)}

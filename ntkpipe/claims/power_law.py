@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ from pydantic import Field
 from ntkpipe.claims.base import Equivalence, Finding
 from ntkpipe.claims.reading import (
     Missing,
-    Reading,
     Step,
     block,
     index_of,
@@ -27,14 +26,18 @@ from ntkpipe.claims.statistics import (
     ScalingFit,
     Statistic,
     bootstrap,
+    corrected_slope,
+    misfit,
     scaling_fit,
 )
-from ntkpipe.claims.words import listed, notes, statistic
+from ntkpipe.claims.words import Detail, listed, notes, statistic
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ntkpipe.experiment import Experiment
 else:
     pd = Lazy("pandas")
 
@@ -44,7 +47,8 @@ class PowerLaw(Equivalence):
     """Q ~ n^p: the slope of log Q on log n lies in the accepted band.
 
     Q is the geometric mean over seeds (or another `statistic`: `std` for the
-    fluctuations of Q) at each width.
+    fluctuations of Q) at each width. With `correction` the fit is
+    log Q = c + p·log n + log(1 + b/n), and the claim is about p.
     """
 
     kind: Literal["power_law"] = "power_law"
@@ -61,6 +65,23 @@ class PowerLaw(Equivalence):
     each variant: {alpha10: 10, alpha30: 30}."""
     min_index: Annotated[int, Field(ge=1)] = 1
     """The smallest index in the fit, for `along: index`."""
+    correction: bool = False
+    """Whether the fit has a correction 1 + b/n; it needs four n or more."""
+
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys, also those of the band."""
+        yield from super().faults()
+        if isinstance(self.along, dict) and len(self.along) < 4 and self.correction:
+            text = f"needs four variants along n, there are {len(self.along)}"
+            yield Fault(("correction",), text)
+
+    def unmet(self, experiment: Experiment) -> Iterator[Fault]:
+        """The widths of a variant that a correction lacks."""
+        last = math.inf if self.max_width is None else self.max_width
+        widths = [n for n in experiment.widths if self.min_width <= n <= last]
+        if self.correction and self.along == "width" and len(widths) < 4:
+            text = f"needs four widths, there are {len(widths)}: {listed(widths)}"
+            yield Fault(("correction",), text)
 
     def variants(self) -> tuple[str, ...]:
         """The names of the variants this claim reads."""
@@ -70,17 +91,16 @@ class PowerLaw(Equivalence):
 
     def fit(self, measurements: pd.DataFrame) -> ScalingFit:
         """The fitted line with its band; raises `Missing` without data."""
-        return self._fit(measurements)[0]
+        n, sample, _, _ = self._points(measurements)
+        return scaling_fit(n, sample, confidence=self.level)
 
-    def _fit(self, measurements: pd.DataFrame) -> tuple[ScalingFit, Reading, str]:
+    def _points(self, measurements: pd.DataFrame):
+        """The n, log Q with its covariance, the networks read, and the variants."""
         if self.along == "width":
-            n, sample, reading, variant = self._along_widths(measurements)
-        elif self.along == "index":
-            n, sample, reading, variant = self._along_index(measurements)
-        else:
-            n, sample, reading, variant = self._along_variants(measurements)
-        fit = scaling_fit(n, sample, confidence=self.level)
-        return fit, reading, variant
+            return self._along_widths(measurements)
+        if self.along == "index":
+            return self._along_index(measurements)
+        return self._along_variants(measurements)
 
     def _along_widths(self, measurements: pd.DataFrame):
         reading = self.read(measurements, self.metric, self.step)
@@ -130,16 +150,29 @@ class PowerLaw(Equivalence):
         )
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
-        """The slope, its interval and the slopes between neighbouring n."""
-        fit, reading, variant = self._fit(measurements)
+        """The slope, its interval, the slopes between neighbouring n, the misfit."""
+        n, sample, reading, variant = self._points(measurements)
+        fit = scaling_fit(n, sample, confidence=self.level)
+        slope = Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan)
+        detail: Detail = ()
+        if self.correction:
+            slope, b, gone = corrected_slope(n, sample, self.level)
+            detail = (("b", b), ("slope without correction", fit.slope))
+        else:
+            line = np.vander(np.log(np.asarray(n, float)), 2)
+            gone = misfit(sample, line)
+        if gone is not None:
+            freedom = ("degrees of freedom", gone.freedom)
+            detail += ("χ² of the fit", gone.chi2), freedom, ("p", gone.p)
         steps = zip(fit.widths, fit.widths[1:], fit.local_slopes, strict=False)
         local = tuple((f"{a:g}→{b:g}", float(p)) for a, b, p in steps)
         return self.found_in_band(
-            Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan),
+            slope,
             reading,
             variant=variant,
             metric=self.metric,
             statistic=f"slope of the {statistic(self.statistic)}",
             detail=(("local slopes", local),) * bool(local)
-            + notes(fit.note, reading.note),
+            + detail
+            + notes(slope.note, fit.note, reading.note),
         )

@@ -344,6 +344,84 @@ def scaling_fit(
     )
 
 
+class Misfit(NamedTuple):
+    """How far points are from a fit: χ², its degrees of freedom and its p-value."""
+
+    chi2: float
+    freedom: int
+    p: float
+
+
+def misfit(sample: Sample, design: np.ndarray) -> Misfit | None:
+    """Goodness of fit of y = design·parameters; None where it is undefined.
+
+    χ² = rᵀ(M C Mᵀ)⁺r with r = My the residuals of least squares, M their projection and
+    C the bootstrap covariance of y. It is the least χ² of any parameters. C is that of
+    n networks, the fewest of a point, and p is Hotelling's:
+    χ²·(n − d)/((n − 1)·d) ~ F(d, n − d) with d degrees of freedom.
+    """
+    points, parameters = design.shape
+    d, n = points - parameters, min(sample.sizes)
+    covariance = scipy.linalg.block_diag(*sample.covariances)
+    if d < 1 or n <= d or not np.isfinite(covariance).all():
+        return None
+    # an orthonormal basis of what no parameters can fit
+    rest = scipy.linalg.null_space(design.T)
+    residual, spread = rest.T @ sample.point, rest.T @ covariance @ rest
+    if np.linalg.matrix_rank(spread) < d:
+        return None
+    chi2 = float(residual @ np.linalg.solve(spread, residual))
+    p = float(scipy.stats.f.sf(chi2 * (n - d) / ((n - 1) * d), d, n - d))
+    return Misfit(chi2, d, p)
+
+
+def corrected_slope(
+    widths: ArrayLike, sample: Sample, confidence: float = 0.95
+) -> tuple[Interval, float, Misfit | None]:
+    """Slope p of log Q = c + p·log n + log(1 + b/n), b, and the goodness of fit.
+
+    Least squares, every n weighing alike. The interval of p is that of the fit made
+    linear at its solution: p = Σ c·y with c the row of the pseudo-inverse of the
+    Jacobian, and the covariance of y is the bootstrap's. There must be four n or more.
+    Measured coverage of 95 % (p = −1, b = 4.8, n = 16 … 256): 0.95 if the standard
+    error of log Q is 0.002 or 0.004, but 0.83 if it is 0.011.
+
+    Args:
+        widths: abscissae (q,), in the order of the sample's quantities.
+        sample: logarithmic.
+        confidence: level of the interval.
+    """
+    n = np.asarray(widths, float)
+    x, y, least = np.log(n), sample.point, n.min()
+    if len(n) < 4:
+        text = f"a correction needs four widths, there are {len(n)}"
+        return undefined("; ".join(filter(None, [sample.note, text]))), math.nan, None
+    if not np.isfinite(y).all():
+        return undefined(sample.note), math.nan, None
+    line = np.vander(x - x.mean(), 2)
+
+    def parameters(b):  # (p, c) by least squares, for this b
+        rest = y - np.log1p(b / n)
+        return np.linalg.lstsq(line, rest, rcond=None)[0], rest
+
+    def misses(s):
+        pc, rest = parameters(least * np.expm1(s))
+        return rest - line @ pc
+
+    # 1 + b/n > 0 at the smallest n: b = n·(e^s − 1) for every s
+    fits = [scipy.optimize.least_squares(misses, s) for s in (-1.0, 0.0, 1.0, 3.0)]
+    b = float(least * np.expm1(min(fits, key=lambda fit: fit.cost).x[0]))
+    jacobian = np.column_stack([line, 1 / (n + b)])
+    linear = interval(sample, np.linalg.pinv(jacobian)[0], confidence)
+    p = float(parameters(b)[0][0])
+    shift = p - linear.estimate
+    moved = linear._replace(
+        estimate=p, low=linear.low + shift, high=linear.high + shift
+    )
+    residuals = sample._replace(point=misses(math.log1p(b / least)))
+    return moved, b, misfit(residuals, jacobian)
+
+
 def fit_power_law(
     widths: ArrayLike,
     samples: Sequence[ArrayLike],
@@ -464,10 +542,8 @@ def normality(scores: np.ndarray) -> Normality:
 
 
 def share(hits: int, total: int, confidence: float = 0.95) -> Interval:
-    """Share of networks with Wilson's two-sided interval."""
-    bounds = scipy.stats.binomtest(hits, total).proportion_ci(
-        confidence, method="wilson"
-    )
+    """Share of networks with the exact two-sided interval (Clopper & Pearson 1934)."""
+    bounds = scipy.stats.binomtest(hits, total).proportion_ci(confidence)
     estimate = hits / total
     error = math.sqrt(estimate * (1 - estimate) / total)
     return Interval(

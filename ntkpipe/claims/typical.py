@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from ntkpipe.claims.base import Confidence, Finding, Statement
+from ntkpipe.claims.base import Confidence, Expected, Finding, Statement
 from ntkpipe.claims.reading import Step, one_metric
 from ntkpipe.claims.words import notes
 from ntkpipe.lazy import Lazy
@@ -24,9 +24,13 @@ class Typical(Statement):
     """A published slope, fitted to one network of each width, is a typical one.
 
     The slope of log Q on log n is fitted to replicate r of every width, for all r;
-    supported if the published slope lies within the central `share` of these slopes,
-    contradicted if not. The row shows the median of the slopes and the central range.
+    consistent if the published slope lies within the central `share` of these slopes,
+    contradicted if not. The row shows the median of the slopes and the central range,
+    and the two-sided p of the published slope among them. Consistent is less than
+    supported: a wide range of slopes is consistent with much.
     """
+
+    verdict_if_true: ClassVar[Expected] = "consistent"
 
     kind: Literal["typical"] = "typical"
     metric: str
@@ -67,13 +71,16 @@ class Typical(Statement):
         edge = (1 - self.share) / 2
         low, middle, high = np.quantile(slopes, [edge, 0.5, 1 - edge])
         inside = low <= self.published <= high
-        lower = float(np.mean(slopes < self.published))
+        beyond = np.mean(slopes <= self.published), np.mean(slopes >= self.published)
+        p = min(1.0, 2 * float(min(beyond)))
         return found._replace(
-            verdict="supported" if inside else "contradicted",
+            verdict="consistent" if inside else "contradicted",
             estimate=middle,
             ci_low=low,
             ci_high=high,
             low=low,
             high=high,
-            detail=(("share of lower slopes", lower), *notes(reading.note)),
+            level=self.share,
+            interval="prediction",
+            detail=(("two-sided p", p), *notes(reading.note)),
         )

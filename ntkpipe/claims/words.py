@@ -20,6 +20,9 @@ NATURES = {
 }
 """The natures of claims: one, several, and what is said if a verdict is as expected."""
 
+KINDS = {"prediction": "prediction range"}
+OFF = "within the margin, significantly off the prediction"
+
 Value = float | str | tuple[tuple[str, float], ...]
 """A number, a text, or a series of numbers, each with a label."""
 Detail = tuple[tuple[str, Value], ...]
@@ -70,6 +73,31 @@ def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
 def measured(row: Mapping[str, Any]) -> str:
     """Estimate and interval of a row of claims.csv: −0.99 [−1.02, −0.96]."""
     return " ".join(filter(None, estimate(row)))
+
+
+def level(row: Mapping[str, Any]) -> str:
+    """Level and kind of the interval of a row of claims.csv: `95 % two-sided`.
+
+    The level of a one-sided interval is that of each end; empty without an interval.
+    """
+    confidence, kind = row.get("level", math.nan), cell(row, "interval")
+    if kind in ("", "none"):
+        return ""
+    percent = 100 * (1 - confidence)
+    # two digits of 1 − level, so that 99.9999 % is not 100 %
+    digits = 1 - math.floor(math.log10(percent) + 1e-9)
+    shown = f"{100 - percent:.{digits}f}".rstrip("0").rstrip(".")
+    return f"{shown} % {KINDS.get(kind, kind)}"
+
+
+def off(row: Mapping[str, Any]) -> bool:
+    """Whether a supported claim is within its margin, but off its prediction.
+
+    Its interval lies in the band and excludes the predicted number.
+    """
+    low, predicted, high = (row[name] for name in ("ci_low", "predicted", "ci_high"))
+    # NaN, where there is no interval or no prediction, compares as false
+    return row["verdict"] == "supported" and (predicted < low or predicted > high)
 
 
 def accepted(row: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 VERDICTS = {
     "supported": ("✓", "supported"),
+    "consistent": ("✓", "consistent"),
     "contradicted": ("✗", "contradicted"),
     "inconclusive": ("?", "inconclusive"),
     "missing": ("–", "not measured"),
@@ -155,6 +156,8 @@ class _Claim:
     band: str
     measured: str
     interval: str
+    level: str
+    off: str
     networks: str
     how: str
     detail: str
@@ -185,6 +188,8 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         band=words.accepted(row),
         measured=measured,
         interval=interval,
+        level=words.level(row),
+        off=words.OFF if words.off(row) else "",
         networks=text.NONE if exact else text.count(row["n"]),
         how=_quantity(row, "∞" if exact else text.cell(row, "widths")),
         detail=words.detail(row),

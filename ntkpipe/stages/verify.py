@@ -30,7 +30,8 @@ def verify(studies: list[Study], inputs: list[str]) -> int:
         print(f"{row['study']}: {row['claim']} is {row['verdict']}, {expected}")
     for _, row in other.iterrows():
         accepted = words.accepted(row)
-        values = words.measured(row) or "no number", accepted and f"accepted {accepted}"
+        measured = " ".join(filter(None, (words.measured(row), words.level(row))))
+        values = measured or "no number", accepted and f"accepted {accepted}"
         print(
             f"{row['study']}: {row['claim']} is {row['verdict']}, expected "
             f"{row['expected']}: {', '.join(filter(None, values))}. {row['says']}."

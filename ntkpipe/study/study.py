@@ -116,6 +116,10 @@ def between(
                     yield Fault((what, str(i)), _no_variant(missing, names))
             for fault in _metric_faults(item, names, sound):
                 yield fault.within(what, str(i))
+    for i, claim in claims.items():
+        for name in claim.variants() or names:
+            for fault in claim.unmet(sound[name]) if name in sound else ():
+                yield fault.within("claims", str(i))
     for i, figure in figures.items():
         yield from (f.within("figures", str(i)) for f in _name_faults(figure))
         for label in figure.labels:
