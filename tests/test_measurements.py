@@ -104,6 +104,10 @@ def test_metrics_of_a_run():
     sigma = np.kron(network["nngp"][0, 0], np.eye(2))
     rest = theta[0, 0] - sigma
     assert np.linalg.eigvalsh(rest)[0] > -1e-9  # each part is a kernel of its own
+    last = theta[0, 3] - np.kron(network["nngp"][0, 3], np.eye(2))
+    y = data["y_train"].ravel()
+    _, drop = found["ntk_rest_drop"]
+    assert drop[0, 3] == pytest.approx(1 - (y @ last @ y) / (y @ rest @ y))
 
 
 def test_kernels_of_zeros_are_measured_without_a_warning():
@@ -396,7 +400,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
     trace = (parts[:, 0, :, 0] + parts[:, 1, :, 1]) / 2
     summed = parts.sum((1, 3)) / 2  # the kernel of (f₁ + f₂)/√2
     values = np.linalg.eigvalsh(end / 4)
-    centre = np.eye(4) - 1 / 4
+    centre, v = np.eye(4) - 1 / 4, y.ravel()
     a, b = centre @ trace @ centre, centre @ y @ y.T @ centre
     expected = {
         "ntk_change": norm(end - start) / norm(start),
@@ -407,6 +411,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
         "feature_change": network["feature_change"][1, -1, 2],
         "nngp_change": norm(sigma[2] - sigma[0]) / norm(sigma[0]),
         "ntk_rest_change": norm(rest[2] - rest[0]) / norm(rest[0]),
+        "ntk_rest_drop": 1 - (v @ rest[2] @ v) / (v @ rest[0] @ v),
         "ntk_min": values[0],
         "ntk_max": values[-1],
         "ntk_condition": values[-1] / values[0],
@@ -428,7 +433,8 @@ def test_every_metric_of_kernels_is_what_its_name_says():
         assert found[name][1][1, -1] == pytest.approx(value, rel=1e-9), name
     # whole where the last layer is learned only
     frozen = kernel_.kernels(network, data, limit, 0.3, learned_output=False)
-    assert set(found) - set(frozen) == {"nngp_change", "ntk_rest_change"}
+    parts = {"nngp_change", "ntk_rest_change", "ntk_rest_drop"}
+    assert set(found) - set(frozen) == parts
 
 
 def test_faults_are_of_a_singular_kernel_of_dead_layers_and_of_rounding():
