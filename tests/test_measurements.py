@@ -116,6 +116,10 @@ def test_metrics_of_a_run():
     sigma = np.kron(network["nngp"][0, 0], np.eye(2))
     rest = theta[0, 0] - sigma
     assert np.linalg.eigvalsh(rest)[0] > -1e-9  # each part is a kernel of its own
+    last = theta[0, 3] - np.kron(network["nngp"][0, 3], np.eye(2))
+    y = data["y_train"].ravel()
+    _, drop = found["ntk_rest_drop"]
+    assert drop[0, 3] == pytest.approx(1 - (y @ last @ y) / (y @ rest @ y))
 
 
 def test_kernels_of_zeros_are_measured_without_a_warning():
@@ -156,16 +160,16 @@ def test_gap_to_itself_is_zero_and_to_a_shift_is_the_shift():
 
 def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
     network, data = run()
-    # replace the outputs by what gradient flow of the kernel gives
+    # replace the outputs by what gradient descent of the kernel gives
     theta = network["ntk"].reshape(3, -1, 10, 10)[:, 0] / 5
-    time = 0.1 * network["step"]
-    flow = []
+    descent = []
     for seed in range(3):
         values, vectors = np.linalg.eigh(theta[seed])
         u0 = (network["f_train"][seed, 0] - data["y_train"]).ravel()
-        u = vectors @ (np.exp(-np.outer(values, time)) * (vectors.T @ u0)[:, None])
-        flow.append(data["y_train"] + u.T.reshape(-1, 5, 2))
-    found = modes.modes(network | {"f_train": np.stack(flow)}, data, 0.1, 3)
+        left = (1 - 0.1 * values[:, None]) ** network["step"]
+        u = vectors @ (left * (vectors.T @ u0)[:, None])
+        descent.append(data["y_train"] + u.T.reshape(-1, 5, 2))
+    found = modes.modes(network | {"f_train": np.stack(descent)}, data, 0.1, 3)
     assert list(found) == ["mode_rate/1", "mode_rate/2", "mode_rate/3"]
     for _, rate in found.values():
         np.testing.assert_allclose(rate, 1, rtol=1e-6)
@@ -174,11 +178,11 @@ def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
 def test_modes_of_a_traced_kernel_take_all_outputs_together():
     network, data = run()
     theta = np.array([np.diag([5.0, 4.0, 3.0, 2.0, 1.0])] * 3)
-    values, time = np.diag(theta[0]) / 5, 0.1 * network["step"]
+    left = (1 - 0.1 * np.diag(theta[0]) / 5) ** network["step"][:, None]
     u0 = network["f_train"][:, :1] - data["y_train"]
-    flow = data["y_train"] + np.exp(-np.outer(time, values))[:, :, None] * u0
     kernel = theta[:, None, :, None, :, None]
-    still = network | {"f_train": flow, "ntk": kernel}
+    still = network | {"f_train": data["y_train"] + left[:, :, None] * u0}
+    still |= {"ntk": kernel}
     found = modes.modes(still, data, 0.1, 5)
     assert len(found) == 5
     for name, (_, rate) in found.items():
@@ -411,7 +415,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
     trace = (parts[:, 0, :, 0] + parts[:, 1, :, 1]) / 2
     summed = parts.sum((1, 3)) / 2  # the kernel of (f₁ + f₂)/√2
     values = np.linalg.eigvalsh(end / 4)
-    centre = np.eye(4) - 1 / 4
+    centre, v = np.eye(4) - 1 / 4, y.ravel()
     a, b = centre @ trace @ centre, centre @ y @ y.T @ centre
     expected = {
         "ntk_change": norm(end - start) / norm(start),
@@ -422,6 +426,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
         "feature_change": network["feature_change"][1, -1, 2],
         "nngp_change": norm(sigma[2] - sigma[0]) / norm(sigma[0]),
         "ntk_rest_change": norm(rest[2] - rest[0]) / norm(rest[0]),
+        "ntk_rest_drop": 1 - (v @ rest[2] @ v) / (v @ rest[0] @ v),
         "ntk_min": values[0],
         "ntk_max": values[-1],
         "ntk_condition": values[-1] / values[0],
@@ -444,7 +449,8 @@ def test_every_metric_of_kernels_is_what_its_name_says():
     # whole where the last layer is learned only
     frozen = kernel_.kernels(network, data, limit, 0.3, learned_output=False)
     frozen |= by_recorder(network, "flips", "hessian_norm")
-    assert set(found) - set(frozen) == {"nngp_change", "ntk_rest_change"}
+    parts = {"nngp_change", "ntk_rest_change", "ntk_rest_drop"}
+    assert set(found) - set(frozen) == parts
 
 
 def test_faults_are_of_a_singular_kernel_of_dead_layers_and_of_rounding():

@@ -58,6 +58,12 @@ METRICS = (
         label="relative change of the Σ̇ part of Θ",
         when=SIGMA,
     ),
+    _snapshots(
+        "ntk_rest_drop",
+        "relative decrease of the Σ̇ part along the targets",
+        "1 − yᵀΣ̇(t)y/yᵀΣ̇(0)y",
+        when=SIGMA,
+    ),
     _change(
         "ntk_cosine",
         "cosine distance of the kernel from that at initialisation",
@@ -183,9 +189,11 @@ def kernels(
         sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
         sigma = sigma.reshape(theta.shape)
         metrics["nngp_change"] = compare.relative_change(sigma[:, :1], sigma)
-        metrics["ntk_rest_change"] = compare.relative_change(
-            (theta - sigma)[:, :1], theta - sigma
-        )
+        rest, y = theta - sigma, data["y_train"].ravel()
+        metrics["ntk_rest_change"] = compare.relative_change(rest[:, :1], rest)
+        if len(y) == rest.shape[-1]:  # not of a traced kernel of several outputs
+            along = np.einsum("i,spij,j->sp", y, rest, y)
+            metrics["ntk_rest_drop"] = 1 - along / along[:, :1]
     at_ends = {
         "ntk_min": low,
         "ntk_max": high,

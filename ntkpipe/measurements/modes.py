@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import decay_rate
+from ntkpipe.measurements.rates import decay_rate, limit_rate
 from ntkpipe.metric import Arrays, Group, Index, Inputs, Metric, Values, given
 
 METRICS = (
     Metric(
         "mode_rate",
-        "decay rate along the i-th eigenvector of H(w₀) over its eigenvalue",
+        "decay rate along the i-th eigenvector of H(w₀) over that of the steps",
+        "rate/(−log|1 − ηλ_i|/η)",
         index=Index("i", lambda e: range(1, e.measure.modes + 1)),
         at="last",
         when=(given("measure.modes"),),
@@ -21,10 +22,11 @@ METRICS = (
 
 @np.errstate(divide="ignore", invalid="ignore")
 def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Values:
-    """Decay rate of the residual along eigenvectors of H(w₀), over its eigenvalue.
+    """Decay rate of the residual along eigenvectors of H(w₀), over that of the steps.
 
-    The ratio is 1 for gradient flow of the linearised model; see `decay_rate`. With a
-    traced kernel, the size of a mode is the norm over all outputs.
+    The ratio is 1 for gradient descent on the linearised model, whose rates are those
+    of `limit_rate`; see `decay_rate`. With a traced kernel, the size of a mode is the
+    norm over all outputs.
     """
     points = len(data["x_train"])
     time = learning_rate * network["step"]
@@ -36,7 +38,7 @@ def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Va
     # np.linalg.eigh ascends; mode 1 is the fastest
     values, vectors = values[:, ::-1], vectors[..., ::-1]
     size = np.linalg.norm(np.einsum("sni,stnk->sitk", vectors, residual), axis=-1)
-    ratio = decay_rate(time, size) / values
+    ratio = decay_rate(time, size) / limit_rate(values, learning_rate, flow=False)
     last = network["step"][-1:]
     return {
         f"mode_rate/{i + 1}": (last, ratio[:, i : i + 1])
