@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntkpipe.measurements.metric import Index, Need
+from ntkpipe.models.base import TWINS
 
 if TYPE_CHECKING:
     from ntkpipe.data.base import Sizes
@@ -102,7 +103,7 @@ HIDDEN = Index("l", NUMBER, lambda e: range(1, e.model.depth + 1))
 HIDDEN_OF_BOTH = Index(
     "l",
     NUMBER,
-    lambda e: range(1, e.model.depth * (1 + (e.model.zero_output == "double")) + 1),
+    lambda e: range(1, e.model.depth * (1 + (e.model.zero_output in TWINS)) + 1),
 )
 TEST_POINT = Index("i", NUMBER, lambda e: e.measure.kernel_at)
 OTHER_POINT = Index("i", NUMBER, _points)
