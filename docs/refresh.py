@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
 FIGURE = "width/figures/review.svg"
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "missing": "–"}
+CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "verdict")
 NOT_MEASURED = "not measured here"
 FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them
 log = logging.getLogger("refresh")
@@ -109,7 +110,7 @@ def claims_table(results: Path) -> str:
         lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         tables.append(
             f"## [{one.title}](../config/studies/{one.name}.yaml)\n\n{one.question}\n\n"
-            + _table(("claim", "says", "accepted", "measured", "verdict"), lines)
+            + _table(CLAIM_HEADS, lines)
         )
     return "\n\n".join([_summary(results), *tables])
 
@@ -121,12 +122,16 @@ def verdicts_table(results: Path) -> str:
         count = f"{len(one.claims)}"
         surprises = ""
         if product is not None:
+            known = product.data["known"].fillna("") != ""
             met = product.data["as_expected"].astype(bool)
-            count = f"{met.sum()} of {len(met)}"
-            surprises = ", ".join(
+            count = f"{met[~known].sum()} of {len(met[~known])}"
+            shown = [
                 f"**{row.claim}: {row.verdict}**"
-                for row in product.data[~met].itertuples()
-            )
+                for row in product.data[~met & ~known].itertuples()
+            ]
+            laws = product.data.loc[known, "claim"]
+            shown += [f"{law}: known to be contradicted" for law in laws]
+            surprises = ", ".join(shown)
         rows.append(
             (
                 f"[{one.title}](config/studies/{one.name}.yaml)",
@@ -161,18 +166,10 @@ def _summary(results: Path) -> str:
     if not products:
         return f"No claim was measured yet: {NOT_MEASURED} stands for all."
     verdicts = [product.data for product in products]
-    table = pd.concat(verdicts)
-    controls = int((table["expected"] == "contradicted").sum())
-    met = int(table["as_expected"].astype(bool).sum())
-    counts = table["verdict"].value_counts()
-    words = ", ".join(f"{counts[w]} {w}" for w in SYMBOLS if w in counts)
+    rows = pd.concat(verdicts).to_dict("records")
     versions = products[-1].meta["versions"]
     made = ", ".join(f"{name} {versions[name]}" for name in ("python", "jax", "numpy"))
-    text = (
-        f"{met} of {len(table)} verdicts came out as expected: {words}. "
-        f"Controls, which have to come out contradicted: {controls}. "
-        f"Measured with {made}"
-    )
+    text = f"{words.tally(rows)}. Measured with {made}"
     seconds = sum(
         pd.read_csv(path, sep="\t")["s"].sum()
         for one in products
@@ -183,16 +180,23 @@ def _summary(results: Path) -> str:
     return text + (f"; all jobs took {seconds / 60:.0f} minutes." if seconds else ".")
 
 
+def name_of(claim) -> str:
+    """The claim's id, and what it is if it is no law."""
+    return claim.id if claim.nature == "law" else f"{claim.id} ({claim.nature})"
+
+
 def _claim_row(claim, row) -> tuple[str, ...]:
-    name = f"{claim.id}{' (control)' if claim.control else ''}"
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
-        return name, says, "", "", NOT_MEASURED
+        return name_of(claim), says, claim.set, "", "", NOT_MEASURED
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
-    if not row.as_expected:
+    if claim.known:
+        verdict += f" (known)<br><sub>{claim.reason}</sub>"
+    elif not row.as_expected:
         verdict = f"**{verdict}**"
     values = row._asdict()
-    return name, says, words.accepted(values), words.measured(values), verdict
+    shown = words.accepted(values), words.measured(values), verdict
+    return name_of(claim), says, claim.set, *shown
 
 
 # ------------------------------------------------------------------ gallery

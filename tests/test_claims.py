@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pydantic
 import pytest
-from claim_tables import claim, note, rows, scaling
+from claim_tables import claim, normal, note, rows, scaling
+from scipy import stats
 
 from ntkpipe.claims import Verdict, table
 
@@ -62,6 +63,33 @@ def test_missing_step():
     assert found.verdict == "missing" and "no step 3; there are 10" in note(found)
 
 
+def test_the_nature_of_a_claim_is_in_its_row():
+    fields = {"metric": "q", "at_least": 0}
+    for nature in ("law", "identity", "control"):
+        found = claim("bound", **fields, nature=nature).evaluate(rows([1.0, 2.0, 1.5]))
+        assert (found.nature, found.as_expected) == (nature, nature != "control")
+
+
+def test_a_law_may_be_known_to_be_contradicted():
+    fields = {"metric": "q", "at_least": 0, "known": "contradicted"}
+    with pytest.raises(pydantic.ValidationError, match="needs a reason"):
+        claim("bound", **fields)
+    with pytest.raises(pydantic.ValidationError, match="is for laws"):
+        claim("bound", **fields, reason="r", nature="control")
+    found = claim("bound", **fields, reason="r").evaluate(rows([-1.0, -2.0, -1.5]))
+    assert (found.known, found.expected) == ("contradicted", "contradicted")
+    assert found.as_expected and found.reason == "r"
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_looks_at_the_result_are_paid_for_in_the_level(looks):
+    values = normal(12)
+    fields = {"metric": "q", "predicted": 0, "tolerance": 1}
+    found = claim("equals", **fields, looks=looks).evaluate(rows(values))
+    half = stats.t.ppf(1 - 0.025 / looks, 11) * values.std(ddof=1) / math.sqrt(12)
+    assert found.ci_high - found.estimate == pytest.approx(half, rel=0.04)
+
+
 def test_table():
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1, reason="why")
     verdicts = [law.evaluate(scaling(-1.0)), law.evaluate(scaling(0.0, metric="p"))]
@@ -108,3 +136,11 @@ def test_table():
 def test_slips_in_a_study_file_are_told(kind, fields, words):
     with pytest.raises(pydantic.ValidationError, match=words):
         claim(kind, **fields)
+
+
+def test_all_slips_of_a_claim_are_told_at_once():
+    fields = {"metric": "q", "predicted": 5, "low": 2, "high": 1}
+    with pytest.raises(pydantic.ValidationError) as caught:
+        claim("ratio", **fields, min_width=8, max_width=4)
+    for words in ("below min_width", "above high", "a ratio needs two"):
+        assert words in str(caught.value)

@@ -34,7 +34,7 @@ def test_power_law(slope, sigma, verdict):
 
 
 def test_control_is_expected_to_be_contradicted():
-    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1, control=True)
+    law = claim("power_law", metric="q", predicted=-1, tolerance=0.1, nature="control")
     assert law.evaluate(scaling(0.0)).as_expected
     assert law.evaluate(scaling(0.0)).expected == "contradicted"
     assert not law.evaluate(scaling(-1.0)).as_expected

@@ -60,6 +60,25 @@ def test_a_detail_is_data_in_the_table_and_words_elsewhere(detail, shown):
     assert words.detail({"detail": cell}) == shown
 
 
+def test_each_nature_is_counted_apart():
+    verdicts = (("law", True), ("law", False), ("identity", True), ("control", True))
+    rows = [
+        {"nature": nature, "as_expected": met, "set": "before", "known": math.nan}
+        for nature, met in verdicts
+    ]
+    said = "1 of 2 laws and numbers as expected; 1 of 1 identity verified"
+    assert words.tally(rows[:3]) == said
+    assert words.tally(rows[3:]) == "1 of 1 control refuted"
+    rows[0]["set"], rows[3]["set"] = "after pilot", "after result"
+    marked = "as expected (1 of 1 with a band set after a pilot or a result);"
+    assert marked in words.tally(rows)
+    rows[1]["known"] = "contradicted"
+    assert words.tally(rows).startswith("1 of 1 law or number as expected")
+    assert words.tally(rows).endswith(
+        "1 law known to be contradicted, counted on neither side"
+    )
+
+
 @pytest.mark.parametrize("cell", [math.nan, "", None])
 def test_a_row_without_detail_has_no_words(cell):
     assert words.detail({"detail": cell}) == ""

@@ -81,9 +81,9 @@ def test_claims_in_the_manual_are_those_of_the_study_files():
     parts = heading.split(table)[1:]
     assert len(parts) // 2 == len(list(refresh.STUDIES.glob("*.yaml")))
     for path, rows in zip(parts[::2], parts[1::2], strict=True):
-        shown = re.findall(r"^\| (?!claim |---)(.+?)( \(control\))? \| ", rows, re.M)
+        shown = re.findall(r"^\| (?!claim |---)(.+?) \| ", rows, re.M)
         stated = study.load(ROOT / path).claims
-        assert shown == [(c.id, " (control)" * c.control) for c in stated], HINT
+        assert shown == [refresh.name_of(claim) for claim in stated], HINT
 
 
 def test_the_gallery_in_the_manual_is_that_of_the_configuration():
@@ -115,8 +115,10 @@ def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     output = str(tmp_path / "width/claims.csv")
     Job(CLAIMS, Place(one), inputs=(), outputs=(output,)).write_table(frame)
     table = refresh.claims_table(tmp_path)
-    assert "| [−1.15, −0.85] | −0.933 [−0.956, −0.910] | ✓ supported |" in table
-    assert f"1 of {len(verdicts)} verdicts came out as expected" in table
+    measured = "−0.933 [−0.956, −0.910] | ✓ supported |"
+    assert f"| after pilot | [−1.15, −0.85] | {measured}" in table
+    assert f"1 of {len(verdicts) - 1} laws and numbers as expected" in table
+    assert "0 of 1 control refuted" in table
     assert "**– missing**" in table
     counted = refresh.verdicts_table(tmp_path)
     assert f"| 1 of {len(verdicts)} | **{one.claims[1].id}: missing**" in counted

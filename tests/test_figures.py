@@ -871,7 +871,7 @@ def judged(one, figure, metric, variant):
             widths = one.variants[variant].widths
             last = claim.max_width or np.inf
             x = [n for n in widths if claim.min_width <= n <= last]
-        found[claim.control].append((claim.step, claim.statistic, x))
+        found[claim.nature == "control"].append((claim.step, claim.statistic, x))
     return found[False] or found[True]
 
 

@@ -81,7 +81,7 @@ def study(**changes):
 CLAIMS = table(
     verdict("J-2"),
     verdict("J-9", verdict="inconclusive", as_expected=False),
-    verdict("Y-1n", expected="contradicted", verdict="contradicted"),
+    verdict("Y-1n", nature="control", expected="contradicted", verdict="contradicted"),
     verdict("J-0", verdict="missing", as_expected=False, estimate=math.nan, n=0),
 )
 
@@ -151,18 +151,16 @@ def test_page_loads_nothing():
 def test_the_first_lines_say_what_it_is_and_what_did_not_come_out():
     page = report.page([study()], CLAIMS, VERSIONS)
     reader = Reader(page)
-    assert reader.text.index("neural tangent kernel (NTK)") < reader.text.index(
-        "2 of 4"
-    )
-    assert "2 of 4 verdicts came out as expected." in reader.text
-    assert "1 claim is a control" in reader.text
+    counted = "1 of 3 laws and numbers as expected; 1 of 1 control refuted."
+    at = reader.text.index("neural tangent kernel (NTK)"), reader.text.index(counted)
+    assert at[0] < at[1]
     top = page[: page.index('id="claims"')]
     for claim, word in (("J-9", "inconclusive"), ("J-0", "not measured")):
         link = f'<a href="#claim-constancy-{claim.lower()}">{claim}</a></strong>'
         assert f"{link} ({word}): The kernel is constant" in top
     assert "#claim-constancy-j-2" not in top
     good = Reader(report.page([study()], table(verdict("J-2")), VERSIONS)).text
-    assert "1 of 1 verdict came out as expected." in good
+    assert "1 of 1 law or number as expected." in good
     assert "Not as expected" not in good
 
 

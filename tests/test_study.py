@@ -257,6 +257,11 @@ def test_slips_are_told_with_the_nearest_name(change, near):
     assert f"did you mean {near}?" in fault
 
 
+def test_a_control_is_a_nature():
+    (fault,) = faults(changed(claims=[CLAIM | {"metric": "loss", "control": True}]))
+    assert "claims.Z.control: is no key any more: write `nature: control`" in fault
+
+
 CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}
 SCALING = {"name": "f", "kind": "scaling", "title": "T", "caption": "C"}
 CURVES = SCALING | {"kind": "trajectories"}

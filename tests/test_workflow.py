@@ -397,14 +397,14 @@ def test_what_a_study_does_not_have_is_told_by_hand(finished, stage, options, sa
 
 def test_verify_fails_when_a_verdict_is_not_as_expected(copy):
     assert "still" not in snakemake(copy, "verify").partition("verdicts against")[2]
-    edit_study(copy, "  - id: fits\n", "  - id: fits\n    control: true\n")
+    edit_study(copy, "  - id: fits\n", "  - id: fits\n    nature: control\n")
     assert "fits" in snakemake(copy, "verify", fails=1)
 
 
 def test_snakemakes_report_has_the_captions(finished, tmp_path):
     page = tmp_path / "report.html"
     snakemake(finished, "--report", page)
-    assert "the band accepted before the run" in page.read_text(encoding="utf-8")
+    assert "the accepted band and when it was set" in page.read_text(encoding="utf-8")
 
 
 def test_lint_and_format(finished):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ntkpipe.claims.reading import Missing, Reading, Step, read
 from ntkpipe.claims.statistics import (
@@ -20,13 +20,15 @@ from ntkpipe.claims.statistics import (
 )
 from ntkpipe.claims.words import NOTE, Detail, as_json, listed
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
 else:
     pd = Lazy("pandas")
 
+Nature = Literal["law", "identity", "control"]
+Set = Literal["before", "after pilot", "after result"]
 Expected = Literal["supported", "contradicted"]
 Judgement = Literal["supported", "contradicted", "inconclusive", "missing"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
@@ -46,6 +48,9 @@ class Verdict(NamedTuple):
     n: int
     verdict: Judgement
     as_expected: bool
+    nature: Nature = "law"
+    set: Set = "before"
+    known: str = ""
     study: str = ""
     variant: str = ""
     metric: str = ""
@@ -102,18 +107,40 @@ class Statement:
     exact: bool = False
     """The value has no sampling error (closed form). Implied for width 0, the
     infinite-width limit."""
-    control: bool = False
-    """The claim is a control: we know that it is false and expect `contradicted`."""
+    nature: Nature = "law"
+    """`law`: a law or a number that networks could refute. `identity`: it holds
+    exactly and verifies the code. `control`: it is false; `contradicted` is expected.
+    """
+    set: Set = "before"
+    """When the band was set. `before`: it is the source's or the theory's. `after
+    pilot`: it was chosen with a simulation at hand. `after result`: the band, the
+    quantity or the range of widths was changed after a result of the study."""
+    known: Literal["contradicted"] | None = None
+    """The law is known to be contradicted; `reason` states why. It is listed apart."""
+    looks: Annotated[int, Field(ge=1)] = 1
+    """How often the result was looked at while seeds were added. The level becomes
+    1 − (1 − confidence)/looks."""
     reason: str | None = None
-    """Why the accepted band differs from the source's."""
+    """Why the accepted band differs from the source's, or why the law is contradicted.
+    """
 
-    @model_validator(mode="after")
-    def _widths_in_order(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys."""
         if self.max_width is not None and self.max_width < self.min_width:
-            raise ValueError(
-                f"max_width {self.max_width} is below min_width {self.min_width}"
-            )
-        return self
+            text = f"{self.max_width} is below min_width {self.min_width}"
+            yield Fault(("max_width",), text)
+        if self.known and not self.reason:
+            yield Fault(("known",), "needs a reason")
+        if self.known and self.nature != "law":
+            yield Fault(("known",), "is for laws; a control is false by design")
+
+    @property
+    def level(self) -> float:
+        """Level of a two-sided interval, Bonferroni-corrected for `looks`.
+
+        Each end alone is a one-sided bound of level (1 + level)/2.
+        """
+        return 1 - (1 - self.confidence) / self.looks
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the claim reads, and of which variants."""
@@ -135,13 +162,17 @@ class Statement:
                 variant=", ".join(self.variants()),
                 detail=((NOTE, str(missing)),),
             )
-        expected: Expected = "contradicted" if self.control else "supported"
+        false = self.nature == "control" or self.known == "contradicted"
+        expected: Expected = "contradicted" if false else "supported"
         return Verdict(
             claim=self.id,
             says=self.says,
             source=self.source,
             expected=expected,
             as_expected=found.verdict == expected,
+            nature=self.nature,
+            set=self.set,
+            known=self.known or "",
             reason=self.reason or "",
             **found._asdict(),
         )
@@ -215,28 +246,25 @@ class Equivalence(Statement):
     high: float | None = None
     """Upper end of the accepted band."""
 
-    @model_validator(mode="after")
-    def _one_band(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys, also those of the band."""
+        yield from super().faults()
         ends = self.low is not None or self.high is not None
         given = [self.tolerance is not None, self.relative is not None, ends]
         if sum(given) != 1:
-            raise ValueError(
-                "give the accepted band in one way: tolerance, relative, or low/high"
-            )
-        if not ends and self.predicted is None:
-            raise ValueError("tolerance and relative need predicted")
+            text = "give the accepted band in one way: tolerance, relative, or low/high"
+            yield Fault((), text)
+        if any(given[:2]) and self.predicted is None:
+            yield Fault((), "tolerance and relative need predicted")
         if self.relative is not None and self.predicted == 0:
-            raise ValueError(
-                "relative needs a predicted number other than 0: give tolerance"
-            )
+            text = "needs a predicted number other than 0: give tolerance"
+            yield Fault(("relative",), text)
         low, high = self.band()
         if low > high:
-            raise ValueError(f"low {low:g} is above high {high:g}")
-        if self.predicted is not None and not low <= self.predicted <= high:
-            raise ValueError(
-                f"predicted {self.predicted:g} lies outside [{low:g}, {high:g}]"
-            )
-        return self
+            yield Fault(("low",), f"low {low:g} is above high {high:g}")
+        elif self.predicted is not None and not low <= self.predicted <= high:
+            text = f"{self.predicted:g} lies outside [{low:g}, {high:g}]"
+            yield Fault(("predicted",), text)
 
     def band(self) -> tuple[float, float]:
         """The accepted band."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, cast
-
-from pydantic import model_validator
 
 from ntkpipe.claims.base import (
     Finding,
@@ -24,7 +23,7 @@ from ntkpipe.claims.statistics import (
 )
 from ntkpipe.claims.words import notes, statistic
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,11 +53,11 @@ class Bound(Statement):
     at_most: float | None = None
     """Upper limit of the number."""
 
-    @model_validator(mode="after")
-    def _one_side(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys."""
+        yield from super().faults()
         if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("give one of at_least and at_most")
-        return self
+            yield Fault((), "give one of at_least and at_most")
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
         """The number at each width; the worst of them is shown."""
@@ -69,7 +68,7 @@ class Bound(Statement):
         judge = self._extremes if extreme else self._bounds
         verdict, results = judge(reading, low, high)
         worst = worst_of(results, low, high)
-        level = "" if extreme else f", one-sided {self.confidence:.4g}"
+        level = "" if extreme else f", one-sided {self.level:.4g}"
         return self.found(
             verdict,
             reading,
@@ -96,7 +95,7 @@ class Bound(Statement):
         return judge_all(
             samples,
             [1.0],
-            2 * self.confidence - 1,
+            2 * self.level - 1,
             (low, high),
             log=self.statistic in LOGARITHMIC,
         )

@@ -63,7 +63,7 @@ class Collapse(Statement):
             blocks += paired([readings[name].at(width) for name in names])
             x += [self.along[name] * width**self.width_power for name in names]
         sample = bootstrap(blocks, self.statistic, self.id, log=True, exact=self.exact)
-        result = collapse(x, sample, self.degree, self.id, confidence=self.confidence)
+        result = collapse(x, sample, self.degree, self.id, confidence=self.level)
         both = together(list(readings.values()))
         each = sorted(zip(x, np.exp(sample.point).tolist(), strict=True))
         return self.found(

@@ -50,7 +50,7 @@ class Equals(Equivalence):
         exact = all(self.is_exact(width) for width in widths)
         sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
         share = np.full(len(blocks), 1 / len(blocks))
-        result = interval(sample, share, self.confidence)
+        result = interval(sample, share, self.level)
         if self.statistic in LOGARITHMIC:
             result = natural(result)
         return self.found_in_band(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ntkpipe.claims.base import UNKNOWN, Finding, Judgement, MetricRead, Statement
 from ntkpipe.claims.reading import Step, one_metric
 from ntkpipe.claims.statistics import Interval, equivalence, share
 from ntkpipe.claims.words import joined, notes
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +33,10 @@ class Condition:
     below: float | None = None
     """The condition holds if the value is smaller."""
 
-    @model_validator(mode="after")
-    def _one_side(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys."""
         if (self.above is None) == (self.below is None):
-            raise ValueError("give one of above and below")
-        return self
+            yield Fault((), "give one of above and below")
 
     def holds(self, values: pd.Series) -> pd.Series:
         """Whether the condition holds, network by network."""
@@ -71,13 +70,13 @@ class Fraction(Statement):
     at_least: Annotated[float, Field(gt=0, le=1)] = 0.95
     """The claimed share."""
 
-    @model_validator(mode="after")
-    def _exclude_needs_given(self):
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys; those of the conditions are their own."""
+        yield from super().faults()
         if self.exclude is not None and self.given is None:
-            raise ValueError("exclude is a band of given's values: give given")
+            yield Fault(("exclude",), "is a band of given's values: give given")
         if self.exclude is not None and self.exclude[0] > self.exclude[1]:
-            raise ValueError("exclude is [low, high]")
-        return self
+            yield Fault(("exclude",), "is [low, high]")
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics of both conditions."""
@@ -100,7 +99,7 @@ class Fraction(Statement):
             note = joined(note, given.note)
             words += f" {self.relation} {self.given}"
         count, total = int(hits.sum()), len(hits)
-        level = 2 * self.confidence - 1
+        level = 2 * self.level - 1
         result = share(count, total, level) if total else UNKNOWN
         counted = ("networks counted", total), ("with the property", count)
         return self.found(
@@ -109,7 +108,7 @@ class Fraction(Statement):
             result,
             (self.at_least, 1.0),
             metric=words,
-            statistic=f"share of networks, one-sided {self.confidence:.4g}",
+            statistic=f"share of networks, one-sided {self.level:.4g}",
             n=total,
             detail=counted + notes(note),
         )

@@ -50,7 +50,7 @@ class Normal(Statement):
         reading = self.read(measurements, self.metric, self.step)
         scores = reading.at(one_width(reading)).to_numpy()
         low, high = 1 - self.variance_tolerance, 1 + self.variance_tolerance
-        result = one_sample(scores, "variance", self.id, confidence=self.confidence)
+        result = one_sample(scores, "variance", self.id, confidence=self.level)
         found = self.found(
             "inconclusive",
             reading,

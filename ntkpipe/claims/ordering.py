@@ -90,13 +90,13 @@ class Ordering(Statement):
         sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
         sign = 1.0 if self.direction == "increasing" else -1.0
         steps = sign * np.diff(np.eye(len(labels)), axis=0)
-        results = [interval(sample, c, self.confidence) for c in steps]
+        results = [interval(sample, c, self.level) for c in steps]
         worst = worst_of(results, 0.0, math.inf)
         log = self.statistic in LOGARITHMIC
         points = np.exp(sample.point) if log else sample.point
         each = tuple(zip(labels, points.tolist(), strict=True))
         return self.found(
-            _ordered(results, 1 - self.confidence),
+            _ordered(results, 1 - self.level),
             reading,
             results[worst],
             (0.0, math.inf),
@@ -106,7 +106,7 @@ class Ordering(Statement):
             f"the claimed direction ({labels[worst]}→{labels[worst + 1]})",
             detail=(
                 (self.direction, each),
-                ("level of Holm's tests", self.confidence),
+                ("level of Holm's tests", self.level),
                 *notes(sample.note, reading.note),
             ),
         )

@@ -79,7 +79,7 @@ class PowerLaw(Equivalence):
             n, sample, reading, variant = self._along_index(measurements)
         else:
             n, sample, reading, variant = self._along_variants(measurements)
-        fit = scaling_fit(n, sample, confidence=self.confidence)
+        fit = scaling_fit(n, sample, confidence=self.level)
         return fit, reading, variant
 
     def _along_widths(self, measurements: pd.DataFrame):

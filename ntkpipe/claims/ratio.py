@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import model_validator
-
 from ntkpipe.claims.base import (
     Equivalence,
     Finding,
@@ -19,7 +17,7 @@ from ntkpipe.claims.reading import Missing, Step, one_metric, paired, together
 from ntkpipe.claims.statistics import Statistic, bootstrap
 from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +48,12 @@ class Ratio(Equivalence):
     statistic: Statistic = "geometric_mean"
     """The statistic over seeds, taken before dividing."""
 
-    @model_validator(mode="after")
-    def _two_things(self):
-        if self.over_metric is None and self.over_variant is None:
-            if self.over_step is None:
-                raise ValueError(
-                    "give over_variant, over_metric or over_step: a ratio needs two"
-                )
-        return self
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys, also those of the band."""
+        yield from super().faults()
+        if self.over_metric is self.over_variant is self.over_step is None:
+            text = "give over_variant, over_metric or over_step: a ratio needs two"
+            yield Fault((), text)
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics of numerator and denominator, each with its variant."""
@@ -98,9 +94,7 @@ class Ratio(Equivalence):
             for width in widths
         ]
         band = self.band()
-        verdict, results = judge_all(
-            samples, [1.0, -1.0], self.confidence, band, log=True
-        )
+        verdict, results = judge_all(samples, [1.0, -1.0], self.level, band, log=True)
         worst = worst_of(results, *band)
         both = together([top, bottom])
         return self.found_in_band(

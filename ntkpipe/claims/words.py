@@ -5,18 +5,52 @@ The texts are plain: a minus sign is −, a power is 10⁻³, nothing is escaped
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ntkpipe.text import number, numbers
+from ntkpipe.text import cell, many, number, numbers
 
 NOTE = "note"
 """The name of a note in a detail; the text shows the note without the name."""
+
+NATURES = {
+    "law": (("law or number", "laws and numbers"), "as expected"),
+    "identity": (("identity", "identities"), "verified"),
+    "control": (("control", "controls"), "refuted"),
+}
+"""The natures of claims: one, several, and what is said if a verdict is as expected."""
 
 Value = float | str | tuple[tuple[str, float], ...]
 """A number, a text, or a series of numbers, each with a label."""
 Detail = tuple[tuple[str, Value], ...]
 """Further results of a claim: each value with its name."""
+
+
+def tally(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many verdicts are as expected; each nature of a claim is counted apart.
+
+    So are laws whose band was set after a pilot or a result. A law that is known to be
+    contradicted counts on neither side.
+    """
+    rows = list(rows)
+    counted = [row for row in rows if not cell(row, "known")]
+    parts = []
+    for nature, (names, word) in NATURES.items():
+        own = [row for row in counted if row["nature"] == nature]
+        if own:
+            marked = [row for row in own if row["set"] != "before"]
+            apart = f" ({_met(marked)} with a band set after a pilot or a result)"
+            shown = apart if marked and nature == "law" else ""
+            parts.append(f"{_met(own, *names)} {word}{shown}")
+    if known := len(rows) - len(counted):
+        laws = many(known, "law")
+        parts.append(f"{laws} known to be contradicted, counted on neither side")
+    return "; ".join(parts)
+
+
+def _met(rows: Sequence[Mapping[str, Any]], *names: str) -> str:
+    met = sum(bool(row["as_expected"]) for row in rows)
+    return f"{met} of {many(len(rows), *names) if names else len(rows)}"
 
 
 def predicted(row: Mapping[str, Any]) -> str:
@@ -51,8 +85,8 @@ def accepted(row: Mapping[str, Any]) -> str:
 
 def detail(row: Mapping[str, Any]) -> str:
     """The further results (`detail`) of a row of claims.csv, as text."""
-    cell = row.get("detail")
-    pairs = json.loads(cell) if isinstance(cell, str) and cell else {}
+    written = cell(row, "detail")
+    pairs = json.loads(written) if written else {}
     return "; ".join(_shown(name, value) for name, value in pairs.items())
 
 

@@ -91,6 +91,7 @@ def page(
     return _template().render(
         studies=studies,
         claims=shown,
+        tally=words.tally(claims.to_dict("records")),
         # unexpected verdicts first, otherwise in the order of the studies
         sorted_claims=sorted(shown, key=lambda claim: claim.met),
         few=FEW,
@@ -147,7 +148,9 @@ class _Claim:
     icon: str
     word: str
     met: bool
-    control: bool
+    nature: str
+    set: str
+    known: str
     predicted: str
     band: str
     measured: str
@@ -175,7 +178,9 @@ def _claim(row: Mapping[str, Any]) -> _Claim:
         icon=icon,
         word=word,
         met=bool(row["as_expected"]),
-        control=row["expected"] == "contradicted",
+        nature=row["nature"],
+        set=row["set"],
+        known=text.cell(row, "known"),
         predicted=words.predicted(row),
         band=words.accepted(row),
         measured=measured,

@@ -11,6 +11,7 @@ from ntkpipe.section import Fault, did_you_mean
 MOST_FAULTS = 30  # reported at once
 MOST_ERRORS = 1000  # pydantic's errors that are converted; this takes about a second
 BASE = "base"
+CONTROL = ("claims", "control")  # `nature: control` replaced `control: true`
 # not a character of XML, or a control character of terminals
 _UNSHOWN = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -81,6 +82,8 @@ def _text(error: dict, key: tuple[str, ...], keys: set[str]) -> str:
     """The text of an error: what is wrong, the value, and the nearest valid name."""
     value, context = error.get("input"), error.get("ctx", {})
     match error["type"]:
+        case "unexpected_keyword_argument" if (key[0], key[-1]) == CONTROL:
+            return "is no key any more: write `nature: control`"
         case "unexpected_keyword_argument" if key[-1] in keys:
             return "unknown key here; it belongs to another section"
         case "unexpected_keyword_argument":

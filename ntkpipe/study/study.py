@@ -39,7 +39,7 @@ class Study:
     variants: dict[Name, Experiment]
     """The experiments; without variants, `base` is the experiment of the file."""
     claims: tuple[Claim, ...] = ()
-    """The claims, with accepted bands that are set before the run."""
+    """The claims, with accepted bands."""
     figures: tuple[Figure, ...] = ()
     """The figures."""
     text: str = ""
