@@ -50,7 +50,7 @@ else:
 
 
 def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure:
-    """Matrices side by side: kernels of a row on one scale, the change on its own.
+    """Matrices side by side: kernels of a row on one scale, all changes on one.
 
     Rows and columns are points by number, or coordinates along `axis`.
     """
@@ -58,6 +58,8 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
         return nothing("the network of this figure diverged")
     runs = list(dict.fromkeys(zip(table["variant"], table["width"], strict=True)))
     parts = unique_values(table, "part")
+    changes = table.loc[table["part"] == "change", "value"]
+    changed = mcolors.CenteredNorm(halfrange=changes.abs().max() or 1.0)
     symbol = {"ntk": "Θ", "nngp": "Σ"}[kernel]
     names = {
         "before": f"{symbol} before training",
@@ -82,7 +84,7 @@ def heatmap(table: pd.DataFrame, kernel: str, axis: str | None = None) -> Figure
                 image = ax.imshow(
                     matrix,
                     cmap=change_colors() if change else "mako",
-                    norm=mcolors.CenteredNorm() if change else norm,
+                    norm=changed if change else norm,
                     extent=_edges(matrix.index),
                     interpolation="nearest",
                 )
@@ -131,7 +133,8 @@ def _matrix_axes(ax: Axes, axis: str | None, count: int) -> None:
 class Heatmap(BaseFigure):
     """Kernel matrices side by side: before and after training, change, limit.
 
-    Networks that are not trained have no kernel after training and no change.
+    The changes of all rows have one scale. Networks that are not trained have no kernel
+    after training and no change.
     """
 
     kind: Literal["heatmap"] = "heatmap"

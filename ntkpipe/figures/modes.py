@@ -52,10 +52,10 @@ else:
 
 
 def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
-    """|c_i(t)|, solid, with its predicted exponential, dashed."""
-    name, what, exponent = {
-        "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t"),
-        "frequencies": ("k =", r"residual along $\cos k\gamma$", r"-\lambda_k t"),
+    """|c_i(t)|, solid, with its predicted power of the steps, dashed."""
+    name, what, index = {
+        "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", "i"),
+        "frequencies": ("k =", r"residual along $\cos k\gamma$", "k"),
     }[of]
     if table.empty:
         return nothing("the network of this figure diverged")
@@ -106,7 +106,7 @@ def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
                 color=INK,
                 lw=1.1,
                 ls=LINEARIZED,
-                label=rf"predicted $e^{{{exponent}}}$",
+                label=rf"predicted $|1-\eta\lambda_{index}|^{{t/\eta}}$",
             ),
         ]
         shared_legend(figure, handles)
@@ -117,9 +117,9 @@ def modes(table: pd.DataFrame, log_x: bool, of: str = "eigenvectors") -> Figure:
 class Modes(BaseFigure):
     """Residual along each eigenvector of the kernel at initialisation, against time.
 
-    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient flow of the
-    linearised model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t}. At equal angles of the
-    circle the eigenvectors of infinite width are cos kγ and sin kγ: with
+    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient descent on the
+    linearised model predicts |c_i(t)| = |c_i(0)| |1 − ηλ_i|^{t/η}. At equal angles of
+    the circle the eigenvectors of infinite width are cos kγ and sin kγ: with
     `of: frequencies` c_k is the residual's Fourier component.
     """
 
@@ -150,7 +150,7 @@ class Modes(BaseFigure):
             residual = network["f_train"][seeds[0]] - y  # (t n k)
             parts = _components if self.of == "eigenvectors" else _frequencies
             eigenvalues, component = parts(network["ntk"][seeds[0], 0], residual)
-            time = network["step"] * learning_rate_of(arrays, variant)
+            step, eta = network["step"], learning_rate_of(arrays, variant)
             for mode in self.modes:
                 if mode > len(eigenvalues):
                     continue
@@ -160,10 +160,10 @@ class Modes(BaseFigure):
                     "width": width,
                     "mode": mode,
                     "eigenvalue": rate,
-                    "step": network["step"],
-                    "time": time,
+                    "step": step,
+                    "time": eta * step,
                     "component": size,
-                    "predicted": size[0] * np.exp(-rate * time),
+                    "predicted": size[0] * np.abs(1 - eta * rate) ** step,
                 }
                 frames.append(pd.DataFrame(frame))
         columns = ["variant", "width", "mode", "eigenvalue", "step", "time"]

@@ -63,6 +63,7 @@ def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figu
     moments = [w for w in ("before", "after") if (table["when"] == w).any()]
     styles = dict(zip(moments[::-1], ("-", LINEARIZED), strict=False))
     symbol = {"ntk": "Θ", "nngp": "Σ"}[kernel]
+    below = bool((table["low"] <= table["rounding"]).any())
     few = table["index"].max() <= 64
     with style():
         figure, axes = panel_grid(
@@ -98,6 +99,8 @@ def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figu
                         alpha=0.13,
                         linewidth=0,
                     )
+            if below:
+                ax.plot("index", "rounding", data=part, color=GREY, lw=1, ls=":")
             if np.isfinite(slope := slopes[variant]):
                 top = part[part["index"] == 1]["median"].max()
                 index = np.array([1, part["index"].max()])
@@ -129,6 +132,9 @@ def spectrum(table: pd.DataFrame, kernel: str, slopes: dict[str, float]) -> Figu
             handles.append(
                 mlines.Line2D([], [], color=GREY, lw=1, ls=LINEARIZED, label=text)
             )
+        if below:
+            text = "rounding: zero up to here"
+            handles.append(mlines.Line2D([], [], color=GREY, lw=1, ls=":", label=text))
         if (table["high"] > table["low"]).any():
             handles.append(range_handle())
         shared_legend(figure, handles)
@@ -166,9 +172,9 @@ class Spectrum(BaseFigure):
             yield from check_last_layer(e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
-        """Median and 10 – 90 % range over seeds of each eigenvalue, limit at width 0.
+        """Median and 10 – 90 % range over seeds of each |eigenvalue|, limit at width 0.
 
-        Eigenvalues below rounding errors (N·eps times the largest) are left out.
+        `rounding` is N·eps times the largest: what is smaller is zero.
         """
         del measurements
         frames, seen = [], set()
@@ -186,6 +192,7 @@ class Spectrum(BaseFigure):
                 common = {"variant": variant, "width": 0, "when": "limit"}
                 frames.append(_eigenvalues(limit[None]).assign(**common))
         columns = ["variant", "width", "when", "index", "median", "low", "high"]
+        columns.append("rounding")
         return concatenated(frames, columns)
 
     def draw(self, table: pd.DataFrame):
@@ -195,10 +202,11 @@ class Spectrum(BaseFigure):
 
 
 def _eigenvalues(kernels) -> pd.DataFrame:
-    """Eigenvalues of kernels (s n n) over N, descending, those above rounding."""
-    values = np.linalg.eigvalsh(kernels)[:, ::-1] / kernels.shape[-1]
+    """Sizes of the eigenvalues of kernels (s n n) over N, descending, and rounding."""
+    values = np.abs(np.linalg.eigvalsh(kernels)) / kernels.shape[-1]
+    values = np.sort(values)[:, ::-1]
     low, median, high = np.quantile(values, [0.1, 0.5, 0.9], axis=0)
     rounding = kernels.shape[-1] * np.finfo(kernels.dtype).eps * median[0]
     frame = pd.DataFrame({"median": median, "low": low, "high": high})
     frame.insert(0, "index", np.arange(1, len(median) + 1))
-    return frame[frame["low"] > rounding]
+    return frame.assign(rounding=rounding)
