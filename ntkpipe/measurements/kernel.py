@@ -9,6 +9,7 @@ from ntkpipe.kernels.compare import matrix
 from ntkpipe.measurements import needs
 from ntkpipe.measurements.group import Arrays, Group, Inputs, Values
 from ntkpipe.measurements.metric import Metric
+from ntkpipe.measurements.rates import slowest_rate
 
 METRICS = (
     Metric(
@@ -148,6 +149,14 @@ METRICS = (
         at="ends",
     ),
     Metric(
+        name="loss_rate",
+        meaning="smallest mean decay rate of the loss up to any step, over λ_min of "
+        "H(w₀)",
+        formula="inf_t log(L(0)/L(t))/(λ_min t)",
+        at="last",
+        missing_is_expected=True,  # where nothing is trained
+    ),
+    Metric(
         name="ntk_max",
         meaning="largest eigenvalue of H",
         formula="λ_max(H)",
@@ -253,6 +262,21 @@ def kernels(
     return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
 
 
+def loss_rate(network: Arrays, theta: np.ndarray, learning_rate: float) -> Values:
+    """The slowest decay of the loss over λ_min(H), while a network is trained.
+
+    Args:
+        network: the arrays of a trajectory.
+        theta: kernels (s n n) over N, one for each network or one for all.
+        learning_rate: η.
+    """
+    step = network["step"]
+    loss = np.where(step <= network["stop_step"][:, None], network["loss"], 0)
+    least = np.broadcast_to(compare.extreme_eigenvalues(theta)[0], len(loss))
+    slowest = slowest_rate(learning_rate * step, loss, least)
+    return {"loss_rate": (step[-1:], slowest[:, None])}
+
+
 def _of_layers(network: Arrays, name: str) -> dict[str, np.ndarray]:
     """An array (s p l) as one metric for each layer, if it was recorded."""
     if name not in network:
@@ -295,10 +319,11 @@ def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
 
 def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
-    learned = e.model.learned_output
+    learned, rate = e.model.learned_output, e.training.learning_rate
+    start = finite(matrix(inputs.network["ntk"])[:, 0]) / len(inputs.data["x_train"])
     return kernels(
-        inputs.network, inputs.data, inputs.limit, e.training.learning_rate, learned
-    )
+        inputs.network, inputs.data, inputs.limit, rate, learned
+    ) | loss_rate(inputs.network, start, rate)
 
 
 GROUP = Group(METRICS, _kernels)

@@ -35,25 +35,29 @@ METRICS = (
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
 
 
-def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
-    """Metrics of infinite width as rows: width 0, seed 0, step 0.
+def of_limit(metrics: Mapping[str, float | np.ndarray], variant: str) -> pd.DataFrame:
+    """Metrics of infinite width as rows: width 0, step 0, a seed for each draw of data.
 
     Undefined values (0/0) are left out, and counted as in `tidy`.
     """
-    rows: dict[str, float] = {}
-    for name, value in metrics.items():
-        defined = np.isfinite(value)
-        rows |= {name: float(value)} if defined else {f"undefined/{name}": 1.0}
-    return pd.DataFrame(
+    rows = [
+        (draw, name if np.isfinite(value) else f"undefined/{name}", value)
+        for name, values in metrics.items()
+        for draw, value in enumerate(np.atleast_1d(values).tolist())
+    ]
+    seed, metric, value = zip(*rows, strict=True)
+    frame = pd.DataFrame(
         {
             "variant": variant,
             "width": 0,
-            "seed": 0,
+            "seed": seed,
             "step": 0,
-            "metric": list(rows),
-            "value": list(rows.values()),
+            "metric": metric,
+            "value": value,
         }
-    )[list(COLUMNS)]
+    )
+    lost = ~np.isfinite(frame["value"])
+    return frame.assign(value=frame["value"].where(~lost, 1.0))[list(COLUMNS)]
 
 
 def tidy(

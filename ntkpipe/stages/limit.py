@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntkpipe import cost, provenance
-from ntkpipe.stages.dataset import DATASET
+from ntkpipe.measurements import needs
+from ntkpipe.stages.dataset import DATASET, key_of_data
 from ntkpipe.stages.job import Job
 from ntkpipe.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from ntkpipe.experiment import Experiment
 
 
 def run(job: Job) -> None:
@@ -58,7 +62,20 @@ def run(job: Job) -> None:
         arrays |= {f"mean_{name}": trained.mean, f"sd_{name}": np.sqrt(variance)}
         if name == "test":
             arrays["cov_test"] = trained.cov[-1]
+    if e.measure.limit_draws > 1:
+        arrays["eigenvalues"] = _spectra(e, data["x_train"])
     job.write(arrays, provenance.device())
+
+
+def _spectra(e: Experiment, first: np.ndarray) -> np.ndarray:
+    """The largest eigenvalues of Θ∞/N for the study's data and other draws, (r e)."""
+    import jax
+
+    model: Any = e.model
+    key, draws = key_of_data(e.seed), range(1, e.measure.limit_draws)
+    drawn = [first, *(e.dataset.sample(jax.random.fold_in(key, r))[0] for r in draws)]
+    values = [np.linalg.eigvalsh(model.infinite(x).ntk)[::-1] / len(x) for x in drawn]
+    return np.array(values)[:, : needs.FIRST]
 
 
 LIMIT = Stage(
@@ -73,6 +90,7 @@ LIMIT = Stage(
         "model": at.experiment.model,
         "training": at.experiment.training,
         "limit": at.experiment.limit,
+        "draws": at.experiment.measure.limit_draws,
     },
     sections=lambda at: (at.experiment.model, at.experiment.training),
     memory_mb=lambda at: cost.limit_mb(at.experiment),
