@@ -65,10 +65,11 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "sd_train": "t n",
         "sd_test": "t m",
         "cov_test": "m m",
+        "eigenvalues": "r e",  # of several draws of the data
     },
 }
 # Arrays that a product may lack.
-OPTIONAL = {"network": trajectory.OPTIONAL}
+OPTIONAL = {"network": trajectory.OPTIONAL, "limit": {"eigenvalues": "r e"}}
 TABLES: dict[str, tuple[str, ...]] = {
     "constancy": ("variant", "width", "seed", "step", "metric", "value"),
     "measurements": ("study", "variant", "width", "seed", "step", "metric", "value"),

@@ -27,6 +27,8 @@ class Measure:
     """Number of eigenvectors of H(w₀) whose decay rate is fitted."""
     limit_points: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of test points at which outputs are compared with the Gaussian limit."""
+    limit_draws: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number of draws of the data of which the limit's eigenvalues are measured."""
     kernel_at: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = ()
     """Test points i of Θ(x₀, x_i), the first one x₀ (with training.test_kernel)."""
     frequencies: tuple[Annotated[int, Field(ge=1, le=10**6)], ...] = ()
@@ -50,9 +52,16 @@ class Measure:
         if sizes and sizes.test <= (last := max(self.kernel_at, default=0)):
             text = f"no test point {last}: the {sizes.test} points are counted from 0"
             yield Fault(("kernel_at",), text)
-        for key in ("limit_points", "straightness"):
-            if getattr(self, key) and not e.has_limit:
+        asked = {
+            "limit_points": self.limit_points > 0,
+            "limit_draws": self.limit_draws > 1,
+            "straightness": self.straightness,
+        }
+        for key in (key for key, value in asked.items() if value):
+            if not e.has_limit:
                 yield Fault((key,), "needs limit: steps or flow")
+        if self.limit_draws > 1 and data.user_file is not None:
+            yield Fault(("limit_draws",), "a user's data are not drawn")
         if sizes and self.limit_points > sizes.test:
             text = f"{self.limit_points} is more than the {sizes.test} test points"
             yield Fault(("limit_points",), text)

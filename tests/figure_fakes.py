@@ -331,7 +331,7 @@ def legend(figure):
 
 
 class EqualAngles(FakeArrays):
-    """Eight equal angles, a circulant kernel and the flow of it."""
+    """Eight equal angles, a circulant kernel and the descent of it."""
 
     VALUES = 1 / (1 + np.arange(5.0)) ** 2
 
@@ -342,7 +342,7 @@ class EqualAngles(FakeArrays):
     def network(self, variant, width):
         row = np.fft.irfft(self.VALUES * 8, 8)
         theta = row[np.abs(np.subtract.outer(np.arange(8), np.arange(8)))]
-        left = np.exp(-np.outer(ETA * self.step, self.VALUES))
+        left = (1 - ETA * self.VALUES) ** self.step[:, None]
         y = self.dataset(variant, width)["y_train"]
         residual = np.fft.irfft(left * np.fft.rfft(y[:, 0]), 8, axis=-1)
         ones = np.ones((self.seeds, 1, 1, 1))

@@ -112,9 +112,10 @@ def test_spectrum_of_the_limit_alone():
     assert left.get_ylim() == right.get_ylim() and left.get_xlim() == right.get_xlim()
 
 
-def test_spectrum_leaves_out_rounding():
-    rank_one = np.ones((1, 4, 4))
-    assert list(spectrum.eigenvalues(rank_one)["index"]) == [1]
+def test_spectrum_shows_which_eigenvalues_are_rounding():
+    values = spectrum.eigenvalues(np.ones((1, 4, 4)))  # of rank one
+    assert list(values["median"] > values["rounding"]) == [True, False, False, False]
+    assert values["median"].is_monotonic_decreasing and (values["low"] >= 0).all()
 
 
 def test_ellipses_tell_the_step_of_each_network():

@@ -342,6 +342,33 @@ def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
     assert ratio == pytest.approx(values[2] / values[0])
 
 
+def test_the_slowest_decay_of_the_loss_is_that_of_the_smallest_eigenvalue():
+    step, eta, values = np.arange(101), 1e-3, np.array([3.0, 1.0])
+    u = (1 - eta * values) ** step[:, None]  # (t i), both modes begin at 1
+    loss = (u**2).mean(1)[None]
+    found = rates.slowest_rate(eta * step, loss, values[1:])
+    # from the definition, and within the bounds 2λ_min and 2λ_max of descent
+    assert found[0] == pytest.approx(
+        min(np.log(loss[0, 0] / loss[0, t]) / (eta * t) for t in step[1:]), rel=1e-12
+    )
+    assert 2 < found[0] < 2 * 3
+    # a loss that stands still for a while breaks the bound of Du et al.
+    loss[0, 50:] = loss[0, 10]
+    assert rates.slowest_rate(eta * step, loss, values[1:])[0] < 1
+    assert np.isnan(rates.slowest_rate(eta * step[:1], loss[:, :1], values[1:])[0])
+    assert np.isnan(rates.slowest_rate(eta * step, loss, np.zeros(1))[0])
+
+
+def test_a_draw_of_the_data_is_a_seed_of_infinite_width():
+    theta = circulant()[0]
+    drawn = np.array([[3.0, 2, 1], [8, 2, 0]])
+    found = limit_.infinite({"ntk_train_train": theta, "eigenvalues": drawn}, False)
+    table = of_limit(found, "base").set_index(["metric", "seed"])["value"]
+    assert table["limit_eigenvalue/2"].to_dict() == {0: 2, 1: 2}
+    assert table["limit_eigenvalue_ratio/3"].to_dict() == {0: 1 / 3, 1: 0}
+    assert list(table["limit_max"].index) == [0]
+
+
 def test_a_limit_of_zeros_has_no_ratio_which_is_counted():
     zero = np.zeros((3, 3))
     kernels = {"ntk_train_train": zero, "nngp_train_train": zero}

@@ -106,7 +106,7 @@ def test_width_changes_neither_hidden_layers_nor_kernel_in_size(parameterization
     assert 0.5 < size[0] / size[1] < 2
 
 
-@pytest.mark.parametrize("zero_output", ["subtract", "double"])
+@pytest.mark.parametrize("zero_output", ["subtract", "double", "alike"])
 def test_zero_output_starts_at_zero(zero_output):
     run = train(
         MLP(depth=2, zero_output=zero_output, alpha=3.0),
@@ -122,14 +122,52 @@ def test_zero_output_starts_at_zero(zero_output):
     assert np.abs(run["f_train"][:, -1]).max() > 1e-3
 
 
-def test_doubling_keeps_the_kernel():
+@pytest.mark.parametrize("zero_output", ["double", "alike"])
+def test_twins_keep_the_kernel(zero_output):
     x = jnp.asarray(data().x_train)
     from ntkpipe.kernels.empirical import ntk
 
-    plain, double = (MLP(depth=2, zero_output=z) for z in ("none", "double"))
+    plain, twins = (MLP(depth=2, zero_output=z) for z in ("none", zero_output))
     theta = ntk(plain.apply, plain.init_params(KEY, 16, 3, 1), x)
-    twice = ntk(double.apply, double.init_params(KEY, 16, 3, 1), x)
+    twice = ntk(twins.apply, twins.init_params(KEY, 16, 3, 1), x)
     np.testing.assert_allclose(theta, twice, rtol=1e-12)
+
+
+def test_only_opposite_twins_cancel_the_second_order():
+    def gap(zero_output):
+        run = train(
+            MLP(depth=1, activation="tanh", alpha=1e3, zero_output=zero_output),
+            Training(learning_rate=0.1, steps=50, record=3),
+            data(),
+            64,
+            KEY,
+            2,
+        )
+        theta, y = run["ntk"][:, 0, :, 0, :, 0], data().y_train
+        left = np.linalg.matrix_power(np.eye(6) - 0.1 * theta / 6, 50) @ -y
+        return np.abs(run["f_train"][:, -1] - y - left).max()
+
+    # f leaves the linearised model by 1/α, and by 1/α² if the second order cancels
+    assert gap("double") < 1e-2 * gap("alike")
+    assert 0.1 < gap("alike") / gap("subtract") < 10
+
+
+def test_heavy_tailed_output_weights_have_variance_1_and_the_tail_of_their_formula():
+    model = MLP(depth=1, output_weights="heavy")
+    params = model.init_params(KEY, 200_000, 3, 1)
+    v = np.abs(np.ravel(params[0][-1]["w"]))
+    # P(|v| > a) = (√5 a)^−5/2 for a > 5^−½: at three sizes, within 4 standard errors
+    for a in (0.5, 1.0, 4.0):
+        share = (5**0.5 * a) ** -2.5
+        error = np.sqrt(share * (1 - share) / len(v))
+        assert abs(np.mean(v > a) - share) < 4 * error
+    assert v.min() >= 5**-0.5
+    # ∫ v² dP = 1 − u₀^⅕ over v < 4, u₀ = P(|v| > 4): all of it is 1
+    kept = v**2 * (v < 4)
+    error = kept.std() / len(v) ** 0.5
+    assert abs(kept.mean() - (1 - share**0.2)) < 4 * error
+    assert "b2" not in model.layer_names and model.learned_output
+    assert model.has_infinite_limit
 
 
 def test_alpha_moves_weights_less_and_outputs_alike():

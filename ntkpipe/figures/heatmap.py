@@ -41,7 +41,8 @@ from ntkpipe.section import Fault, section
 class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     """Kernel matrices side by side: before and after training, change, limit.
 
-    Networks that are not trained have no kernel after training and no change.
+    The changes of all rows have one scale. Networks that are not trained have no kernel
+    after training and no change.
     """
 
     kind: Literal["heatmap"] = "heatmap"
@@ -115,7 +116,7 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Rows are runs, columns are kernels.
 
-        The kernels of a row share one scale, the change has its own.
+        The kernels of a row share one scale, the changes of all rows another.
         """
         runs, parts = runs_of(table), unique_values(table, "part")
         symbol = SYMBOLS[self.kernel]
@@ -125,12 +126,15 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
             len(runs), len(parts), height=PAGE / len(parts) * 1.08, width=PAGE + 1.2
         )
         several = len({variant for variant, _ in runs}) > 1
+        changes = rows_where(table, part="change")["value"]
+        changed = mcolors.CenteredNorm(halfrange=changes.abs().max() or 1.0)
         for row, (variant, width) in zip(axes, runs, strict=True):
             run = rows_where(table, variant=variant, width=width)
             shared = run.loc[run["part"] != "change", "value"]
             norm = mcolors.Normalize(min(shared.min(), 0), shared.max())
             for ax, part in zip(row, parts, strict=True):
-                self._draw_matrix(ax, rows_where(run, part=part), norm)
+                of_part = changed if part == "change" else norm
+                self._draw_matrix(ax, rows_where(run, part=part), of_part)
             kernels = [
                 ax for ax, part in zip(row, parts, strict=True) if part != "change"
             ]
@@ -148,13 +152,13 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     def _draw_matrix(
         self, ax: maxes.Axes, rows: pd.DataFrame, norm: mcolors.Normalize
     ) -> None:
-        """One kernel in the colours of `norm`, or a change in its own."""
+        """One kernel, or a change, in the colours of `norm`."""
         matrix = rows.pivot_table(index="row", columns="column", values="value")
         change = rows["part"].iloc[0] == "change"
         image = ax.imshow(
             matrix,
             cmap=change_colors() if change else "mako",
-            norm=mcolors.CenteredNorm() if change else norm,
+            norm=norm,
             extent=_edges(matrix.index),
             interpolation="nearest",
         )

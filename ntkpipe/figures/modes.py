@@ -38,19 +38,19 @@ from ntkpipe.figures.style import (
 from ntkpipe.section import section
 
 WORDS = {
-    "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", r"-\lambda_i t"),
-    "frequencies": ("k =", r"residual along $\cos k\gamma$", r"-\lambda_k t"),
+    "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", "i"),
+    "frequencies": ("k =", r"residual along $\cos k\gamma$", "k"),
 }
-"""Name of a mode, label of the axis, and predicted exponent."""
+"""Name of a mode, label of the axis, and index of an eigenvalue."""
 
 
 @section
 class Modes(TimeFigure, NetworkFigure):
     """Residual along each eigenvector of the kernel at initialisation, against time.
 
-    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient flow of the
-    linearised model predicts |c_i(t)| = |c_i(0)| e^{−λ_i t}. At equal angles of the
-    circle the eigenvectors of infinite width are cos kγ and sin kγ: with
+    c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient descent on the
+    linearised model predicts |c_i(t)| = |c_i(0)| |1 − ηλ_i|^{t/η}. At equal angles of
+    the circle the eigenvectors of infinite width are cos kγ and sin kγ: with
     `of: frequencies` c_k is the residual's Fourier component.
     """
 
@@ -73,7 +73,7 @@ class Modes(TimeFigure, NetworkFigure):
             residual = network["f_train"][seeds[0]] - y  # (t n k)
             along = ALONG[self.of]
             eigenvalues, component = along(network["ntk"][seeds[0], 0], residual)
-            time = network["step"] * learning_rate_of(arrays, variant)
+            step, eta = network["step"], learning_rate_of(arrays, variant)
             for mode in self.modes:
                 if mode > len(eigenvalues):
                     continue
@@ -83,18 +83,18 @@ class Modes(TimeFigure, NetworkFigure):
                     "width": width,
                     "mode": mode,
                     "eigenvalue": rate,
-                    "step": network["step"],
-                    "time": time,
+                    "step": step,
+                    "time": eta * step,
                     "component": size,
-                    "predicted": size[0] * np.exp(-rate * time),
+                    "predicted": size[0] * np.abs(1 - eta * rate) ** step,
                 }
                 frames.append(pd.DataFrame(frame))
         columns = ["variant", "width", "mode", "eigenvalue", "step", "time"]
         return concatenated(frames, [*columns, "component", "predicted"])
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """|c_i(t)|, solid, with its predicted exponential, dashed."""
-        name, label, exponent = WORDS[self.of]
+        """|c_i(t)|, solid, with its predicted power of the steps, dashed."""
+        name, label, index = WORDS[self.of]
         shown = sorted(set(table["mode"]))
         colors = dict(zip(shown, category_colors(len(shown)), strict=True))
         figure, panels = run_panels(
@@ -110,7 +110,7 @@ class Modes(TimeFigure, NetworkFigure):
             if self.log_x:
                 log_time_axis(ax, of_variant["time"])
             _log_axis(ax, of_variant.loc[of_variant["component"] > 0, "component"])
-        predicted = rf"predicted $e^{{{exponent}}}$"
+        predicted = rf"predicted $|1-\eta\lambda_{index}|^{{t/\eta}}$"
         handles = color_entries(colors, lambda mode: f"{name} {mode}")
         handles += [entry("network", color=GREY), entry(predicted, color=INK, **look)]
         shared_legend(figure, handles)

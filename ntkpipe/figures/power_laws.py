@@ -116,7 +116,9 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
         return [said if said.startswith("no slope") else f"no slope: {said}"]
     slope, low, high = first[["slope", "slope_low", "slope_high"]]
     said = decimal(slope)
-    if low < high:  # an exact number has no interval
+    if high - low < 1e-3:  # rounding, or an exact number
+        said = decimal(slope, 0.01)
+    elif low < high:
         said = "{} [{}, {}]".format(
             *(decimal(v, high - low) for v in (slope, low, high))
         )

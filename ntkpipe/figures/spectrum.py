@@ -36,6 +36,8 @@ from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, PAGE, Look, widt
 from ntkpipe.section import section
 from ntkpipe.text import minus
 
+ROUNDING: Look = {"color": GREY, "lw": 1, "ls": ":"}
+
 
 @section
 class Spectrum(Prediction, KernelFigure, LimitFigure):
@@ -47,9 +49,9 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
     of_networks: ClassVar[tuple[str, ...]] = ("network",)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
-        """Median and 10 – 90 % range over seeds of each eigenvalue, limit at width 0.
+        """Median and 10 – 90 % range over seeds of each |eigenvalue|, limit at width 0.
 
-        Eigenvalues below rounding errors (N·eps times the largest) are left out.
+        `rounding` is N·eps times the largest: what is smaller is zero.
         """
         frames, seen = [], set()
         for variant, width in self._runs(arrays):
@@ -66,7 +68,7 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
                 common = {"variant": variant, "width": 0, "when": "limit"}
                 frames.append(eigenvalues(limit[None]).assign(**common))
         columns = ["variant", "width", "when", "index", "median", "low", "high"]
-        return concatenated(frames, columns)
+        return concatenated(frames, [*columns, "rounding"])
 
     def _lacks_runs(self, table: pd.DataFrame) -> bool:
         return table.empty  # the limit is shown alone
@@ -96,6 +98,8 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
             part = rows_where(table, variant=variant)
             _draw_eigenvalues(ax, part, colors, lines, largest <= 64)
             _draw_prediction(ax, part)
+            if has_zeros(table):
+                ax.plot("index", "rounding", data=part, **ROUNDING)
             ax.set(xscale="log", xlabel="index of the eigenvalue", ylabel=label)
             ax.set_yscale("log", nonpositive="mask")
             log_ticks(ax)
@@ -146,16 +150,24 @@ def _handles(
     if slopes := unique_values(table.dropna(subset="predicted"), "predicted"):
         text = f"predicted slope {', '.join(minus(f'{s:g}') for s in slopes)}"
         handles.append(entry(text, color=GREY, lw=1, ls=LINEARIZED))
+    if has_zeros(table):
+        handles.append(entry("rounding: zero up to here", **ROUNDING))
     if (table["high"] > table["low"]).any():
         handles.append(range_handle())
     return handles
 
 
+def has_zeros(table: pd.DataFrame) -> bool:
+    """Whether an eigenvalue is as small as rounding."""
+    return bool((table["low"] <= table["rounding"]).any())
+
+
 def eigenvalues(kernels) -> pd.DataFrame:
-    """Eigenvalues of kernels (s n n) over N, descending, those above rounding."""
-    values = np.linalg.eigvalsh(kernels)[:, ::-1] / kernels.shape[-1]
+    """Sizes of the eigenvalues of kernels (s n n) over N, descending, and rounding."""
+    values = np.abs(np.linalg.eigvalsh(kernels)) / kernels.shape[-1]
+    values = np.sort(values)[:, ::-1]
     low, median, high = np.quantile(values, [0.1, 0.5, 0.9], axis=0)
     rounding = kernels.shape[-1] * np.finfo(kernels.dtype).eps * median[0]
     frame = pd.DataFrame({"median": median, "low": low, "high": high})
     frame.insert(0, "index", np.arange(1, len(median) + 1))
-    return frame[frame["low"] > rounding]
+    return frame.assign(rounding=rounding)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ntkpipe.kernels import compare
 from ntkpipe.kernels.compare import matrix
+from ntkpipe.measurements.rates import slowest_rate
 from ntkpipe.metric import (
     HIDDEN_LAYERS,
     LIMIT,
@@ -19,6 +20,7 @@ from ntkpipe.metric import (
     Need,
     Values,
 )
+from ntkpipe.models.base import TWINS
 
 
 def _several(e) -> bool:
@@ -34,7 +36,7 @@ OUTPUTS = Need(_several, "two outputs or more and `training.kernel: full`")
 # the layers of the second twin follow those of the first
 HIDDEN_OF_BOTH = Index(
     "l",
-    lambda e: range(1, e.model.depth * (1 + (e.model.zero_output == "double")) + 1),
+    lambda e: range(1, e.model.depth * (1 + (e.model.zero_output in TWINS)) + 1),
 )
 _snapshots = partial(Metric, at="snapshots")
 _change = partial(Metric, at="snapshots", measures_change=True)
@@ -122,6 +124,13 @@ METRICS = (
         "λ_min(H)",
         label="smallest eigenvalue of Θ/N",
     ),
+    Metric(
+        "loss_rate",
+        "smallest mean decay rate of the loss up to any step, over λ_min of H(w₀)",
+        "inf_t log(L(0)/L(t))/(λ_min t)",
+        at="last",
+        missing_is_expected=True,  # where nothing is trained
+    ),
     _ends(
         "ntk_max",
         "largest eigenvalue of H",
@@ -185,15 +194,7 @@ def kernels(
         for i in range(change.shape[-1]):
             metrics[f"feature_change/{i + 1}"] = change[..., i]
     if "nngp" in network and learned_output:
-        # the Σ part is the last layer's kernel ⊗ 1_k; the Σ̇ part is the rest
-        sigma = np.einsum("spnm,ij->spnimj", network["nngp"], np.eye(k))
-        sigma = sigma.reshape(theta.shape)
-        metrics["nngp_change"] = compare.relative_change(sigma[:, :1], sigma)
-        rest, y = theta - sigma, data["y_train"].ravel()
-        metrics["ntk_rest_change"] = compare.relative_change(rest[:, :1], rest)
-        if len(y) == rest.shape[-1]:  # not of a traced kernel of several outputs
-            along = np.einsum("i,spij,j->sp", y, rest, y)
-            metrics["ntk_rest_drop"] = 1 - along / along[:, :1]
+        metrics |= parts(theta, network["nngp"], data["y_train"])
     at_ends = {
         "ntk_min": low,
         "ntk_max": high,
@@ -209,6 +210,42 @@ def kernels(
         )
     result = {name: (snapshot, values) for name, values in metrics.items()}
     return result | {name: (snapshot[ends], v) for name, v in at_ends.items()}
+
+
+def parts(theta: np.ndarray, nngp: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Changes of the Σ part of Θ, the last layer's kernel ⊗ 1_k, and of the Σ̇ part.
+
+    Args:
+        theta: kernels as matrices, (s p n·k n·k).
+        nngp: Σ, (s p n n).
+        y: targets, (n k).
+    """
+    k = theta.shape[-1] // nngp.shape[-1]
+    sigma = np.einsum("spnm,ij->spnimj", nngp, np.eye(k)).reshape(theta.shape)
+    rest, target = theta - sigma, y.ravel()
+    found = {
+        "nngp_change": compare.relative_change(sigma[:, :1], sigma),
+        "ntk_rest_change": compare.relative_change(rest[:, :1], rest),
+    }
+    if len(target) == rest.shape[-1]:  # not of a traced kernel of several outputs
+        along = np.einsum("i,spij,j->sp", target, rest, target)
+        found["ntk_rest_drop"] = 1 - along / along[:, :1]
+    return found
+
+
+def loss_rate(network: Arrays, theta: np.ndarray, learning_rate: float) -> Values:
+    """The slowest decay of the loss over λ_min(H), while a network is trained.
+
+    Args:
+        network: the arrays of a trajectory.
+        theta: kernels (s n n) over N, one for each network or one for all.
+        learning_rate: η.
+    """
+    step = network["step"]
+    loss = np.where(step <= network["stop_step"][:, None], network["loss"], 0)
+    least = np.broadcast_to(compare.extreme_eigenvalues(theta)[0], len(loss))
+    slowest = slowest_rate(learning_rate * step, loss, least)
+    return {"loss_rate": (step[-1:], slowest[:, None])}
 
 
 def pseudo_error(ntk: np.ndarray) -> np.ndarray:
@@ -229,10 +266,11 @@ def finite(a: np.ndarray) -> np.ndarray:
 
 def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
-    learned = e.model.learned_output
+    learned, rate = e.model.learned_output, e.training.learning_rate
+    start = finite(matrix(inputs.network["ntk"])[:, 0]) / len(inputs.data["x_train"])
     return kernels(
-        inputs.network, inputs.data, inputs.limit, e.training.learning_rate, learned
-    )
+        inputs.network, inputs.data, inputs.limit, rate, learned
+    ) | loss_rate(inputs.network, start, rate)
 
 
 GROUP = Group(METRICS, _kernels)

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from ntkpipe.measurements.kernel import loss_rate
 from ntkpipe.measurements.predictions import LOSS_ERROR, gaps, loss_error
 from ntkpipe.measurements.rates import decay_rate, limit_rate
 from ntkpipe.metric import (
@@ -62,6 +63,12 @@ METRICS = (
     ),
     _last("limit_gap_test", "the same distance over test points"),
     _last(
+        "limit_loss_rate",
+        "smallest mean decay rate of the loss up to any step, over λ_min of Θ∞/N",
+        "inf_t log(L(0)/L(t))/(λ_min t)",
+        missing_is_expected=True,  # where nothing is trained
+    ),
+    _last(
         "limit_loss_error",
         "largest relative error of the infinite width's ‖u‖, u = f − y, while the "
         "loss is above 1e-3 of its start",
@@ -82,6 +89,12 @@ STRAIGHTNESS_METRICS = (
         "eigenvalue ŷᵀΘ∞ŷ/N",
         when=FOLLOWS_TARGET,
     ),
+    _last(
+        "straight_excess",
+        "`straight_rate` − 1",
+        label="rate over that of the limit, less 1",
+        when=FOLLOWS_TARGET,
+    ),
 )
 SCORE_METRICS = (
     _last(
@@ -99,7 +112,8 @@ LIMIT_METRICS = (
     _limit("limit_rank", "number of eigenvalues of Θ∞ above 1e-10 of the largest"),
     _limit(
         "limit_eigenvalue",
-        f"i-th eigenvalue of Θ∞/N, i up to {FIRST}",
+        f"i-th eigenvalue of Θ∞/N, i up to {FIRST}; a seed is a draw of the data, see "
+        "`measure.limit_draws`",
         index=EIGENVALUE,
     ),
     _limit(
@@ -171,7 +185,8 @@ def straightness(
     """Whether f(t) follows the segment 0 → y, as it does if y is an eigenvector of Θ∞.
 
     `straight_gap` is sup_t ‖h_t‖. `straight_rate` is the decay rate of |g_t| over the
-    rate of the limit for the eigenvalue ŷᵀΘ_∞ŷ/N. Source: Jacot et al. 2018, figure 3.
+    rate of the limit for the eigenvalue ŷᵀΘ_∞ŷ/N; it exceeds 1 by `straight_excess`.
+    Source: Jacot et al. 2018, figure 3.
     """
     step, y = network["step"], data["y_train"]
     along, across = along_target(network["f_train"], y)
@@ -184,6 +199,7 @@ def straightness(
     return {
         "straight_gap": (last, np.where(ran, across, 0).max(1, keepdims=True)),
         "straight_rate": (last, ratio[:, None]),
+        "straight_excess": (last, ratio[:, None] - 1),
     }
 
 
@@ -204,8 +220,8 @@ def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
 @np.errstate(divide="ignore", invalid="ignore")
 def infinite(
     limit: Arrays, on_circle: bool, chosen: tuple[int, ...] = ()
-) -> dict[str, float]:
-    """Spectra of the infinite-width kernels: metric → value.
+) -> dict[str, float | np.ndarray]:
+    """Spectra of the infinite-width kernels: metric → value, or (r,) of all draws.
 
     At equal angles the kernels are circulant, and their eigenvalues are the discrete
     Fourier transform of a row. The eigenvalue of cos kγ is `limit_ntk_mode/k`, for the
@@ -213,16 +229,17 @@ def infinite(
     """
     theta = limit["ntk_train_train"]
     values = np.linalg.eigvalsh(theta)
-    found = {
+    found: dict[str, float | np.ndarray] = {
         "limit_min": values[0] / len(theta),
         "limit_max": values[-1] / len(theta),
         "limit_min_ratio": values[0] / values[-1],
         "limit_rank": float((values > 1e-10 * values[-1]).sum()),
     }
-    largest = values[::-1][:FIRST]
-    for i, value in enumerate(largest, 1):
-        found[f"limit_eigenvalue/{i}"] = value / len(theta)
-        found[f"limit_eigenvalue_ratio/{i}"] = value / largest[0]
+    largest = values[::-1][:FIRST] / len(theta)
+    drawn = limit.get("eigenvalues", largest[None])  # (r e)
+    for i, value in enumerate(drawn.T, 1):
+        found[f"limit_eigenvalue/{i}"] = value
+        found[f"limit_eigenvalue_ratio/{i}"] = value / drawn[:, 0]
     if on_circle:
         frequencies = limit_frequencies(chosen, len(theta))
         for name in ("ntk", "nngp"):
@@ -238,6 +255,9 @@ def _against_limit(inputs: Inputs) -> Values:
     rate, flow = e.training.learning_rate, e.limit == "flow"
     found = limit_dynamics(inputs.network, inputs.data, inputs.limit, rate, flow)
     values = gaps(inputs.network, found, "limit")
+    infinite = inputs.limit["ntk_train_train"]
+    slowest = loss_rate(inputs.network, infinite[None] / len(infinite), rate)
+    values["limit_loss_rate"] = slowest["loss_rate"]
     if e.measure.loss_error:
         predicted = SQUARED.value(found["f_train"], y)
         values |= loss_error(inputs.network, predicted, "limit")

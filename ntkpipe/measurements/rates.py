@@ -27,6 +27,21 @@ def first_below(time: np.ndarray, share: np.ndarray, level: float) -> np.ndarray
 
 
 @np.errstate(divide="ignore", invalid="ignore")
+def slowest_rate(time: np.ndarray, loss: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """inf_t log(L(0)/L(t))/(λt), t > 0, of a loss (… t) and a rate λ (…).
+
+    Du et al. 2019, theorem 4.1: ‖u(t)‖² ≤ e^{−λt}‖u(0)‖², that is 1 or more. It is 2 or
+    more if the kernel stands still with λ its smallest eigenvalue. Only times at which
+    the loss is above rounding count; NaN unless λ > 0.
+    """
+    start = loss[..., :1]
+    counts = (time > 0) & (loss > np.finfo(float).eps ** 2 * start)
+    exponent = np.log(start / loss) / (rate[..., None] * time)
+    least = np.where(counts, exponent, np.inf).min(-1)
+    return np.where(np.isfinite(least) & (rate > 0), least, np.nan)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
 def decay_rate(time: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Rate that minimises Σ_t (log(c(t)/c(0)) + rate·t)² of a size c (… t).
 

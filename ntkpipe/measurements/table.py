@@ -32,16 +32,18 @@ METRICS = (
 COLUMNS = ("variant", "width", "seed", "step", "metric", "value")
 
 
-def of_limit(metrics: Mapping[str, float], variant: str) -> pd.DataFrame:
-    """Metrics of infinite width as rows: width 0, seed 0, step 0.
+def of_limit(metrics: Mapping[str, float | np.ndarray], variant: str) -> pd.DataFrame:
+    """Metrics of infinite width as rows: width 0, step 0, a seed for each draw of data.
 
     Undefined values (0/0) are left out, and counted as in `tidy`.
     """
-    rows: dict[str, float] = {}
-    for name, value in metrics.items():
-        defined = np.isfinite(value)
-        rows |= {name: float(value)} if defined else {f"undefined/{name}": 1.0}
-    return _rows(variant, 0, 0, 0, list(rows), list(rows.values()))
+    rows = [
+        (draw, name, value) if np.isfinite(value) else (draw, f"undefined/{name}", 1.0)
+        for name, values in metrics.items()
+        for draw, value in enumerate(np.atleast_1d(values).tolist())
+    ]
+    seed, metric, value = map(list, zip(*rows, strict=True))
+    return _rows(variant, 0, seed, 0, metric, value)
 
 
 def tidy(

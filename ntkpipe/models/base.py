@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 else:
     jax = Lazy("jax")
 
+TWINS = ("double", "alike")
+"""Values of `zero_output` with which the output consists of two equal networks."""
+
+FROZEN_COPY = ("subtract", "alike")
+"""Values of `zero_output` with which the network at initialisation is subtracted."""
+
 
 class ModelKind(Protocol):
     """The attributes and methods that every kind of model has."""
@@ -27,7 +33,7 @@ class ModelKind(Protocol):
     weight_layers: int
     """Number of weight matrices."""
     zero_output: str
-    """How f(w₀) = 0 is reached: `subtract`, `double`, or `none` where it is not."""
+    """How f(w₀) = 0 is reached: `subtract`, `double`, `alike`; `none` if it is not."""
     starts_at_zero: bool
     """Whether f(w₀) = 0 by `zero_output`."""
     learned_output: bool

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.models.activations import ACTIVATIONS
+from ntkpipe.models.base import TWINS
 from ntkpipe.models.dense import Layer, Params, Site, dense
 from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents, Scale
 from ntkpipe.section import Fault, section
@@ -53,10 +54,12 @@ class MLP:
     """p: the variance of the output weights at initialisation is multiplied by n^−p."""
     alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
-    zero_output: Literal["none", "subtract", "double"] = "none"
-    """f(w₀) = 0: `subtract` a frozen copy, or `double`, (f₁ − f₂)/√2 of equal twins."""
-    output_weights: Literal["learned", "signs"] = "learned"
-    """`signs`: the last layer has fixed weights ±1 and no bias (Du et al. 2019)."""
+    zero_output: Literal["none", "subtract", "double", "alike"] = "none"
+    """f(w₀) = 0: `subtract` a frozen copy, or `double`, (f₁ − f₂)/√2 of equal twins.
+    `alike`: (f₁ + f₂)/√2 of equal twins without its frozen copy."""
+    output_weights: Literal["learned", "signs", "heavy"] = "learned"
+    """`signs`: the last layer has fixed weights ±1 and no bias (Du et al. 2019);
+    `heavy`: learned, |v| = 5^−½ u^−⅖ with u uniform, so that E v² = 1 and E v⁴ = ∞."""
     biases: Literal["random", "zero"] = "random"
     """`zero`: biases begin at 0 and are multiplied by b_std (Basri et al. 2019)."""
 
@@ -84,7 +87,12 @@ class MLP:
     @property
     def learned_output(self) -> bool:
         """Whether the last layer is learned, so that Σ is a part of Θ."""
-        return self.output_weights == "learned"
+        return self.output_weights != "signs"
+
+    @property
+    def twins(self) -> int:
+        """Number of equal networks of which the output consists."""
+        return 2 if self.zero_output in TWINS else 1
 
     @property
     def has_infinite_limit(self) -> bool:
@@ -148,11 +156,13 @@ class MLP:
             w = next(numbers)
             if self._fixed(index):
                 w = jnp.where(w < 0, -1, 1).astype(w.dtype)
+            elif self.output_weights == "heavy" and index == self.depth:
+                w = _heavy_tailed(w)
             layer = {"w": w_std * w}
             if self._has_bias(index):
                 layer["b"] = b_std * next(numbers)
             layers.append(layer)
-        return (tuple(layers),) * (2 if self.zero_output == "double" else 1)
+        return (tuple(layers),) * self.twins
 
     def _draw(self, key: jax.Array, count: int, dtype) -> jax.Array:
         if self.init == "torch":
@@ -170,8 +180,9 @@ class MLP:
             outputs.append(h)
         if len(outputs) == 1:
             return outputs[0]
-        plus, minus = outputs
-        return (plus - minus) / math.sqrt(2)
+        first, second = outputs
+        sign = 1 if self.zero_output == "alike" else -1
+        return (first + sign * second) / math.sqrt(2)
 
     def infinite(self, x1, x2=None) -> Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
@@ -186,7 +197,7 @@ class MLP:
             activation=self.activation,
             W_std=self.W_std,
             b_std=self.b_std,
-            output_weights=self.output_weights,
+            output_weights="learned" if self.learned_output else "signs",
             biases=self.biases,
         )
 
@@ -261,3 +272,9 @@ class MLP:
             fixed_w, fixed_b = self._fixed_std(index, fan_in)
             w_std, b_std = w_std * fixed_w, b_std * fixed_b
         return w_std, 0.0 if self.biases == "zero" else b_std
+
+
+def _heavy_tailed(z: jax.Array) -> jax.Array:
+    """±5^−½ u^−⅖ of normal numbers z, with u = P(|Z| > |z|) uniform: E w² = 1."""
+    tail = jax.scipy.special.erfc(jnp.abs(z) / math.sqrt(2))
+    return jnp.sign(z) * tail**-0.4 / math.sqrt(5)

@@ -13,15 +13,11 @@ from ntkpipe.stages.stage import Stage, keys
 
 def run(job: Job) -> None:
     """Draw the data, or read a user's file: dataset.npz."""
-    import jax
-
     source = job.experiment.dataset
     if job.inputs:  # a user's file, which a store may have moved
         source = source.with_file(job.inputs[0])
         job = replace(job, inputs=())
-    key = jax.random.key(job.experiment.seed)
-    # keys of networks are folded in by width, the key of the data by no width
-    data = source.sample(jax.random.fold_in(key, 2**31 - 1))
+    data = source.sample(key_of_data(job.experiment.seed))
     for first, second in metrics.duplicates(data.x_train)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
     about: dict[str, Any] = {}
@@ -30,6 +26,14 @@ def run(job: Job) -> None:
         about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]
     job.write(data._asdict(), **about)
     log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)
+
+
+def key_of_data(seed: int):
+    """The key of the data of a study's seed."""
+    import jax
+
+    # keys of networks are folded in by width, the key of the data by no width
+    return jax.random.fold_in(jax.random.key(seed), 2**31 - 1)
 
 
 DATASET = Stage(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntkpipe import cost, provenance
-from ntkpipe.stages.dataset import DATASET
+from ntkpipe.measurements.limit import FIRST
+from ntkpipe.stages.dataset import DATASET, key_of_data
 from ntkpipe.stages.job import Job
-from ntkpipe.stages.stage import Stage, keys
+from ntkpipe.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from ntkpipe.experiment import Experiment
 
 
 def run(job: Job) -> None:
@@ -50,7 +54,20 @@ def run(job: Job) -> None:
         variance = np.maximum(np.einsum("tmm->tm", np.asarray(trained.cov)), 0)
         arrays |= {f"mean_{name}": trained.mean, f"sd_{name}": np.sqrt(variance)}
     arrays["cov_test"] = trained.cov[-1]
+    if e.measure.limit_draws > 1:
+        arrays["eigenvalues"] = _spectra(e, data["x_train"])
     job.write(arrays, provenance.device())
+
+
+def _spectra(e: Experiment, first: np.ndarray) -> np.ndarray:
+    """The largest eigenvalues of Θ∞/N for the study's data and other draws, (r e)."""
+    import jax
+
+    model: Any = e.model
+    key, draws = key_of_data(e.seed), range(1, e.measure.limit_draws)
+    drawn = [first, *(e.dataset.sample(jax.random.fold_in(key, r))[0] for r in draws)]
+    values = [np.linalg.eigvalsh(model.infinite(x).ntk)[::-1] / len(x) for x in drawn]
+    return np.array(values)[:, :FIRST]
 
 
 LIMIT = Stage(
@@ -61,7 +78,12 @@ LIMIT = Stage(
     run=run,
     reads=(DATASET,),
     wanted=lambda e: e.has_limit,
-    settings=keys("model", "training", "limit"),
+    settings=lambda at: {
+        "model": at.experiment.model,
+        "training": at.experiment.training,
+        "limit": at.experiment.limit,
+        "draws": at.experiment.measure.limit_draws,
+    },
     sections=lambda at: (at.experiment.model, at.experiment.training),
     memory_mb=lambda at: cost.limit_mb(at.experiment),
     flop=lambda at: cost.limit_flop(at.experiment),

@@ -1,8 +1,8 @@
 """Full-batch training, with the kernel measured during training.
 
 Loss L(w) = 1/(2Nα²) Σ_i ‖f(x_i; w) − y_i‖² with f = α(h − h₀), where h₀ is zero or the
-network at initialisation (`zero_output: subtract`). Gradient descent w ← w − η∇L then
-moves f by −(η/N) Θ (f − y), with Θ the NTK of h, whatever α is. Time is t = η·step.
+network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then moves f by
+−(η/N) Θ (f − y), with Θ the NTK of h, whatever α is. Time is t = η·step.
 
 The steps between two records are one compiled loop over donated buffers. The recorders
 read outputs at recorded steps and kernels at snapshots. No trajectory of weights is
@@ -22,6 +22,7 @@ from ntkpipe import xla
 from ntkpipe.data.base import Data
 from ntkpipe.kernels import taps
 from ntkpipe.kernels.devices import shared_over_devices
+from ntkpipe.models.base import FROZEN_COPY
 from ntkpipe.models.mlp import MLP
 from ntkpipe.training.optimizers import transformation
 from ntkpipe.training.protocol import Training
@@ -236,7 +237,7 @@ class Run:
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
         y, sites = taps.signals(self.model.apply, params, points.all())
-        subtract = self.model.zero_output == "subtract"
+        subtract = self.model.zero_output in FROZEN_COPY
         kept = self._record("begin", Now(points, params, f=y, sites=sites))
         return state, Start(
             params, f0=y if subtract else jnp.zeros((1, 1), y.dtype), kept=kept

@@ -8,6 +8,7 @@ import numpy as np
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.metric import Inputs, Metric, Values, given
+from ntkpipe.models.base import FROZEN_COPY
 from ntkpipe.section import section
 from ntkpipe.training.recorders.base import Now, Record, Recorder
 
@@ -47,7 +48,7 @@ class WeightGap(Recorder):
 
         training, alpha, y = run.training, run.model.alpha, now.points.y
         n = len(y)
-        h = now.f[:n] * float(run.model.zero_output != "subtract")
+        h = now.f[:n] * float(run.model.zero_output not in FROZEN_COPY)
         sites = taps.of_points(now.sites, slice(n))
         theta = compare.matrix(blocks.block(sites, sites)) / n
         values, vectors = jnp.linalg.eigh(theta)
