@@ -136,6 +136,16 @@ class Experiment:
             text = f"needs training.optimizer: gd, not {self.training.optimizer}"
             yield Fault(("limit",), text)
 
+    @property
+    def data_seed(self) -> int | None:
+        """The seed of the data; None if they do not depend on it."""
+        return self.seed if self.dataset.is_random else None
+
+    @property
+    def network_seed(self) -> int | None:
+        """The seed of the networks; None if they do not depend on it."""
+        return self.seed if self.model.is_random else None
+
     def seeds_at(self, width: int) -> int:
         """Number of networks of a width."""
         return self.seeds[width] if isinstance(self.seeds, dict) else self.seeds

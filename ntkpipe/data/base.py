@@ -48,6 +48,11 @@ class BaseDataset:
     """Defaults of all kinds of data sets."""
 
     @property
+    def is_random(self) -> bool:
+        """Whether points or targets depend on the seed."""
+        return True
+
+    @property
     def sizes(self) -> Sizes:
         """Numbers of points, inputs and outputs; a guess if a user's file is absent."""
         raise NotImplementedError
@@ -90,6 +95,8 @@ class BaseTarget:
 
     kind: str
     outputs: int = 1
+    is_random: bool = True
+    """Whether labels depend on the seed."""
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
         """Why the target can't label such points."""

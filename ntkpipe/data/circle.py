@@ -28,6 +28,11 @@ class Circle(BaseDataset):
     test_axis: ClassVar[str | None] = "angle"
 
     @property
+    def is_random(self) -> bool:
+        """Whether the target is."""
+        return self.target.is_random
+
+    @property
     def equal_angles(self) -> bool:
         """Whether the training points lie at equal angles on the circle."""
         return self.angles is None

@@ -27,6 +27,7 @@ class Npz(BaseDataset):
     ]
     """Path from the folder in which the workflow runs; at most 2 GiB in float64."""
 
+    is_random: ClassVar[bool] = False
     test_axis: ClassVar[str | None] = None
 
     @property

@@ -29,6 +29,7 @@ class Points(BaseDataset):
     test: Count = 101
     """Number of test points."""
 
+    is_random: ClassVar[bool] = False
     test_axis: ClassVar[str | None] = "x"
 
     def faults(self) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -36,6 +36,8 @@ class Values(BaseTarget):
     y: tuple[Number, ...]
     """One number for each training point."""
 
+    is_random: ClassVar[bool] = False
+
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
         """The numbers of values and of points must agree."""
         if len(self.y) != sizes.train:
@@ -53,6 +55,8 @@ class Product(_InThePlane):
 
     kind: Literal["product"] = "product"
 
+    is_random: ClassVar[bool] = False
+
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""
         del key
@@ -68,6 +72,8 @@ class Harmonics(_InThePlane):
     """Frequencies k."""
     amplitudes: tuple[Number, ...] | None = None
     """Amplitudes a_k, default 1."""
+
+    is_random: ClassVar[bool] = False
 
     def faults(self) -> Iterator[Fault]:
         """The numbers of amplitudes and of frequencies must agree."""
@@ -128,6 +134,8 @@ class Eigenvector(BaseTarget):
     """Root mean square a over the training points."""
     network: MLP = MLP()
     """The network whose infinite-width NTK is used; it has the keys of `model`."""
+
+    is_random: ClassVar[bool] = False
 
     def faults(self) -> Iterator[Fault]:
         """The network must have an infinite-width kernel."""

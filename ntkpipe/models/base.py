@@ -40,6 +40,8 @@ class ModelKind(Protocol):
     """Whether the last layer is learned, so that Σ is a part of Θ."""
     has_last_layer: bool
     """Whether there is a hidden layer, the last of which has the NNGP kernel."""
+    is_random: bool
+    """Whether initial weights are drawn at random."""
     has_infinite_limit: bool
     """Whether `kernels.infinite` has the kernels of the infinitely wide network."""
 

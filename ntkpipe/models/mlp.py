@@ -64,6 +64,7 @@ class MLP:
     """`zero`: biases begin at 0 and are multiplied by b_std (Basri et al. 2019)."""
 
     has_last_layer: ClassVar[bool] = True
+    is_random: ClassVar[bool] = True
 
     @property
     def weight_layers(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from ntkpipe import artifacts, cost
 from ntkpipe.kernels import compare as metrics
 from ntkpipe.stages.job import USER_FILE, Job, log
-from ntkpipe.stages.stage import Stage, keys
+from ntkpipe.stages.stage import Stage
 
 
 def run(job: Job) -> None:
@@ -42,7 +42,10 @@ DATASET = Stage(
     per="variant",
     makes="dataset.npz",
     run=run,
-    settings=keys("seed", "dataset"),
+    settings=lambda at: {
+        "seed": at.experiment.data_seed,
+        "dataset": at.experiment.dataset,
+    },
     sections=lambda at: at.experiment.dataset,
     # drawn once for all variants with the same data
     variant_of=lambda at: at.study.data_of(at.variant),

@@ -46,8 +46,11 @@ def run(job: Job) -> None:
 
 def settings(at: Place) -> dict:
     """What networks are drawn from and how they are trained."""
-    own = {"seeds": at.experiment.seeds_at(at.width)}
-    return keys("seed", "dtype", "model", "training")(at) | own
+    own = {
+        "seed": at.experiment.network_seed,
+        "seeds": at.experiment.seeds_at(at.width),
+    }
+    return keys("dtype", "model", "training")(at) | own
 
 
 TRAIN = Stage(

@@ -72,7 +72,7 @@ class Study:
         return next(
             name
             for name, e in self.variants.items()
-            if (e.seed, e.dataset) == (own.seed, own.dataset)
+            if (e.data_seed, e.dataset) == (own.data_seed, own.dataset)
         )
 
     def figure(self, name: str) -> Figure:

@@ -31,6 +31,7 @@ class Gated:
     starts_at_zero: ClassVar[bool] = False
     learned_output: ClassVar[bool] = True
     has_last_layer: ClassVar[bool] = True
+    is_random: ClassVar[bool] = True
     has_infinite_limit: ClassVar[bool] = False
 
     def unmet(self, e) -> Iterator[Fault]:
