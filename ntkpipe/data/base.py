@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -95,7 +95,7 @@ class BaseTarget:
 
     kind: str
     outputs: int = 1
-    is_random: bool = True
+    is_random: ClassVar[bool] = True
     """Whether labels depend on the seed."""
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
