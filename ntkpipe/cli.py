@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "list the verdicts that are not as expected; fail if there are any",
     "validate": "check study files; list all faults at once",
     "power": "how likely each verdict is to come out the same with other networks",
+    "replicate": "run studies again with other seeds, and compare the verdicts",
     "schema": "print the JSON schema of study files",
 }
 EXAMPLE = """\
@@ -55,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         if name == "power":
             _add_power(command)
+        elif name == "replicate":
+            _add_replicate(command)
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
@@ -100,6 +103,18 @@ def _add_power(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", help="table (csv); default: RESULTS/power.csv")
 
 
+def _add_replicate(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "run", nargs="*", default=["core"], help="studies or groups; default: core"
+    )
+    command.add_argument("--studies", default="config/studies", help="their folder")
+    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--seeds", type=_positive, default=5, help="number of replicates (default: 5)"
+    )
+    command.add_argument("--cores", default="all", help="of Snakemake (default: all)")
+
+
 def _positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
@@ -116,7 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ntkpipe").setLevel(logging.INFO)
     # the lock is released when this process ends, also if it is killed
-    gpu_lock = runtime.choose_device(getattr(options, "gpu", 0))
+    gpu_lock = None
+    if options.stage != "replicate":  # its jobs choose their devices
+        gpu_lock = runtime.choose_device(getattr(options, "gpu", 0))
     runtime.configure_jax()
 
     from ntkpipe import artifacts, study, xla
@@ -159,6 +176,12 @@ def _run(options: argparse.Namespace) -> int:
         files = options.study or sorted(Path("config/studies").glob("*.yaml"))
         studies = study.load_files(files)
         return power(studies, options.results, output, options.draws, options.seed)
+    if options.stage == "replicate":
+        from ntkpipe.selection import select
+        from ntkpipe.stages.replicate import replicate
+
+        chosen, cores = select(options.studies, options.run), ["--cores", options.cores]
+        return replicate(chosen, options.studies, options.results, options.seeds, cores)
     studies = study.load_files(options.study)
     if options.stage == "verify":
         from ntkpipe.stages.verify import verify

@@ -166,6 +166,12 @@ class Statement:
         """
         return 1 - (1 - self.confidence) / self.looks
 
+    @property
+    def expected(self) -> Expected:
+        """The verdict that the study file expects."""
+        false = self.nature == "control" or self.known == "contradicted"
+        return "contradicted" if false else self.verdict_if_true
+
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics that the claim reads, and of which variants."""
         for key in ("metric", "over_metric"):
@@ -190,8 +196,7 @@ class Statement:
                 variant=", ".join(self.variants()),
                 detail=((NOTE, str(missing)),),
             )
-        false = self.nature == "control" or self.known == "contradicted"
-        expected: Expected = "contradicted" if false else self.verdict_if_true
+        expected = self.expected
         return Verdict(
             claim=self.id,
             says=self.says,
