@@ -40,7 +40,9 @@ def test_a_replicate_has_another_seed_in_all_variants(tmp_path):
 
 POINTS = "points, x: [[-1], [1]], y: [[1], [0]]"
 DRAWN = "gaussian, points: 2, dimension: 1, target: {kind: noise}"
-ONE = FIXED.replace("limit: steps", "model: {kind: one_parameter}")
+ONE = FIXED.replace("limit: steps", "model: {kind: one_parameter}").replace(
+    "steps: 3", "learning_rate: 0.1, steps: 3"
+)
 ALL = {"dataset", "train", "linearize", "constancy", "measure", "claims"}
 
 
