@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from ntkpipe import study
-from ntkpipe.claims import statistics
+from ntkpipe.claims import fits, statistics
 
 ROOT = Path(__file__).parents[1]
 LEAST = 0.94  # accepted coverage of 95 %
@@ -65,7 +65,7 @@ def slope_covered(family, statistic: str, n: int, random, repetitions: int) -> f
     hits = 0
     for k in range(repetitions):
         draws = family.rvs((len(WIDTHS), n), random_state=random)
-        fit = statistics.fit_power_law(
+        fit = fits.fit_power_law(
             WIDTHS, list(draws / WIDTHS[:, None]), f"{k}", statistic=statistic
         )
         hits += fit.slope_low <= -1 <= fit.slope_high

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from ntkpipe.claims import statistics
+from ntkpipe.claims import fits, statistics
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 
@@ -19,7 +19,7 @@ def power_law(slope, sigma=0.3, seeds=8, widths=WIDTHS, seed=0):
 
 
 def test_slope_of_an_exact_power_law():
-    fit = statistics.fit_power_law(WIDTHS, power_law(-1.0, sigma=0.0), "a")
+    fit = fits.fit_power_law(WIDTHS, power_law(-1.0, sigma=0.0), "a")
     np.testing.assert_allclose(fit.slope, -1, atol=1e-12)
     np.testing.assert_allclose(fit.intercept, 0, atol=1e-11)
     np.testing.assert_allclose(fit.local_slopes, -1, atol=1e-12)
@@ -29,13 +29,13 @@ def test_slope_of_an_exact_power_law():
 
 def test_slope_and_error_agree_with_the_closed_form():
     samples = power_law(-0.5, seeds=6)
-    fit = statistics.fit_power_law(WIDTHS, samples, "a")
+    fit = fits.fit_power_law(WIDTHS, samples, "a")
     x = np.log(WIDTHS)
     means = np.log(samples).mean(1)
     reference = stats.linregress(x, means)
     np.testing.assert_allclose(fit.slope, reference.slope)
     np.testing.assert_allclose(fit.intercept, reference.intercept)
-    v = statistics.slope_coefficients(x) ** 2 * np.log(samples).var(1, ddof=1) / 6
+    v = fits.slope_coefficients(x) ** 2 * np.log(samples).var(1, ddof=1) / 6
     freedom = v.sum() ** 2 / (v**2 / 5).sum()
     half = stats.t.ppf(0.975, freedom) * math.sqrt(v.sum())
     # 4,000 resamples know a standard error to about 1 %.
@@ -44,7 +44,7 @@ def test_slope_and_error_agree_with_the_closed_form():
 
 
 def test_band_is_narrowest_inside_and_holds_the_line():
-    fit = statistics.fit_power_law(WIDTHS, power_law(-1.0), "a")
+    fit = fits.fit_power_law(WIDTHS, power_law(-1.0), "a")
     assert np.all((fit.band_low < fit.line) & (fit.line < fit.band_high))
     spread = np.log(fit.band_high / fit.band_low)
     assert spread.argmin() not in (0, len(spread) - 1)
@@ -53,17 +53,15 @@ def test_band_is_narrowest_inside_and_holds_the_line():
 
 def test_order_of_widths_does_not_matter():
     samples = power_law(-1.0)
-    forth = statistics.fit_power_law(WIDTHS, samples, "a")
-    back = statistics.fit_power_law(WIDTHS[::-1], samples[::-1], "a")
+    forth = fits.fit_power_law(WIDTHS, samples, "a")
+    back = fits.fit_power_law(WIDTHS[::-1], samples[::-1], "a")
     np.testing.assert_array_equal(forth.band_low, back.band_low)
 
 
 def test_the_key_alone_decides_the_interval():
-    one, two = (
-        statistics.fit_power_law(WIDTHS, power_law(-1.0), "a") for _ in range(2)
-    )
+    one, two = (fits.fit_power_law(WIDTHS, power_law(-1.0), "a") for _ in range(2))
     assert one.slope_low == two.slope_low
-    other = statistics.fit_power_law(WIDTHS, power_law(-1.0), "b")
+    other = fits.fit_power_law(WIDTHS, power_law(-1.0), "b")
     assert one.slope_low != other.slope_low
     assert statistics.generator("J-2").integers(1000) == 724
 
@@ -72,7 +70,7 @@ def test_the_key_alone_decides_the_interval():
 def test_slope_of_other_statistics(statistic):
     rng = np.random.default_rng(0)
     samples = [3 / n + rng.standard_normal(400) / n for n in WIDTHS]
-    fit = statistics.fit_power_law(WIDTHS, samples, "a", statistic=statistic)
+    fit = fits.fit_power_law(WIDTHS, samples, "a", statistic=statistic)
     predicted = -2 if statistic == "variance" else -1
     assert abs(fit.slope - predicted) < 0.15
     assert fit.slope_low < predicted < fit.slope_high
@@ -85,10 +83,8 @@ positive = st.floats(1e-3, 1e3)
 @given(factor=positive, stretch=positive, seed=st.integers(0, 1000))
 def test_slope_is_equivariant(factor, stretch, seed):
     samples = power_law(-1.0, seeds=4, seed=seed)
-    plain = statistics.fit_power_law(WIDTHS, samples, "a")
-    other = statistics.fit_power_law(
-        WIDTHS * stretch, [factor * s for s in samples], "a"
-    )
+    plain = fits.fit_power_law(WIDTHS, samples, "a")
+    other = fits.fit_power_law(WIDTHS * stretch, [factor * s for s in samples], "a")
     for name in ("slope", "slope_low", "slope_high", "local_slopes"):
         np.testing.assert_allclose(
             getattr(plain, name), getattr(other, name), rtol=1e-8, atol=1e-8
@@ -117,14 +113,14 @@ def test_interval_widens_with_noise(sigma, times, statistic):
 
 
 def test_one_network_has_no_interval_but_a_note():
-    fit = statistics.fit_power_law(WIDTHS, [[1 / n] for n in WIDTHS], "a")
+    fit = fits.fit_power_law(WIDTHS, [[1 / n] for n in WIDTHS], "a")
     assert fit.slope == pytest.approx(-1)
     assert math.isnan(fit.slope_low) and "1 seed" in fit.note
     assert np.isnan(fit.band_low).all() and not np.isnan(fit.line).any()
 
 
 def test_one_network_is_enough_where_it_is_exact():
-    fit = statistics.fit_power_law(WIDTHS, [[1 / n] for n in WIDTHS], "a", exact=True)
+    fit = fits.fit_power_law(WIDTHS, [[1 / n] for n in WIDTHS], "a", exact=True)
     assert fit.slope_low == fit.slope == fit.slope_high
 
 
@@ -136,7 +132,7 @@ def test_exact_does_not_hide_the_spread_of_several():
 
 
 def test_one_width_has_no_slope():
-    fit = statistics.fit_power_law([64], [[1.0, 2.0]], "a")
+    fit = fits.fit_power_law([64], [[1.0, 2.0]], "a")
     assert math.isnan(fit.slope) and "one width" in fit.note
 
 
@@ -144,7 +140,7 @@ def test_one_width_has_no_slope():
 def test_what_has_no_logarithm_is_told(bad):
     samples = power_law(-1.0)
     samples[1] = [1.0, bad, 2.0]
-    fit = statistics.fit_power_law(WIDTHS, samples, "a")
+    fit = fits.fit_power_law(WIDTHS, samples, "a")
     assert math.isnan(fit.slope)
     assert "1 of 3 values" in fit.note
     assert math.isfinite(fit.means[0]) and math.isnan(fit.means[1])
@@ -197,11 +193,11 @@ def corrected_law(p, b, sigma, seeds, random, widths=(16, 32, 64, 128, 256)):
 @pytest.mark.parametrize(("p", "b"), [(-1.0, 4.8), (-0.5, -6.0), (0.3, 40.0), (-1, 0)])
 def test_a_correction_to_scaling_is_found(p, b):
     n, sample = corrected_law(p, b, 1e-6, 5, np.random.default_rng(0))
-    slope, found, gone = statistics.corrected_slope(n, sample)
+    slope, found, gone = fits.corrected_slope(n, sample, "k")
     assert slope.estimate == pytest.approx(p, abs=1e-4)
     assert found == pytest.approx(b, abs=1e-2)
     assert slope.low < p < slope.high and gone.freedom == 2
-    few, _, _ = statistics.corrected_slope(n[:3], sample._replace(point=n[:3] * 1.0))
+    few, _, _ = fits.corrected_slope(n[:3], sample, "k")
     assert math.isnan(few.estimate) and "four widths" in few.note
 
 
@@ -209,7 +205,7 @@ def test_the_interval_of_a_corrected_slope_covers():
     random, hits = np.random.default_rng(3), 0
     for _ in range(200):
         n, sample = corrected_law(-1.0, 4.8, 0.01, 20, random)
-        slope, _, _ = statistics.corrected_slope(n, sample)
+        slope, _, _ = fits.corrected_slope(n, sample, "k")
         hits += slope.low <= -1 <= slope.high
     assert 0.92 <= hits / 200 <= 0.985
 
@@ -223,14 +219,14 @@ def test_chi_square_is_that_of_a_weighted_fit_and_p_is_uniform():
         lambda x, a, c: a * x + c, np.log(n), sample.point, sigma=sigma
     )[0]
     chi2 = np.sum(((sample.point - line @ best) / sigma) ** 2)
-    gone = statistics.misfit(sample, line)
+    gone = fits.misfit(sample, line)
     assert gone.chi2 == pytest.approx(chi2, rel=1e-6) and gone.freedom == 3
     assert gone.p < 1e-6  # the correction is seen
     random = np.random.default_rng(2)
     p = []
     for _ in range(200):
         _, straight = corrected_law(-1.0, 0.0, 0.05, 30, random)
-        p.append(statistics.misfit(straight, line).p)
+        p.append(fits.misfit(straight, line).p)
     assert stats.kstest(p, "uniform").pvalue > 0.001
 
 
@@ -242,7 +238,7 @@ def test_coverage(seeds, spread):
     hits = 0
     for draw in noise:
         samples = np.exp(sigma[:, None] * draw)
-        fit = statistics.fit_power_law(np.exp(x), list(samples), "a")
+        fit = fits.fit_power_law(np.exp(x), list(samples), "a")
         hits += fit.slope_low <= 0 <= fit.slope_high
     assert 0.91 <= hits / 200 <= 0.995  # percentile: 0.72, 0.83, 0.90, 0.86
 
@@ -347,12 +343,12 @@ def test_collapse_is_the_r_squared_of_a_polynomial():
         for a, e in zip(x, noise, strict=True)
     ]
     sample = statistics.bootstrap(blocks, "geometric_mean", "k")
-    result = statistics.collapse(x, sample, 1, "k")
+    result = fits.collapse(x, sample, 1, "k")
     fit = stats.linregress(np.log(x), sample.point)
     assert result.estimate == pytest.approx(fit.rvalue**2, rel=1e-9)
     assert result.low < result.estimate < result.high < 1
     exact = statistics.bootstrap([b[:1] for b in blocks], "mean", "k", log=True)
-    assert math.isnan(statistics.collapse(x, exact, 1, "k").low)
+    assert math.isnan(fits.collapse(x, exact, 1, "k").low)
 
 
 def test_the_interval_of_a_collapse_covers():
@@ -366,7 +362,7 @@ def test_the_interval_of_a_collapse_covers():
             ..., None, None
         ]
         sample = statistics.bootstrap(list(blocks), "geometric_mean", str(trial))
-        result = statistics.collapse(x, sample, 1, str(trial))
+        result = fits.collapse(x, sample, 1, str(trial))
         covered.append(result.low <= truth <= result.high)
     assert 0.9 < np.mean(covered) <= 1
 
@@ -375,7 +371,7 @@ def test_two_widths_have_a_slope():
     """It is the one between them, and its interval that of a difference."""
     rng = np.random.default_rng(11)
     samples = [np.exp(0.1 * rng.standard_normal(20)) * n**-0.5 for n in (8, 32)]
-    fit = statistics.fit_power_law([8, 32], samples, "two")
+    fit = fits.fit_power_law([8, 32], samples, "two")
     means = [np.log(values).mean() for values in samples]
     expected = (means[1] - means[0]) / np.log(4)
     assert fit.slope == pytest.approx(expected, rel=1e-12)
@@ -393,7 +389,7 @@ def test_the_interval_of_a_collapse_is_that_of_the_logarithm_of_what_is_left():
         for a, n in zip(x, (9, 7, 12, 8), strict=True)
     ]
     sample = statistics.bootstrap(blocks, "geometric_mean", "k")
-    result = statistics.collapse(x, sample, 1, "k", confidence=0.9)
+    result = fits.collapse(x, sample, 1, "k", confidence=0.9)
     assert result.freedom == 6  # of the fewest networks
     half = stats.t.ppf(0.95, 6) * result.error
     left = math.log(1 - result.estimate)

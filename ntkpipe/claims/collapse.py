@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe.claims.base import Finding, Statement
+from ntkpipe.claims.fits import collapse
 from ntkpipe.claims.reading import Step, one_metric, paired, together
-from ntkpipe.claims.statistics import Statistic, bootstrap, collapse, equivalence
+from ntkpipe.claims.statistics import Statistic, bootstrap, equivalence
 from ntkpipe.claims.words import notes
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import section

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe.claims.base import Equivalence, Finding
+from ntkpipe.claims.fits import ScalingFit, corrected_slope, misfit, scaling_fit
 from ntkpipe.claims.reading import (
     Missing,
     Step,
@@ -20,16 +21,7 @@ from ntkpipe.claims.reading import (
     paired,
     together,
 )
-from ntkpipe.claims.statistics import (
-    Interval,
-    Sample,
-    ScalingFit,
-    Statistic,
-    bootstrap,
-    corrected_slope,
-    misfit,
-    scaling_fit,
-)
+from ntkpipe.claims.statistics import Interval, Sample, Statistic, bootstrap
 from ntkpipe.claims.words import Detail, listed, notes, statistic
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
@@ -156,7 +148,7 @@ class PowerLaw(Equivalence):
         slope = Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan)
         detail: Detail = ()
         if self.correction:
-            slope, b, gone = corrected_slope(n, sample, self.level)
+            slope, b, gone = corrected_slope(n, sample, self.id, self.level)
             detail = (("b", b), ("slope without correction", fit.slope))
         else:
             line = np.vander(np.log(np.asarray(n, float)), 2)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ntkpipe.claims.statistics import ScalingFit
+from ntkpipe.claims.fits import ScalingFit
 from ntkpipe.figures.axes import entry, log_ticks, rows_where, width_axis, wrapped
 from ntkpipe.figures.packages import maxes, mlines, mpatches, mtransforms, pd
 from ntkpipe.figures.style import GREY, INK, LINEARIZED, STATISTICS

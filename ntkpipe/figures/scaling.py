@@ -12,15 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe.claims.base import MetricRead
+from ntkpipe.claims.fits import ScalingFit, scaling_fit
 from ntkpipe.claims.power_law import PowerLaw
 from ntkpipe.claims.reading import Missing, Reading, Step, block, paired, read
-from ntkpipe.claims.statistics import (
-    SPREADS,
-    ScalingFit,
-    Statistic,
-    bootstrap,
-    scaling_fit,
-)
+from ntkpipe.claims.statistics import SPREADS, Statistic, bootstrap
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     panel_grid,
