@@ -4,9 +4,9 @@
 
 A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: in README.md the
 verdicts counted and the rule graph as Snakemake sees it, in docs/claims.md the table of
-claims as measured (of RESULTS, default `results`), in docs/gallery.md the figures of
-the sources, in config/README.md the tables of keys and of metrics from their own
-definitions.
+claims as measured (of RESULTS, default `results`), in docs/power.md what other networks
+and other seeds would give, in docs/gallery.md the figures of the sources, in
+config/README.md the tables of keys and of metrics from their own definitions.
 The main figure is copied, the pictures of the gallery are made small.
 """
 
@@ -24,13 +24,14 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import measurements, report, study, text
+from ntkpipe import measurements, study, text
 from ntkpipe.artifacts import Product, ProductError
-from ntkpipe.claims import words
+from ntkpipe.claims import power, words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.report import gallery
+from ntkpipe.report.thumbnail import thumbnail
 from ntkpipe.selection import ALL, select
-from ntkpipe.stages import CLAIMS
+from ntkpipe.stages import CLAIMS, replicate
 from ntkpipe.stages.job import read_products
 
 ROOT = Path(__file__).parents[1]
@@ -44,23 +45,29 @@ SYMBOLS = {
     "missing": "–",
 }
 CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "level", "verdict")
+MEASURED = {
+    "claims": "*/claims.csv",
+    "verdicts": "*/claims.csv",
+    "power": "power.csv",
+    "replicates": "replicates/verdicts.csv",
+}
 NOT_MEASURED = "not measured here"
 FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them
 log = logging.getLogger("refresh")
 
 
 def main(results: Path) -> None:
-    """Write both files, and copy the figure where it was drawn.
+    """Write all files, and copy the figure where it was drawn.
 
-    Without any results the table of claims stays as it is.
+    A table of what was measured stays as it is if the results lack its file.
     """
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     for name, blocks in files(results).items():
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
         for block, make in blocks.items():
-            kept = block in ("claims", "verdicts") and body(text, block)
-            if not kept or any(results.glob("*/claims.csv")):
+            kept = MEASURED.get(block) and body(text, block)
+            if not kept or any(results.glob(MEASURED[block])):
                 text = replaced(text, block, make())
         path.write_text(text, encoding="utf-8")
     if (results / FIGURE).exists():
@@ -71,7 +78,7 @@ def main(results: Path) -> None:
         if picture.exists():
             small = ROOT / "docs" / thumbnail_of(name)
             small.parent.mkdir(exist_ok=True)
-            small.write_bytes(report.thumbnail(picture.read_bytes(), 320))
+            small.write_bytes(thumbnail(picture.read_bytes(), 320))
 
 
 def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
@@ -82,6 +89,10 @@ def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
             "rule graph": rule_graph,
         },
         "docs/claims.md": {"claims": lambda: claims_table(results)},
+        "docs/power.md": {
+            "power": lambda: power_table(results),
+            "replicates": lambda: replicates_table(results),
+        },
         "docs/gallery.md": {"gallery": gallery_text},
         "config/README.md": {
             "metrics": metrics_table,
@@ -153,6 +164,45 @@ def verdicts_table(results: Path) -> str:
         )
     heads = ("study", "after", "claims as expected", "not as expected")
     return f"{_summary(results)}\n\n{_table(heads, rows)}"
+
+
+def power_table(results: Path) -> str:
+    """How likely each verdict is to come out the same with other networks."""
+    if not (path := results / MEASURED["power"]).exists():
+        return "Not measured yet."
+    table = pd.read_csv(path).fillna({"known": "", "seeds_needed": "", "note": ""})
+    counted, short = power.counted(table), power.too_few(table)
+    total = power.expected_changes(table)
+    head = (
+        f"Σ(1 − P) = {total:.2f} over {counted.sum()} laws and numbers that have an "
+        f"interval. {len(short)} claims have P < {power.ENOUGH} or too few seeds."
+    )
+    heads = ("study", "claim", "verdict", "h/δ", "P", "P if true", "seeds", "needed")
+    rows = [
+        (
+            row.study,
+            row.claim if row.nature == "law" else f"{row.claim} ({row.nature})",
+            row.verdict,
+            text.number(row.ratio, 2),
+            text.number(row.again, 2, zeros=False),
+            text.number(row.if_true, 2, zeros=False),
+            str(row.seeds),
+            str(row.seeds_needed or row.note),
+        )
+        for row in table.itertuples()
+    ]
+    return f"{head}\n\n{_table(heads, rows)}"
+
+
+def replicates_table(results: Path) -> str:
+    """How many verdicts of each replicate are as expected, and those that are not."""
+    if not (path := results / MEASURED["replicates"]).exists():
+        return "Not measured yet."
+    table = pd.read_csv(path, keep_default_na=False)
+    lines = replicate.summary(table).splitlines()
+    return "\n".join(
+        f"  - {line.strip()}" if line.startswith(" ") else f"- {line}" for line in lines
+    )
 
 
 def _studies(results: Path) -> list[tuple[study.Study, Product | None]]:
