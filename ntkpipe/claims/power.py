@@ -280,15 +280,56 @@ def of_claim(
     """
     verdict = claim.evaluate(measurements)
     measured = networks(claim, measurements)
-    # an inconclusive claim is asked for the verdict that it should have
+    row = _described(claim, verdict, measured.seeds(), study)
+    if verdict.verdict == "missing":
+        return row._replace(note="missing")
+    if not measured.seeds():
+        return row._replace(note="one network: nothing to draw")
+    wanted = _wanted(verdict)
+    random = statistics.generator(f"{seed}/{study}/{claim.id}")
+    half, band = row.half_width, (verdict.low, verdict.high)
+    if half > 0 and chance(row.estimate, half, band, claim.level, wanted) > CLEAR:
+        draws = min(draws, FEW_DRAWS)
+    again = same_verdict(claim, measured, wanted, random, draws)
+    row = row._replace(again=again, again_error=standard_error(again, draws))
+    if is_extreme(claim):
+        return row._replace(note="an extreme decides, which no draw exceeds")
+    if not half > 0:
+        return row._replace(note="no interval")
+
+    def passes(factor: float) -> bool:
+        if factor == 1.0:
+            return again >= ENOUGH
+        return is_enough(claim, measured, wanted, random, draws, factor)
+
+    few = 2 / max(measured.seeds().values())
+    if _is_band(claim):
+        truth = _truth(claim, verdict)
+        factor, by = _factor_of_band(
+            truth, half, band, claim.level, wanted, few, passes
+        )
+        row = row._replace(if_true=chance(truth, half, band, claim.level, wanted))
+    else:
+        factor, by = least_factor(passes, few), "resampling"
+    needed = _listed(measured.seeds(factor)) if math.isfinite(factor) else "none"
+    return row._replace(factor=factor, factor_by=by, seeds_needed=needed)
+
+
+def _wanted(verdict: Verdict) -> Judgement:
+    """The verdict that a claim should keep; if it is inconclusive, the expected one."""
     decided = verdict.verdict in ("supported", "contradicted")
-    wanted = verdict.verdict if decided else verdict.expected
-    half = (verdict.ci_high - verdict.ci_low) / 2
-    band = verdict.low, verdict.high
-    delta = (band[1] - band[0]) / 2
-    if not math.isfinite(delta) or band == (verdict.ci_low, verdict.ci_high):
-        delta = math.nan
-    row = Power(
+    return verdict.verdict if decided else verdict.expected
+
+
+def _described(
+    claim: Statement, verdict: Verdict, seeds: Mapping[int, int], study: str
+) -> Power:
+    """The row of a claim, before anything is drawn."""
+    half, delta = (verdict.ci_high - verdict.ci_low) / 2, math.nan
+    if (verdict.low, verdict.high) != (verdict.ci_low, verdict.ci_high):
+        delta = (verdict.high - verdict.low) / 2
+    delta = delta if math.isfinite(delta) else math.nan
+    return Power(
         study=study,
         claim=claim.id,
         nature=claim.nature,
@@ -304,42 +345,30 @@ def of_claim(
         if_true=math.nan,
         factor=math.nan,
         factor_by="",
-        seeds=_listed(measured.seeds()),
+        seeds=_listed(seeds),
         seeds_needed="",
     )
-    if verdict.verdict == "missing":
-        return row._replace(note="missing")
-    if not measured.seeds():
-        return row._replace(note="one network: nothing to draw")
-    truth, level = _truth(claim, verdict), claim.level
-    random = statistics.generator(f"{seed}/{study}/{claim.id}")
-    if half > 0 and chance(verdict.estimate, half, band, level, wanted) > CLEAR:
-        draws = min(draws, FEW_DRAWS)
-    again = same_verdict(claim, measured, wanted, random, draws)
-    row = row._replace(again=again, again_error=standard_error(again, draws))
-    if is_extreme(claim):
-        return row._replace(note="an extreme decides, which no draw exceeds")
-    if not half > 0:
-        return row._replace(note="no interval")
-    few = 2 / max(measured.seeds().values())
 
-    def passes(factor: float) -> bool:
-        if factor == 1.0:
-            return again >= ENOUGH
-        return is_enough(claim, measured, wanted, random, draws, factor)
 
-    if _is_band(claim):
-        largest = widest(truth, band, level, wanted)
-        factor = max((half / largest) ** 2, few) if largest > 0 else math.inf
-        by = "normal law"
-        while factor < 1 and not passes(factor):
-            # with few seeds Student's t is another; the estimate is where it is
-            factor, by = min(1.5 * factor, 1.0), "resampling"
-        row = row._replace(if_true=chance(truth, half, band, level, wanted))
-    else:
-        factor, by = least_factor(passes, few), "resampling"
-    needed = _listed(measured.seeds(factor)) if math.isfinite(factor) else "none"
-    return row._replace(factor=factor, factor_by=by, seeds_needed=needed)
+def _factor_of_band(
+    truth: float,
+    half: float,
+    band: tuple[float, float],
+    level: float,
+    wanted: Judgement,
+    few: float,
+    passes: Callable[[float], bool],
+) -> tuple[float, str]:
+    """How many times as many seeds the normal law asks for; how that was found.
+
+    Fewer seeds than now are tried, as Student's t then is another.
+    """
+    largest = widest(truth, band, level, wanted)
+    factor = max((half / largest) ** 2, few) if largest > 0 else math.inf
+    by = "normal law"
+    while factor < 1 and not passes(factor):
+        factor, by = min(1.5 * factor, 1.0), "resampling"
+    return factor, by
 
 
 def is_extreme(claim: Statement) -> bool:
