@@ -118,8 +118,11 @@ def test_one_hidden_layer_has_a_closed_form(options):
     )
 
 
-def test_joint_norm_of_one_hidden_layer_has_a_closed_form():
-    model, params, x = network(depth=1, k=3, parameterization="mup", n=1)
+@pytest.mark.parametrize("zero_output", ["none", "double"])
+def test_joint_norm_of_one_hidden_layer_has_a_closed_form(zero_output):
+    model, params, x = network(
+        depth=1, k=3, parameterization="mup", n=3, zero_output=zero_output
+    )
     found = curvature.one_hidden_layer_joint(model, params, x)
     climbed = curvature.joint(model.apply, params, x, iterations=64, rounds=30)
     np.testing.assert_allclose(found, climbed.hessian_norm, rtol=1e-6)

@@ -236,6 +236,29 @@ def test_products_in_chunks(pair):
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
+def test_the_points_of_a_product_are_computed_1024_at_a_time():
+    seen = set()
+
+    def apply(params, x, site=dense):
+        seen.add(len(x))
+        return site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
+
+    params, x = {"w": jnp.ones((1, 1))}, np.linspace(-1, 1, 2050)[:, None]
+    found = products.vector_product(apply, params, x, x)
+    np.testing.assert_allclose(found, x * np.sum(x**2), rtol=1e-12)
+    assert max(seen) == 1024
+    seen.clear()
+    largest = products.extreme_eigenvalues(apply, params, 2 * x, iterations=2)
+    assert largest.high == pytest.approx(np.mean((2 * x) ** 2) * 1)
+    assert max(seen, default=1024) == 1024
+
+
+def test_a_kernel_is_planned_for_one_device_unless_told(pair):
+    apply, params, _, x, _ = pair
+    assert tiles.plan(apply, params, x, tile=15).tile == 15
+    assert tiles.plan(apply, params, x, tile=15, devices=4).tile == 16
+
+
 def test_self_check_finds_samples_that_see_each_other(pair):
     apply, params, _, x, _ = pair
     assert products.self_check(apply, params, x[:8]) < 1e-12
@@ -282,6 +305,9 @@ def test_kernels_of_zeros(pair):
         return 0 * apply(params, x, site)
 
     assert products.self_check(dead, params, x[:8]) == 0
+    v = np.ones((8, 2))  # the difference from zero has no other scale than 1
+    error = products.checked(dead, params, x[:8], v, v * 1e-11, "full")
+    assert error == pytest.approx(4e-11)
     found = large.compare(dead, params, zero, x, tile=32)
     assert (
         found.norms == (0, 0) and np.isnan([found.change, found.cosine_distance]).all()
