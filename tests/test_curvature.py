@@ -129,6 +129,17 @@ def test_joint_norm_of_one_hidden_layer_has_a_closed_form(zero_output):
     assert np.all(climbed.hessian_norm <= found * (1 + 1e-12))
 
 
+@pytest.mark.parametrize("norm", [curvature.curvature, curvature.joint])
+def test_the_start_vector_is_that_of_key_0_unless_told(norm):
+    model, params, x = network(depth=1, width=4, k=1, n=1)
+    few = {"iterations": 2} | ({"rounds": 1} if norm is curvature.joint else {})
+    found = [
+        float(norm(model.apply, params, x, **few, **key).hessian_norm.max())
+        for key in ({}, {"key": jax.random.key(0)}, {"key": jax.random.key(1)})
+    ]
+    assert found[0] == found[1] != found[2]
+
+
 def test_closed_form_of_65536_units_agrees_with_the_compact_norm():
     model, params, x = network(depth=1, width=2**16, k=1, n=1, activation="tanh")
     found = curvature.one_hidden_layer(model, params, x)
