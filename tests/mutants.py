@@ -61,13 +61,13 @@ PACKAGES = {
     "claims": Package(("claims/**/*.py",), ("test_claims*.py", "test_statistics.py")),
     "measurements": Package(
         ("measurements/**/*.py", "metric.py"),
-        ("test_measurements.py", "test_moments.py"),
+        ("test_measured.py", "test_measurements.py", "test_moments.py"),
     ),
     "training": Package(
         ("training/**/*.py",),
         (
             *("test_training.py", "test_moments.py", "test_measurements.py"),
-            "test_study.py",
+            *("test_measured.py", "test_study.py"),
         ),
     ),
 }
@@ -459,9 +459,8 @@ def tests(package: str, file: str, root: Path = ROOT) -> list[str]:
     folder, stem = root / "tests", Path(file).stem
     patterns = PACKAGES[package].tests if package in PACKAGES else ()
     listed = [p.name for pattern in patterns for p in sorted(folder.glob(pattern))]
-    own = [n for n in listed if stem in n] or [
-        path.name for path in sorted(folder.glob(f"test_{stem}.py"))
-    ]
+    own = [path.name for path in sorted(folder.glob(f"test_{stem}.py"))]
+    own += [n for n in listed if stem in n]
     name = re.compile(rf"\b{stem}\b")
     named = [n for n in listed if name.search((folder / n).read_text("utf-8"))]
     if not (found := list(dict.fromkeys([*own, *named, *listed]))):

@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 from claim_tables import claim, normal, note, rows
 from scipy import stats
 from test_claims_fraction import RELATION, edge
+
+from ntkpipe.claims.base import UNKNOWN, worst_of
 
 
 def t_interval(confidence, estimate, error, n):
@@ -84,6 +87,20 @@ def test_networks_without_value_are_told_after_what_there_is_to_say():
     assert lost in note(some)
 
 
+@pytest.mark.parametrize(
+    ("estimates", "worst"),
+    [
+        ((1.2, 4.6), 0),
+        ((1.6, 4.9), 1),
+        ((0.5, 6.0), 1),  # outside of the band, by more
+        ((3.0, math.nan, 1.0), 1),
+    ],
+)
+def test_the_worst_of_several_has_the_least_room_in_the_band(estimates, worst):
+    results = [UNKNOWN._replace(estimate=e) for e in estimates]
+    assert worst_of(results, 1, 5) == worst
+
+
 def test_the_bounds_of_extremes_are_part_of_the_band():
     bound = claim("bound", metric="q", statistic="max", at_most=2)
     assert bound.evaluate(rows([1.0, 2.0])).verdict == "supported"
@@ -93,7 +110,7 @@ def test_the_bounds_of_extremes_are_part_of_the_band():
 
 
 def test_a_collapse_tells_its_points_in_order_and_who_is_lost():
-    points = {("d2", 8): 0.25, ("d4", 8): 0.5, ("d2", 16): 0.125, ("d4", 16): 0.25}
+    points = {("d2", 8): 0.75, ("d4", 8): 1.5, ("d2", 16): 0.375, ("d4", 16): 0.75}
     table_ = [rows([q] * 3, variant=v, width=n) for (v, n), q in points.items()]
     dead = rows([1.0], "diverged", variant="d2", width=8, seeds=[3])
     along = {"d2": 2, "d4": 4}
@@ -101,7 +118,7 @@ def test_a_collapse_tells_its_points_in_order_and_who_is_lost():
     found = made.evaluate(pd.concat([*table_, dead]))
     at, means = zip(*dict(found.detail)["at x"], strict=True)
     assert at == ("0.125", "0.25", "0.25", "0.5")
-    np.testing.assert_allclose(means, [0.125, 0.25, 0.25, 0.5])
+    np.testing.assert_allclose(means, [0.375, 0.75, 0.75, 1.5])
     assert "1 of 7 networks have no value, 1 diverged" in note(found)
     assert (found.low, found.high) == (0.95, 1)
     single = made.evaluate(pd.concat([*(t[:1] for t in table_), dead]))

@@ -118,12 +118,26 @@ def test_one_hidden_layer_has_a_closed_form(options):
     )
 
 
-def test_joint_norm_of_one_hidden_layer_has_a_closed_form():
-    model, params, x = network(depth=1, k=3, parameterization="mup", n=1)
+@pytest.mark.parametrize("zero_output", ["none", "double"])
+def test_joint_norm_of_one_hidden_layer_has_a_closed_form(zero_output):
+    model, params, x = network(
+        depth=1, k=3, parameterization="mup", n=3, zero_output=zero_output
+    )
     found = curvature.one_hidden_layer_joint(model, params, x)
     climbed = curvature.joint(model.apply, params, x, iterations=64, rounds=30)
     np.testing.assert_allclose(found, climbed.hessian_norm, rtol=1e-6)
     assert np.all(climbed.hessian_norm <= found * (1 + 1e-12))
+
+
+@pytest.mark.parametrize("norm", [curvature.curvature, curvature.joint])
+def test_the_start_vector_is_that_of_key_0_unless_told(norm):
+    model, params, x = network(depth=1, width=4, k=1, n=1)
+    few = {"iterations": 2} | ({"rounds": 1} if norm is curvature.joint else {})
+    found = [
+        float(norm(model.apply, params, x, **few, **key).hessian_norm.max())
+        for key in ({}, {"key": jax.random.key(0)}, {"key": jax.random.key(1)})
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 def test_closed_form_of_65536_units_agrees_with_the_compact_norm():

@@ -83,6 +83,64 @@ def test_little_memory_means_narrow_bands_and_the_same_kernel(pair):
     np.testing.assert_allclose(kernel, whole[:40], rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("outputs", ["full", "trace"])
+@pytest.mark.parametrize("cross", [False, True])
+def test_the_work_and_the_memory_of_a_plan_are_those_of_its_tiles(cross, outputs):
+    n, side, d, width, k = 64, 8, 3, 6, 2
+    m = 40 if cross else n
+    model = MLP(depth=1)
+    params, x = model.init_params(jax.random.key(0), width, d, k), np.zeros((n, d))
+
+    def plan(budget):
+        other = x[:m] if cross else None
+        return tiles.plan(
+            model.apply, params, x, other, outputs, tile=side, budget=budget
+        )
+
+    whole = plan(1e9)
+    assert whole.band == 8 and whole.tile == side
+    q = k if outputs == "full" else 1
+    assert whole.shape == (n, q, m, q) and whole.kernel_bytes == 8 * n * m * q**2
+    layers = [(d, width), (width, k)]
+    for band in (8, 4, 2, 1):
+        # the signals of a chunk, and a few numbers of the layers' scales
+        chunk = side * 8 * sum(a + k * b for a, b in layers)
+        less = map(plan, range(whole.bytes, 0, -chunk // 4))
+        cut = next(p for p in less if p.band == band)
+        held = (2 * len(layers) + 1 + tiles.QUEUE) * (side * q) ** 2 * 8
+        expected = held + (3 + band) * chunk
+        assert expected <= cut.bytes <= expected + (3 + band) * side * 8 * 10
+        pairs = passes = 0
+        for first in range(0, n, band * side):
+            passes += band * side  # of the rows, whose signals are held
+            for column in range(0 if cross else first, m, side):
+                held_too = not cross and column < first + band * side
+                passes += 0 if held_too else side
+                for row in range(first, first + band * side, side):
+                    pairs += side**2 if cross or row <= column else 0
+        # a multiplication and an addition are two operations
+        products = sum(a + (k * k if q > 1 else k) * b for a, b in layers)
+        once = sum(a * b for a, b in layers)
+        assert cut.flop == 2 * pairs * products + 2 * passes * (1 + k) * once
+
+
+@pytest.mark.parametrize("points", [1, 100, 511, 600, 1000, 2100, 60_000])
+@pytest.mark.parametrize("k", [1, 2, 5, 10, 30])
+def test_tiles_have_about_the_same_size(points, k):
+    params = MLP(depth=1).init_params(jax.random.key(0), 4, 2, k)
+    x = jax.ShapeDtypeStruct((points, 2), np.dtype(float))
+    side = tiles.plan(MLP(depth=1).apply, params, x, budget=1e12).tile
+    rows = -(-points // side)
+    assert side % 8 == 0 and rows * side - points < 8 * rows  # little padding
+    assert side <= 512 and side * k <= max(768, 64 * k)
+    if points >= 512 and k == 1:
+        assert rows >= 4  # symmetry saves work
+    if points >= 1000:
+        assert side >= min(128, 768 // k) / 2
+    if points >= 2048 and k == 1:
+        assert side > 400
+
+
 def test_no_memory_at_all_is_refused_before_the_work(pair):
     apply, params, _, x, _ = pair
     with pytest.raises(MemoryError, match="raise `budget`"):
@@ -236,6 +294,29 @@ def test_products_in_chunks(pair):
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
+def test_the_points_of_a_product_are_computed_1024_at_a_time():
+    seen = set()
+
+    def apply(params, x, site=dense):
+        seen.add(len(x))
+        return site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
+
+    params, x = {"w": jnp.ones((1, 1))}, np.linspace(-1, 1, 2050)[:, None]
+    found = products.vector_product(apply, params, x, x)
+    np.testing.assert_allclose(found, x * np.sum(x**2), rtol=1e-12)
+    assert max(seen) == 1024
+    seen.clear()
+    largest = products.extreme_eigenvalues(apply, params, 2 * x, iterations=2)
+    assert largest.high == pytest.approx(np.mean((2 * x) ** 2) * 1)
+    assert max(seen, default=1024) == 1024
+
+
+def test_a_kernel_is_planned_for_one_device_unless_told(pair):
+    apply, params, _, x, _ = pair
+    assert tiles.plan(apply, params, x, tile=15).tile == 15
+    assert tiles.plan(apply, params, x, tile=15, devices=4).tile == 16
+
+
 def test_self_check_finds_samples_that_see_each_other(pair):
     apply, params, _, x, _ = pair
     assert products.self_check(apply, params, x[:8]) < 1e-12
@@ -282,6 +363,9 @@ def test_kernels_of_zeros(pair):
         return 0 * apply(params, x, site)
 
     assert products.self_check(dead, params, x[:8]) == 0
+    v = np.ones((8, 2))  # the difference from zero has no other scale than 1
+    error = products.checked(dead, params, x[:8], v, v * 1e-11, "full")
+    assert error == pytest.approx(4e-11)
     found = large.compare(dead, params, zero, x, tile=32)
     assert (
         found.norms == (0, 0) and np.isnan([found.change, found.cosine_distance]).all()
@@ -313,6 +397,32 @@ def test_extreme_eigenvalues_without_the_kernel(pair):
     assert found.high_error < 1e-4 * found.high
     assert found.low >= values[0] - 1e-12
     assert abs(values - found.low).min() <= found.low_error + 1e-12
+
+
+def test_the_random_key_is_key_0_unless_told(pair):
+    apply, before, after, x, _ = pair
+    x, zero, other = x[:9], jax.random.key(0), jax.random.key(1)
+    for estimate in (
+        lambda **key: products.extreme_eigenvalues(
+            apply, before, x, iterations=1, **key
+        ),
+        lambda **key: large.compare(apply, before, after, x, **key).errors,
+        lambda **key: large.change(
+            apply, before, after, x, probes=8, method="estimate", **key
+        ),
+        lambda **key: products.self_check(apply, before, x, **key),
+    ):
+        assert estimate() == estimate(key=zero) != estimate(key=other)
+
+
+def test_one_product_and_eight_probes_are_enough():
+    a = np.diag([3.0, 3.0])
+    found = products.lanczos(lambda v: a @ v, np.array([1.0, 2.0]), 1)
+    assert (found.low, found.high, found.products) == (3, 3, 1)
+    norm, error = products.frobenius(lambda v: a @ v, (2,), 8, jax.random.key(0))
+    assert norm == pytest.approx(18**0.5) and error < 1e-9
+    with pytest.raises(ValueError, match="probes"):
+        products.frobenius(lambda v: a @ v, (2,), 7, jax.random.key(0))
 
 
 def test_lanczos_ends_where_the_space_does():

@@ -1,5 +1,7 @@
 """Metrics of kernels and trajectories on cases with known answers."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from ntkpipe.kernels import compare
 from ntkpipe.measurements import (
     faults,
     frequencies,
+    linear,
     modes,
     predictions,
     rates,
@@ -230,6 +233,13 @@ def test_first_time_below_a_level_is_exact_for_an_exponential():
     assert 1 < rates.first_below(time, back, 0.1) < 3
 
 
+def test_a_share_that_only_reaches_a_level_is_not_below_it():
+    time, share = np.array([0.0, 1, 2, 3]), np.array([1, 0.5, 0.5, 0.25])
+    assert rates.first_below(time, share, 0.5) == 2  # until then it is at the level
+    assert np.isnan(rates.first_below(time, share, 0.25))
+    assert rates.first_below(time, share, 2.0) == 0
+
+
 def test_fourier_components_have_the_size_of_their_cosines():
     angle = 2 * np.pi * np.arange(12) / 12
     f = 0.3 + 2 * np.cos(2 * angle) + 1.5 * np.sin(3 * angle) - 0.7 * np.cos(6 * angle)
@@ -295,6 +305,22 @@ def test_loss_error_is_of_the_residual_and_ends_where_the_loss_is_small():
     predicted = network["loss"] * np.array([1, 1.21, 0.25, 1e9])
     (_, error) = predictions.loss_error(network, predicted, "limit")["limit_loss_error"]
     np.testing.assert_allclose(error[:, 0], [1, 1 - 1 / 1.1])
+
+
+def test_a_loss_is_followed_down_to_a_thousandth_of_its_start():
+    loss = np.array([[1000.0, 1.0, 0.5]])  # 1 is a thousandth, and still counts
+    network = {"step": np.arange(3), "stop_step": np.array([2]), "loss": loss}
+    predicted = loss / [[1, 4, 16]]
+    found = predictions.loss_error(network, predicted, "x")
+    assert found["x_loss_error"][1].tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_growth_is_over_the_first_loss_and_finite_where_the_model_diverges(dtype):
+    loss = np.array([[2, 1, 5, 3], [1, 1e30, np.inf, np.nan]], dtype)
+    found = linear.linear_growth({"step": np.array([0, 1, 2, 7]), "loss": loss})
+    assert found["linear_loss_growth"][0].tolist() == [7]
+    assert found["linear_loss_growth"][1].tolist() == [[2.5], [1e300]]
 
 
 def test_residual_has_a_part_along_the_target_and_one_across():
@@ -614,6 +640,15 @@ def test_an_experiment_lacks_metrics_whose_needs_it_does_not_meet():
     ):
         assert measurements.unmet(name, e) is not None
     assert "training.unit_changes" in measurements.unmet("flips/1", e)
+
+
+def test_a_meaning_is_in_words_and_a_formula_in_symbols():
+    word = re.compile(r"[A-Za-z]{5,}")
+    for metric in measurements.METRICS:
+        assert re.fullmatch("[a-z][a-z0-9_]*", metric.name), metric
+        assert not word.search(metric.formula), metric
+        if metric.formula:
+            assert word.search(metric.meaning), metric
 
 
 def test_an_axis_says_what_a_metric_is_and_its_index():

@@ -198,6 +198,15 @@ def test_the_sum_counts_laws_only():
     assert list(power.too_many(enough)["study"]) == ["s"]
 
 
+def test_a_claim_with_just_enough_power_has_neither_too_few_nor_too_many_seeds():
+    one = power.of_claim(equals(5), rows(standardised()), "s")
+    table = power.table([one._replace(again=power.ENOUGH, factor=1.0)])
+    assert power.too_few(table).empty and power.too_many(table).empty
+    less = power.table([one._replace(again=0.98, factor=1.0)])
+    more = power.table([one._replace(again=1.0, factor=1.1)])
+    assert len(power.too_few(less)) == len(power.too_few(more)) == 1
+
+
 # ------------------------------------------------------------------ the command
 
 

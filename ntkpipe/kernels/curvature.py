@@ -255,7 +255,7 @@ def whole(apply: Apply, params, x: Array) -> Curvature:
     root = jnp.sqrt(rates)[None, None]  # (1 1 P)
 
     def f(flat, point):
-        return apply(unravel(flat), point[None])[0]
+        return apply(unravel(flat), point[None]).squeeze(0)
 
     hessian = jax.vmap(jax.hessian(f), (None, 0))(flat, x)  # (n k P P)
     scaled = root[..., None] * hessian * root[..., None, :]

@@ -200,7 +200,7 @@ def _loose_signals(apply: Apply, params, x, heard: Heard) -> dict[str, Signals]:
 
     def at(loose, point):
         changed = [loose.get(i, leaf) for i, leaf in enumerate(leaves)]
-        return apply(jax.tree.unflatten(tree, changed), point[None])[0]
+        return apply(jax.tree.unflatten(tree, changed), point[None]).squeeze(0)
 
     loose = {i: jnp.asarray(leaves[i]) for i in heard.loose}
     if not loose:

@@ -32,6 +32,13 @@ SIGMA = (
     HIDDEN_LAYERS,
     Need(lambda e: e.model.learned_output, "`model.output_weights: learned`"),
 )
+ALL_OUTPUTS = Need(
+    lambda e: (
+        e.training.kernel == "full"
+        or getattr(e.dataset.stated_sizes, "outputs", 1) == 1
+    ),
+    "`training.kernel: full`",
+)
 OUTPUTS = Need(_several, "two outputs or more and `training.kernel: full`")
 # the layers of the second twin follow those of the first
 HIDDEN_OF_BOTH = Index(
@@ -64,7 +71,7 @@ METRICS = (
         "ntk_rest_drop",
         "relative decrease of the Σ̇ part along the targets",
         "1 − yᵀΣ̇(t)y/yᵀΣ̇(0)y",
-        when=SIGMA,
+        when=(*SIGMA, ALL_OUTPUTS),
     ),
     _change(
         "ntk_cosine",

@@ -41,7 +41,9 @@ def linear_growth(linearized: Arrays) -> Values:
     Above the stability limit the ratio diverges and is reported as 1e300.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        ratio = linearized["loss"] / linearized["loss"][:, :1]
+        # 1e300 is no number in float32
+        loss = np.asarray(linearized["loss"], float)
+        ratio = loss / loss[:, :1]
     highest = np.nan_to_num(ratio, nan=1e300, posinf=1e300).max(1, keepdims=True)
     return {"linear_loss_growth": (linearized["step"][-1:], np.minimum(highest, 1e300))}
 
