@@ -58,7 +58,9 @@ PACKAGES = {
             "test_curvature.py",
         ),
     ),
-    "claims": Package(("claims/**/*.py",), ("test_claims*.py", "test_statistics.py")),
+    "claims": Package(
+        ("claims/**/*.py",), ("test_claims*.py", "test_statistics.py", "test_study.py")
+    ),
     "measurements": Package(
         ("measurements/**/*.py", "metric.py"),
         ("test_measured.py", "test_measurements.py", "test_moments.py"),
