@@ -81,6 +81,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps",
         "rounding = theta.shape[-2] * np.finfo(ntk.dtype).eps",
     ): "the kernel is a square matrix",
+    (
+        "kernels/curvature.py",
+        "tiny = 100 * jnp.finfo(start.dtype).eps",
+        "tiny = 200 * jnp.finfo(start.dtype).eps",
+    ): "both are above rounding and far below what a Lanczos step leaves",
+    (
+        "kernels/infinite.py",
+        "tile: int = 512,",
+        "tile: int = 1024,",
+    ): "the numbers do not depend on the tiles, only memory and time",
 }
 
 

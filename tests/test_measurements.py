@@ -385,6 +385,12 @@ def test_the_slowest_decay_of_the_loss_is_that_of_the_smallest_eigenvalue():
     assert np.isnan(rates.slowest_rate(eta * step, loss, np.zeros(1))[0])
 
 
+def test_a_loss_of_the_size_of_rounding_has_no_rate():
+    time, rate = np.array([0.0, 1, 2, 1000]), np.array([1.0])
+    loss = np.array([[1, np.exp(-1.5), np.exp(-2.5), 1e-40]])
+    assert rates.slowest_rate(time, loss, rate) == pytest.approx(1.25)
+
+
 def test_a_draw_of_the_data_is_a_seed_of_infinite_width():
     theta = circulant()[0]
     drawn = np.array([[3.0, 2, 1], [8, 2, 0]])
