@@ -82,6 +82,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "rounding = theta.shape[-2] * np.finfo(ntk.dtype).eps",
     ): "the kernel is a square matrix",
     (
+        "measurements/frequencies.py",
+        'size = fourier(network["f_train"] - data["y_train"])[..., list(chosen)]',
+        'size = fourier((data["y_train"] - network["f_train"]))[..., list(chosen)]',
+    ): "a Fourier component has the size of its opposite",
+    (
         "kernels/curvature.py",
         "tiny = 100 * jnp.finfo(start.dtype).eps",
         "tiny = 200 * jnp.finfo(start.dtype).eps",

@@ -627,7 +627,10 @@ def test_a_misspelt_metric_is_told_with_the_closest(name, close):
     assert close in measurements.unknown(name)
 
 
-@pytest.mark.parametrize("name", ["loss", "weight_change/b12", "fit_time/*", "ntk_*"])
+@pytest.mark.parametrize(
+    "name",
+    ["loss", "weight_change/b12", "fit_time/*", "ntk_*", "fit_t*/1", "weight_c*/W2"],
+)
 def test_metrics_and_patterns_are_found(name):
     assert measurements.find(name) is not None
     assert measurements.unknown(name) is None
