@@ -59,7 +59,7 @@ PACKAGES = {
         ),
     ),
     "claims": Package(
-        ("claims/**/*.py",), ("test_claims*.py", "test_statistics.py", "test_power.py")
+        ("claims/**/*.py",), ("test_claims*.py", "test_statistics.py", "test_study.py")
     ),
     "measurements": Package(
         ("measurements/**/*.py", "metric.py"),
@@ -81,6 +81,21 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "rounding = theta.shape[-1] * np.finfo(ntk.dtype).eps",
         "rounding = theta.shape[-2] * np.finfo(ntk.dtype).eps",
     ): "the kernel is a square matrix",
+    (
+        "measurements/frequencies.py",
+        'size = fourier(network["f_train"] - data["y_train"])[..., list(chosen)]',
+        'size = fourier((data["y_train"] - network["f_train"]))[..., list(chosen)]',
+    ): "a Fourier component has the size of its opposite",
+    (
+        "kernels/curvature.py",
+        "tiny = 100 * jnp.finfo(start.dtype).eps",
+        "tiny = 200 * jnp.finfo(start.dtype).eps",
+    ): "both are above rounding and far below what a Lanczos step leaves",
+    (
+        "kernels/infinite.py",
+        "tile: int = 512,",
+        "tile: int = 1024,",
+    ): "the numbers do not depend on the tiles, only memory and time",
 }
 
 

@@ -1,6 +1,7 @@
 """Levels of several tests at once, variants, and networks without a value."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,77 @@ def test_a_claim_reads_its_variant_or_those_along_which_it_goes():
     assert claim("power_law", **law, variant="base").variants() == ("base",)
     ratio = claim("ratio", metric="q", over_metric="p", variant="base", high=1)
     assert ratio.variants() == ("base",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "expected"),
+    [
+        ("bound", {}, [(("metric",), "q", [()])]),
+        ("bound", {"variant": "a"}, [(("metric",), "q", [("a",)])]),
+        (
+            "power_law",
+            {"along": {"a": 1, "b": 2}},
+            [(("metric",), "q", [("a",), ("b",)])],
+        ),
+        (
+            "ratio",
+            {"variant": "a", "over_variant": "b"},
+            [(("metric",), "q", [("a",)]), (("metric",), "q", [("b",)])],
+        ),
+        (
+            "ratio",
+            {"variant": "a", "over_metric": "p"},
+            [(("metric",), "q", [("a",)]), (("over_metric",), "p", [("a",)])],
+        ),
+        (
+            "ratio",
+            {"over_step": "initial"},
+            [(("metric",), "q", [()]), (("metric",), "q", [()])],
+        ),
+    ],
+)
+def test_a_claim_tells_which_metrics_it_reads_of_which_variants(kind, fields, expected):
+    band = {"at_most": 1} if kind == "bound" else {"high": 1}
+    made = claim(kind, metric="q", **band, **fields)
+    assert list(made.metrics_read()) == expected
+
+
+@pytest.mark.parametrize("variant", [None, "a"])
+def test_a_share_reads_the_metrics_of_both_conditions(variant):
+    made = claim("fraction", **RELATION, variant=variant)
+    groups = [()] if variant is None else [("a",)]
+    assert list(made.metrics_read()) == [
+        (("that", "metric"), RELATION["that"]["metric"], groups),
+        (("given", "metric"), RELATION["given"]["metric"], groups),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks"),
+    [
+        ({"correction": True}, False),
+        ({"correction": True, "min_width": 8, "max_width": 64}, False),
+        ({"correction": True, "min_width": 9}, True),
+        ({"correction": True, "max_width": 63}, True),
+        ({"correction": False, "min_width": 64}, False),
+        ({"correction": True, "along": "index"}, False),
+    ],
+)
+def test_a_corrected_law_needs_four_of_the_widths_it_reads(fields, lacks):
+    made = claim("power_law", metric="q", high=1, **fields)
+    e = SimpleNamespace(widths=(8, 16, 32, 64))
+    assert [fault.key for fault in made.unmet(e)] == [("correction",)] * lacks
+
+
+def test_networks_that_lack_the_value_of_the_condition_are_told():
+    measurements = pd.concat([edge(10), rows([1.0], "diverged", seeds=[10])])
+    given = RELATION["given"]["metric"]
+    lacking = measurements[
+        (measurements["metric"] != given) | (measurements["seed"] != 0)
+    ]
+    found = claim("fraction", **RELATION).evaluate(lacking)
+    assert "2 of 11 networks have no value, 1 diverged" in note(found)
+    assert "1 of 11 networks have no value, 1 diverged" in note(found)
 
 
 def test_networks_without_value_are_told_after_what_there_is_to_say():

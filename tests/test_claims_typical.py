@@ -22,19 +22,29 @@ def slopes_table(seeds, sigma=0.1, slope=-1.0):
     "published, seeds, verdict",
     [
         (-0.97, 400, "consistent"),
+        (-1.03, 400, "consistent"),
         (-1.35, 400, "contradicted"),
+        (-0.65, 400, "contradicted"),
         (-0.97, 20, "inconclusive"),
     ],
 )
 def test_a_published_slope_is_typical_or_not(published, seeds, verdict):
     claim = Typical(id="R-7", says="s", source="s", metric="kappa", published=published)
-    found = claim.evaluate(slopes_table(seeds))
+    table = slopes_table(seeds)
+    found = claim.evaluate(table)
     assert found.verdict == verdict
     assert found.as_expected == (verdict == "consistent")
     if verdict != "inconclusive":
         p = dict(found.detail)["two-sided p"]
         assert (p > 0.01) == (verdict == "consistent")
         assert (found.level, found.interval) == (0.99, "prediction")
+        widths = table.pivot_table(index="seed", columns="width", values="value")
+        slopes = [
+            np.polyfit(np.log(widths.columns.astype(float)), np.log(row), 1)[0]
+            for row in widths.to_numpy()
+        ]
+        below = np.mean(np.array(slopes) < published)
+        assert p == pytest.approx(min(1, 2 * min(below, 1 - below)))
         # slopes of four points at log-distance log 4 scatter by σ/√Σ(x − x̄)²
         spread = 0.1 / np.sqrt(
             np.sum((np.log(4) * np.array([-1.5, -0.5, 0.5, 1.5])) ** 2)

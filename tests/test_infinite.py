@@ -153,6 +153,13 @@ def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth
         assert (np.abs(values.mean(0) - limit) < 4 * error).all()
 
 
+def test_weights_have_variance_1_and_there_are_no_biases_unless_told():
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    found = infinite.kernels(x, depth=2, activation="erf")
+    told = infinite.kernels(x, depth=2, activation="erf", W_std=1.0, b_std=0.0)
+    np.testing.assert_array_equal(found.ntk, told.ntk)
+
+
 def test_values_of_jacot_figure_1():
     ntk = kernels(
         circle(np.zeros(1)), circle(np.pi * np.array([0, 0.5, 1])), **JACOT

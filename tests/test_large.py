@@ -11,8 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkpipe.kernels import compare, empirical, large, products, taps, tiles
-from ntkpipe.kernels.assemble import place
+from ntkpipe.kernels import (
+    compare,
+    devices,
+    empirical,
+    large,
+    products,
+    taps,
+    tiles,
+)
+from ntkpipe.kernels.assemble import aligned, place
 from ntkpipe.models.dense import dense
 from ntkpipe.models.mlp import MLP
 from ntkpipe.models.parameterizations import Scale
@@ -139,6 +147,30 @@ def test_tiles_have_about_the_same_size(points, k):
         assert side >= min(128, 768 // k) / 2
     if points >= 2048 and k == 1:
         assert side > 400
+
+
+def test_the_free_memory_is_that_of_the_first_accelerator(monkeypatch):
+    class Device:
+        def __init__(self, stats):
+            self.stats = stats
+
+        def memory_stats(self):
+            return self.stats
+
+    def free(*stats):
+        monkeypatch.setattr(jax, "local_devices", lambda: list(map(Device, stats)))
+        return devices.free_memory()
+
+    assert free({"bytes_limit": 10, "bytes_in_use": 3}, {"bytes_limit": 20}) == 7
+    assert free({"bytes_limit": 10}) == 10
+    assert free(None) > 1e6 and free({"other": 1}) > 1e6  # of the machine
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_memory_of_kernels_begins_at_a_multiple_of_64_bytes(size):
+    kernel = aligned((size, 2, 3, 2), np.dtype(np.float32))
+    assert kernel.ctypes.data % 64 == 0
+    assert kernel.shape == (size, 2, 3, 2) and kernel.dtype == np.float32
 
 
 def test_no_memory_at_all_is_refused_before_the_work(pair):

@@ -385,6 +385,12 @@ def test_the_slowest_decay_of_the_loss_is_that_of_the_smallest_eigenvalue():
     assert np.isnan(rates.slowest_rate(eta * step, loss, np.zeros(1))[0])
 
 
+def test_a_loss_of_the_size_of_rounding_has_no_rate():
+    time, rate = np.array([0.0, 1, 2, 1000]), np.array([1.0])
+    loss = np.array([[1, np.exp(-1.5), np.exp(-2.5), 1e-40]])
+    assert rates.slowest_rate(time, loss, rate) == pytest.approx(1.25)
+
+
 def test_a_draw_of_the_data_is_a_seed_of_infinite_width():
     theta = circulant()[0]
     drawn = np.array([[3.0, 2, 1], [8, 2, 0]])
@@ -621,7 +627,10 @@ def test_a_misspelt_metric_is_told_with_the_closest(name, close):
     assert close in measurements.unknown(name)
 
 
-@pytest.mark.parametrize("name", ["loss", "weight_change/b12", "fit_time/*", "ntk_*"])
+@pytest.mark.parametrize(
+    "name",
+    ["loss", "weight_change/b12", "fit_time/*", "ntk_*", "fit_t*/1", "weight_c*/W2"],
+)
 def test_metrics_and_patterns_are_found(name):
     assert measurements.find(name) is not None
     assert measurements.unknown(name) is None

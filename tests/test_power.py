@@ -177,6 +177,7 @@ def test_an_inconclusive_claim_is_asked_for_the_verdict_that_it_should_have():
         ({"statistic": "max", "at_most": 9}, [1, 2, 3], "extreme"),
         ({"at_most": 9, "exact": True}, [1], "one network"),
         ({"at_most": 9, "step": 4}, [1, 2, 3], "missing"),
+        ({"at_most": 9}, [1, 1, 1], "no interval"),
     ],
 )
 def test_a_claim_without_an_interval_has_no_number_of_seeds(statement, values, said):

@@ -1,5 +1,7 @@
 """Training against plain loops, the recorded steps, stopping and diverging."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -240,6 +242,14 @@ def test_a_corner_of_a_matrix_of_the_first_network_is_kept(width):
     assert run["matrix"].shape == (len(run["step"]), 5, 5)
     for kept, params in ((run["matrix"][0], start), (run["matrix"][-1], after)):
         np.testing.assert_allclose(kept, params[0][1]["w"][:5, :5], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("layer", "faults"), [(1, 0), (3, 0), (4, 1)])
+def test_a_kept_matrix_is_one_of_the_layers(layer, faults):
+    keep = KeepMatrix(layer=layer)
+    e = SimpleNamespace(model=SimpleNamespace(weight_layers=3))
+    found = list(Training(learning_rate=0.1, steps=5, keep_matrix=keep).unmet(e))
+    assert [f.key for f in found] == [("training", "keep_matrix", "layer")] * faults
 
 
 def test_nothing_is_recorded_unasked():

@@ -59,7 +59,7 @@ def last_layer(sites: dict[str, Signals]) -> Array:
         for s in last
     ]
     whole = sum(layer_block(s, s, "trace") for s in last)
-    return whole[:, 0, :, 0]  # type: ignore[index]  # there is a last layer
+    return whole.squeeze((1, 3))  # type: ignore[union-attr]  # there is a last layer
 
 
 _dot = partial(jnp.einsum, "ap,bp->ab", precision=jax.lax.Precision.HIGHEST)

@@ -120,7 +120,7 @@ def joint(
             unit = carry[0]
             norm, error, along, _ = _norm(apply, params, point, unit, iterations, key)
             size = jnp.linalg.norm(along)
-            after = jnp.where(size > 0, along / jnp.where(size > 0, size, 1), unit)
+            after = jnp.where(size > 0, along / size, unit)
             return after, unit, norm, error
 
         zero = jnp.zeros((), unit.dtype)
@@ -168,7 +168,7 @@ def _frame(site: Signals, unit: Array) -> _Frame:
 def _direction(v: Array) -> Array:
     """v/‖v‖, or 0."""
     norm = jnp.linalg.norm(v)
-    return v / jnp.where(norm > 0, norm, 1)
+    return v / jnp.where(norm > 0, norm, jnp.inf)
 
 
 def _norm(apply, params, point, unit, iterations, key):
@@ -226,7 +226,7 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
             w = w - (basis @ w) @ basis
         size = jnp.linalg.norm(w)
         size = jnp.where(size > tiny * scale, size, 0)
-        after = jnp.where(size > 0, w / jnp.where(size > 0, size, 1), 0)
+        after = w / jnp.where(size > 0, size, jnp.inf)
         return (
             basis.at[i + 1].set(after),
             alpha.at[i].set(along),

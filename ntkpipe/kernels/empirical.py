@@ -122,7 +122,7 @@ def _written(kernel, part, row, column):
 
 def _rows(apply, params, x1, x2, outputs) -> int:
     """Rows N·k of the larger side of Θ."""
-    points = max(len(x1), 0 if x2 is None else len(x2))
+    points = max(len(x1), len(x1 if x2 is None else x2))
     if outputs == "trace" or points > WHOLE:
         return points
     return points * output(apply, params, x1).shape[1]

@@ -162,7 +162,7 @@ def kernels(
             return _symmetric(recursion(x1, x1, layers1, layers1))
         return recursion(x1, x2, layers1, layers2)
 
-    points = max(len(x1), 0 if x2 is None else len(x2))
+    points = max(len(x1), len(x1 if x2 is None else x2))
     recursion = partial(
         _compiled(points > tile),
         W_std=W_std,
@@ -233,4 +233,6 @@ def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
             for out, part in zip(whole, pair, strict=True):
                 theta = np.asarray(part)[:, None, :, None]
                 place(out, i, j, theta, mirrored=x2 is None and i != j)
-    return Kernels(*(jax.device_put(out[:, 0, :, 0], may_alias=True) for out in whole))
+    return Kernels(
+        *(jax.device_put(out.squeeze((1, 3)), may_alias=True) for out in whole)
+    )

@@ -73,7 +73,7 @@ def gain(
         residual, displacement = _descent(rows, step, learning_rate)
     endless = jnp.isinf(step)
     moves = eigenvalues > _rounding(eigenvalues)
-    limit = jnp.where(moves, 1 / jnp.where(moves, eigenvalues, 1), 0)
+    limit = 1 / jnp.where(moves, eigenvalues, jnp.inf)
     return (
         jnp.where(endless, jnp.where(moves, 0, 1), residual),
         jnp.where(endless, limit, displacement),
@@ -90,7 +90,8 @@ def _flow(eigenvalues, step, learning_rate):
     """r = e^{−λt} and g; expm1 keeps the digits of 1 − r where λt is small."""
     time = learning_rate * jnp.where(jnp.isinf(step), 0, step)
     zero = eigenvalues == 0
-    displacement = -jnp.expm1(-eigenvalues * time) / jnp.where(zero, 1, eigenvalues)
+    rate = jnp.where(zero, jnp.inf, eigenvalues)
+    displacement = -jnp.expm1(-eigenvalues * time) / rate
     return jnp.exp(-eigenvalues * time), jnp.where(zero, time, displacement)
 
 
@@ -106,7 +107,7 @@ def _descent(eigenvalues, step, learning_rate):
     size = jnp.exp(exponent)
     zero = eigenvalues == 0
     displacement = jnp.where(odd, 1 + size, -jnp.expm1(exponent))
-    displacement = displacement / jnp.where(zero, 1, eigenvalues)
+    displacement = displacement / jnp.where(zero, jnp.inf, eigenvalues)
     return (
         jnp.where(odd, -size, size),
         jnp.where(zero, learning_rate * step, displacement),

@@ -63,6 +63,6 @@ def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
             f"measure.kernel_at: no test point {max(points)}: there are {count}, "
             "counted from 0"
         )
-    theta = network["ntk_test"][:, :, points[0], 0, :, 0]
+    theta = network["ntk_test"].squeeze((3, 5))[:, :, points[0]]
     ends = network["step"][[0, -1]]
     return {f"kernel_at/{i}": (ends, theta[..., i]) for i in points}

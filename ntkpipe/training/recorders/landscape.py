@@ -50,7 +50,8 @@ class OnALine(Recorder):
         line = jax.tree.map(jnp.subtract, now.params, w0)
         length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(line)))
         # a network that did not move has no direction: its landscape is flat
-        line = jax.tree.map(lambda leaf: leaf / jnp.where(length > 0, length, 1), line)
+        size = jnp.where(length > 0, length, jnp.inf)
+        line = jax.tree.map(lambda leaf: leaf / size, line)
         unit = jnp.linspace(-1, 1, kept.points, dtype=x.dtype)
         at = jnp.sort(jnp.concatenate([kept.reach * unit, kept.zoom * length * unit]))
 
