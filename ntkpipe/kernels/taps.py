@@ -105,6 +105,11 @@ def hear(apply: Apply, params, x: Array) -> Heard:
         return apply(params, x, look) if _listens(apply) else apply(params, x)
 
     read.update(_inputs_read(jax.make_jaxpr(trace)(params, x).jaxpr))
+    return _heard(params, sites, rates, read)
+
+
+def _heard(params, sites: dict, rates: dict, read: collections.Counter) -> Heard:
+    """Which layers have a closed form, and which parameters are in none of them."""
     # the closed form needs weights that are parameters themselves, each in one layer
     closed = {
         name: site
