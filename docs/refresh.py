@@ -62,14 +62,6 @@ def main(results: Path) -> None:
     A table of what was measured stays as it is if the results lack its file.
     """
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    for name, blocks in files(results).items():
-        path = ROOT / name
-        text = path.read_text(encoding="utf-8")
-        for block, make in blocks.items():
-            kept = MEASURED.get(block) and body(text, block)
-            if not kept or any(results.glob(MEASURED[block])):
-                text = replaced(text, block, make())
-        path.write_text(text, encoding="utf-8")
     if (results / FIGURE).exists():
         shutil.copyfile(results / FIGURE, ROOT / "docs" / "images" / "review.svg")
     for name in dict.fromkeys(shown for source in sources() for shown in source):
@@ -79,6 +71,14 @@ def main(results: Path) -> None:
             small = ROOT / "docs" / thumbnail_of(name)
             small.parent.mkdir(exist_ok=True)
             small.write_bytes(thumbnail(picture.read_bytes(), 320))
+    for name, blocks in files(results).items():
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        for block, make in blocks.items():
+            kept = MEASURED.get(block) and body(text, block)
+            if not kept or any(results.glob(MEASURED[block])):
+                text = replaced(text, block, make())
+        path.write_text(text, encoding="utf-8")
 
 
 def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:

@@ -32,10 +32,11 @@ from ntkpipe.stages.verify import verify
 MICRO = {
     "title": "Micro",
     "question": "Does it hold?",
-    "dataset": {
-        "kind": "points",
-        "x": [[1.0, 0.5], [-0.5, 1.0], [0.2, -1.0]],
-        "y": [[1.0], [-1.0], [0.5]],
+    "dataset": {  # another one with another seed
+        "kind": "gaussian",
+        "points": 3,
+        "dimension": 2,
+        "target": {"kind": "noise"},
         "test": 3,
     },
     "model": {"activation": "tanh"},
@@ -305,7 +306,7 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
         str(paths["claims", "", 0]) for paths in (made, other, reseeded)
     )
     assert verify([one, second], [ours, theirs]) == 0
-    assert "2 of 2 verdicts are as expected" in capsys.readouterr().out
+    assert "2 of 2 laws and numbers as expected" in capsys.readouterr().out
     for studies_, inputs, says in (
         (
             [one, second],

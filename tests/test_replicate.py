@@ -17,7 +17,8 @@ FIXED = """\
 title: A
 question: B?
 dataset: {kind: points, x: [[-1], [1]], y: [[1], [0]], test: 3}
-training: {steps: 3, record: 2}
+model: {depth: 1}
+training: {learning_rate: 0.1, steps: 3, record: 2}
 widths: [4]
 seeds: 2
 limit: steps
@@ -40,9 +41,7 @@ def test_a_replicate_has_another_seed_in_all_variants(tmp_path):
 
 POINTS = "points, x: [[-1], [1]], y: [[1], [0]]"
 DRAWN = "gaussian, points: 2, dimension: 1, target: {kind: noise}"
-ONE = FIXED.replace("limit: steps", "model: {kind: one_parameter}").replace(
-    "steps: 3", "learning_rate: 0.1, steps: 3"
-)
+ONE = FIXED.replace("limit: steps\n", "").replace("{depth: 1}", "{kind: one_parameter}")
 ALL = {"dataset", "train", "linearize", "constancy", "measure", "claims"}
 
 

@@ -19,7 +19,7 @@ seeds: 2
 variants:
   base: {}
   deep: {model: {depth: 2}, limit: steps}
-  other: {seed: 1, linearize: none, widths: [8]}
+  other: {dataset: {test: 3}, linearize: none, widths: [8]}
 figures:
   - {name: change, kind: scaling, title: T, caption: C, metrics: [{metric: ntk_change}]}
   - {name: deep, kind: spectrum, title: T, caption: C, variants: [deep], widths: [8]}
