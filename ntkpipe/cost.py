@@ -98,8 +98,9 @@ def linearize_flop(e: Experiment, width: int) -> int:
 
 
 def limit_flop(e: Experiment) -> int:
-    """Operations of a product of 4 N³ for each recorded step."""
-    return 4 * e.training.record * (points(e) + test_points(e)) ** 3
+    """Operations: 4 N³ for each recorded step, 20 N³ for each draw's eigenvalues."""
+    dynamics = 4 * e.training.record * (points(e) + test_points(e)) ** 3
+    return dynamics + (e.measure.limit_draws - 1) * 20 * points(e) ** 3
 
 
 def data_flop(e: Experiment) -> int:

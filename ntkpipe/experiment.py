@@ -60,8 +60,8 @@ class Measure:
         for key in (key for key, value in asked.items() if value):
             if not e.has_limit:
                 yield Fault((key,), "needs limit: steps or flow")
-        if self.limit_draws > 1 and data.user_file is not None:
-            yield Fault(("limit_draws",), "a user's data are not drawn")
+        if self.limit_draws > 1 and not data.is_random:
+            yield Fault(("limit_draws",), "needs data that are drawn at random")
         if sizes and self.limit_points > sizes.test:
             text = f"{self.limit_points} is more than the {sizes.test} test points"
             yield Fault(("limit_points",), text)

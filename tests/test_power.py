@@ -96,7 +96,7 @@ def test_a_network_without_a_value_has_none_in_a_draw():
     table = pd.concat([rows([1, 2, 3]), rows(normal(5), metric="other")])
     measured = power.networks(equals(1), table)
     many = [
-        len(next(iter(measured.draw(generator(f"{i}")).values())).values)
+        sum(len(r.values) for r in measured.draw(generator(f"{i}")).values())
         for i in range(300)
     ]
     assert np.mean(many) == pytest.approx(3, abs=0.25) and min(many) < 3 < max(many)
@@ -183,7 +183,15 @@ def test_an_inconclusive_claim_is_asked_for_the_verdict_that_it_should_have():
 def test_a_claim_without_an_interval_has_no_number_of_seeds(statement, values, said):
     found = power.of_claim(claim("bound", metric="q", **statement), rows(values))
     assert said in found.note and math.isnan(found.factor)
-    assert power.expected_changes(power.table([found])) == 0
+    # a missing law is one that does not come out the same
+    assert power.expected_changes(power.table([found])) == (said == "missing")
+
+
+def test_a_draw_without_any_value_is_judged_as_missing():
+    # two of six networks have a value: a draw has none with probability (2/3)⁶
+    table = pd.concat([rows([1.0, 1.1]), rows(normal(6), metric="other")])
+    found = power.of_claim(equals(5), table)
+    assert found.again < 1
 
 
 def test_the_sum_counts_laws_only():

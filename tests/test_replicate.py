@@ -76,10 +76,12 @@ def test_the_summary_counts_what_is_not_known_to_be_false():
         columns=[*replicate.COLUMNS, "run", "1001"],
     )
     lines = replicate.summary(table).splitlines()
-    assert len(lines) == 3 and "B" not in lines[2]
+    assert len(lines) == 4
     assert "1 of 1 laws" in lines[0] and "0 of 1 laws" in lines[1]
     assert "1 of 1 controls" in lines[0] and "control" not in lines[1]
+    assert "1 not run" in lines[1] and "97%" in lines[1] and "97%" not in lines[0]
     assert lines[2].startswith("    s: A (law)") and lines[2].endswith("inconclusive")
+    assert lines[3].startswith("    s: B (law)") and "known to be" in lines[3]
 
 
 @pytest.mark.workflow

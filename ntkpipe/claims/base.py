@@ -153,8 +153,9 @@ class Statement:
         if self.max_width is not None and self.max_width < self.min_width:
             text = f"{self.max_width} is below min_width {self.min_width}"
             yield Fault(("max_width",), text)
-        if self.known and not self.reason:
-            yield Fault(("known",), "needs a reason")
+        for key, needs in (("known", self.known), ("set", self.set == "after result")):
+            if needs and not self.reason:
+                yield Fault((key,), f"{getattr(self, key)} needs a reason")
         if self.known and self.nature != "law":
             yield Fault(("known",), "is for laws; a control is false by design")
 

@@ -89,6 +89,8 @@ class Networks(NamedTuple):
                 rows.append(chosen[having])
                 seeds.append(having)
                 widths.append(np.full(len(having), at))
+            if not sum(map(len, rows)):
+                continue  # judged as missing
             index = pd.MultiIndex(
                 levels=[
                     [part.width for part in parts],
@@ -290,10 +292,10 @@ def of_claim(
     half, band = row.half_width, (verdict.low, verdict.high)
     if half > 0 and chance(row.estimate, half, band, claim.level, wanted) > CLEAR:
         draws = min(draws, FEW_DRAWS)
+    if is_extreme(claim):
+        return row._replace(note="no P: an extreme decides, which no draw exceeds")
     again = same_verdict(claim, measured, wanted, random, draws)
     row = row._replace(again=again, again_error=standard_error(again, draws))
-    if is_extreme(claim):
-        return row._replace(note="an extreme decides, which no draw exceeds")
     if not half > 0:
         return row._replace(note="no interval")
 
@@ -390,8 +392,9 @@ def counted(rows: pd.DataFrame) -> pd.Series:
 
 
 def expected_changes(rows: pd.DataFrame) -> float:
-    """Σ(1 − P(same verdict)) over the laws and numbers that have an interval."""
-    return float((1 - rows.loc[counted(rows), "again"]).sum())
+    """Σ(1 − P(same verdict)) over the laws and numbers; a missing one counts 1."""
+    missing = (rows["nature"] == "law") & (rows["verdict"] == "missing")
+    return float((1 - rows.loc[counted(rows), "again"]).sum() + missing.sum())
 
 
 def too_few(rows: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,8 @@ def slowest_rate(time: np.ndarray, loss: np.ndarray, rate: np.ndarray) -> np.nda
     the loss is above rounding count; NaN unless λ > 0.
     """
     start = loss[..., :1]
-    counts = (time > 0) & (loss > np.finfo(float).eps ** 2 * start)
+    # rounding of outputs of size 1, squared, with a margin
+    counts = (time > 0) & (loss > 1e3 * np.finfo(loss.dtype).eps ** 2 * start)
     exponent = np.log(start / loss) / (rate[..., None] * time)
     least = np.where(counts, exponent, np.inf).min(-1)
     return np.where(np.isfinite(least) & (rate > 0), least, np.nan)

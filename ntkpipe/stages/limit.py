@@ -84,7 +84,10 @@ LIMIT = Stage(
         "limit": at.experiment.limit,
         "draws": at.experiment.measure.limit_draws,
     },
-    sections=lambda at: (at.experiment.model, at.experiment.training),
+    sections=lambda at: (
+        *(at.experiment.model, at.experiment.training),
+        *([at.experiment.dataset] if at.experiment.measure.limit_draws > 1 else []),
+    ),
     memory_mb=lambda at: cost.limit_mb(at.experiment),
     flop=lambda at: cost.limit_flop(at.experiment),
 )

@@ -33,6 +33,8 @@ else:
 
 FIRST = 1001
 """The seed of the first replicate; the others follow."""
+ENOUGH = 0.97
+"""Share of the laws and numbers of a replicate that should come out as expected."""
 COLUMNS = ("study", "claim", "nature", "known", "expected")
 NAMES = {"run": "the finished run"}
 NATURES = {
@@ -49,19 +51,20 @@ def replicate(
     seeds: int,
     arguments: Sequence[str] = (),
 ) -> int:
-    """Run all replicates and compare their verdicts; 1 if a run failed.
+    """Run the studies and all replicates, and compare the verdicts; 1 if a run failed.
 
-    Finished jobs of an interrupted replicate are not repeated. A product on which no
-    seed has an effect is taken from `results`, if it is there.
+    Finished jobs are not repeated. A product on which no seed has an effect is taken
+    from the run with the studies' own seeds.
 
     Args:
         studies: studies by name.
         folder: folder of their files.
-        results: folder of the finished run; replicates are in its folder `replicates`.
+        results: folder of the studies' own run, with a folder `replicates`.
         seeds: number of replicates.
         arguments: further arguments of Snakemake.
     """
-    status = 0
+    own = [] if results == "results" else [f"pathvars={{results: {results}}}"]
+    status = _run(studies, folder, Path(results), arguments, *own)
     for seed in range(FIRST, FIRST + seeds):
         where = Path(results, "replicates", str(seed))
         again = {
@@ -71,13 +74,14 @@ def replicate(
         for name, study in studies.items():
             take_untouched(study, again[name], Path(results), where)
         log.info("replicate with seed %d, in %s", seed, where)
-        status |= _run(again, where, arguments) != 0
+        paths = f"pathvars={{results: {where}, logs: {where / 'logs'}}}"
+        status |= _run(again, str(where / "studies"), where, arguments, paths)
     table = compare(studies, results, range(FIRST, FIRST + seeds))
     output = Path(results, "replicates", "verdicts.csv")
     body = table.to_csv(index=False, lineterminator="\n").encode()
     artifacts.write(str(output), lambda file: file.write(body))
     print(summary(table))
-    return int(status)
+    return int(status != 0)
 
 
 def write_study(path: Path, folder: Path, seed: int) -> Study:
@@ -110,7 +114,7 @@ def take_untouched(study: Study, again: Study, results: Path, where: Path) -> No
         if stage.per in ("figure", "run") or not is_untouched(stage, at, again):
             continue
         source, target = results / stage.path(at), where / stage.path(at)
-        if target.exists() or not plan.is_of(study, str(source)):
+        if not plan.is_of(study, str(source)):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         for file in _files(source):
@@ -124,6 +128,8 @@ def _files(product: Path) -> Iterator[Path]:
 
 
 def _link(source: Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        return
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -131,14 +137,15 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _run(studies: Mapping[str, Study], where: Path, arguments: Sequence[str]) -> int:
+def _run(
+    studies: Mapping[str, Study],
+    folder: str,
+    where: Path,
+    arguments: Sequence[str],
+    *config: str,
+) -> int:
     """Run Snakemake up to the claims of all studies; its exit status."""
-    config = [
-        f"studies={where / 'studies'}",
-        f"run=[{','.join(studies)}]",
-        "gallery=",
-        f"pathvars={{results: {where}, logs: {where / 'logs'}}}",
-    ]
+    config = (f"studies={folder}", f"run=[{','.join(studies)}]", *config)
     made = [str(where / CLAIMS.path(Place(study))) for study in studies.values()]
     command = [sys.executable, "-m", "snakemake", "--scheduler", "greedy"]
     command += [*arguments, "--config", *config, "--", *made]
@@ -150,7 +157,7 @@ def compare(
 ) -> pd.DataFrame:
     """The verdicts of each claim: a column for the finished run, and for each seed.
 
-    A verdict is empty where a study has not been run.
+    A verdict is empty where a study has not been run, or was run as it is no more.
     """
     rows = {
         (study.name, claim.id): {
@@ -175,7 +182,12 @@ def compare(
             own = (
                 study if name == "run" else load(folder / f"studies/{study.name}.yaml")
             )
-            table = read_products(own, [str(path)], CLAIMS)["claims", None, None].data
+            try:
+                products = read_products(own, [str(path)], CLAIMS)
+            except ProductError as error:  # of an earlier study file
+                log.warning("%s", error)
+                continue
+            table = products["claims", None, None].data
             for claim, verdict in zip(table["claim"], table["verdict"], strict=True):
                 rows[study.name, claim][name] = verdict
     if not any(row["run"] or any(row[n] for n in folders) for row in rows.values()):
@@ -184,7 +196,10 @@ def compare(
 
 
 def summary(table: pd.DataFrame) -> str:
-    """How many verdicts of each run are as expected, and those that are not."""
+    """How many verdicts of each run are as expected, and those that are not.
+
+    A law that is known to be contradicted is listed, and counts on neither side.
+    """
     runs = [name for name in table if name not in COLUMNS]
     counted = table[table["known"] == ""]
     lines = []
@@ -196,13 +211,21 @@ def summary(table: pd.DataFrame) -> str:
             for nature, words in NATURES.items()
             if (own := done["nature"] == nature).any()
         ]
+        if parts and len(done) < len(counted):
+            parts.append(f"{len(counted) - len(done)} not run")
+        laws = done["nature"] == "law"
+        if laws.any() and met[laws].mean() < ENOUGH:
+            parts.append(f"fewer than {ENOUGH:.0%} of the laws")
         lines.append(
             f"{NAMES.get(run, f'seed {run}')}: {', '.join(parts) or 'not run'}"
         )
-    for row in counted.to_dict("records"):
+    for row in table.to_dict("records"):
         other = {n: row[n] for n in runs if row[n] not in ("", row["expected"])}
         if other:
             verdicts = ", ".join(f"{NAMES.get(n, n)} {v}" for n, v in other.items())
             about = f"{row['study']}: {row['claim']} ({row['nature']})"
-            lines.append(f"    {about}, expected {row['expected']}: {verdicts}")
+            known = f" (known to be {row['known']})" if row["known"] else ""
+            lines.append(f"    {about}, expected {row['expected']}{known}: {verdicts}")
+            if len(set(other) - {"run"}) > 1:
+                lines.append("        differs in more than one replicate")
     return "\n".join(lines)
