@@ -32,11 +32,10 @@ from ntkpipe.stages.verify import verify
 MICRO = {
     "title": "Micro",
     "question": "Does it hold?",
-    "dataset": {  # another one with another seed
-        "kind": "gaussian",
-        "points": 3,
-        "dimension": 2,
-        "target": {"kind": "noise"},
+    "dataset": {
+        "kind": "points",
+        "x": [[1.0, 0.5], [-0.5, 1.0], [0.2, -1.0]],
+        "y": [[1.0], [-1.0], [0.5]],
         "test": 3,
     },
     "model": {"activation": "tanh"},
@@ -234,6 +233,8 @@ def test_a_damaged_product_is_named_or_reads_as_before(
         else:  # a bit of the archive that no number depends on
             assert result == wanted, kind
             found[kind] = "as before"
+    if product in ("dataset", "limit"):  # of fixed points: alike for all seeds
+        found = {k: v for k, v in found.items() if "another study or seed" not in k}
     assert all(v == "refused" for k, v in found.items() if not k.startswith("bit"))
 
 
@@ -318,7 +319,7 @@ def test_verify_refuses_what_is_not_the_claims_of_its_studies(
         (
             [one],
             [before],
-            f"{before} was made from a dataset of micro, base with other settings",
+            f"{before} was made from a network of micro, base, width 4 with other",
         ),
         ([micro(claims=[])], [ours], f"{ours} was made with another spec"),
     ):
