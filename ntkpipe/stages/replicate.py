@@ -190,7 +190,7 @@ def compare(
             table = products["claims", None, None].data
             for claim, verdict in zip(table["claim"], table["verdict"], strict=True):
                 rows[study.name, claim][name] = verdict
-    if not any(row["run"] or any(row[n] for n in folders) for row in rows.values()):
+    if not any(row[name] for row in rows.values() for name in folders):
         raise ProductError(f"no claims.csv in {results}")
     return pd.DataFrame([*rows.values()])
 

@@ -88,19 +88,21 @@ def train(
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     devices = jax.local_device_count()
     batch = seeds if size <= SIDE_BY_SIDE else devices
-    together = size <= SIDE_BY_SIDE or devices > 1
+    side_by_side = size <= SIDE_BY_SIDE or devices > 1
     # a multiple of the number of devices; surplus networks of the last are dropped
     batch = math.ceil(batch / devices) * devices
-    compiled = run.compiled(points, key, seeds, size, together)
+    compiled = run.compiled(points, key, seeds, size, side_by_side)
     batches = []
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
         label = f"width {width}, seed {first}" + f"–{last}" * (last > first)
         replicates: Any = first
-        if together:
+        if side_by_side:
             replicates = shared_over_devices(np.arange(first, first + batch))
         record = _train_batch(compiled, replicates, training, partial(progress, label))
-        batches.append(record if together else {k: v[None] for k, v in record.items()})
+        batches.append(
+            record if side_by_side else {k: v[None] for k, v in record.items()}
+        )
     whole = {k: np.concatenate([b[k] for b in batches])[:seeds] for k in batches[0]}
     for recorder in run.recorders:
         if recorder.first_only:
@@ -171,19 +173,19 @@ class Run:
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
 
     def compiled(
-        self, points: Points, key, seeds: int, size: int, together: bool
+        self, points: Points, key, seeds: int, size: int, side_by_side: bool
     ) -> Compiled:
         """Compile the functions for `seeds` networks of `size` weights.
 
-        If `together`, the functions take many networks as an axis of seeds; otherwise
-        they take one network.
+        If `side_by_side`, the functions take many networks as an axis of seeds, else
+        one network.
         """
         on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
 
         def jit(f, *axes, donate=(), level=LEVEL):
             return jax.jit(
-                jax.vmap(f, axes) if together and axes else f,
+                jax.vmap(f, axes) if side_by_side and axes else f,
                 donate_argnums=donate,
                 compiler_options=(
                     xla.options(level, large=not few) if on_cpu else None
@@ -195,7 +197,7 @@ class Run:
             return jax.lax.map(lambda network: step(*network), (states, f0))
 
         begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
-        if on_cpu and together and size > STEPPED_TOGETHER and not several:
+        if on_cpu and side_by_side and size > STEPPED_TOGETHER and not several:
             advance = jit(one_by_one, donate=1)
         else:
             advance = jit(self.advance, None, 0, 0, None, donate=1)
