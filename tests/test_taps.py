@@ -8,7 +8,7 @@ import networks
 import numpy as np
 import pytest
 
-from ntkpipe.kernels import contract, signals, uses
+from ntkpipe.kernels import blocks, signals, uses
 
 REFERENCE = Path(__file__).parent / "data" / "any_network"
 
@@ -69,9 +69,9 @@ def test_kernel_is_that_of_the_jacobians(name):
         for one in forms:
             of_x = signals.signals(apply, params, x, forms=one)[1]
             for outputs in ("full", "trace"):
-                found.append(contract.block(of_x, of_x, outputs))
-        joined = contract.joined(of_x)
-        return [*found, contract.block(joined, joined)]
+                found.append(blocks.block(of_x, of_x, outputs))
+        joined = blocks.joined(of_x)
+        return [*found, blocks.block(joined, joined)]
 
     expected, *found = compiled(kernels, params, x)
     mean = jnp.einsum("nimi->nm", expected)[:, None, :, None] / expected.shape[1]
@@ -89,7 +89,7 @@ def test_kernel_agrees_with_neural_tangents(name):
 
     def outputs_and_kernel(params, x):
         y, found = signals.signals(apply, params, x)
-        return y, contract.block(found, found)
+        return y, blocks.block(found, found)
 
     y, theta = compiled(outputs_and_kernel, params, reference["x"])
     assert distance(y, reference["f"]) < 1e-12

@@ -186,14 +186,12 @@ SAME = ("broadcast_in_dim", "reshape", "convert_element_type", "copy", "squeeze"
 
 def number(value) -> float | None:
     """A constant of one number, of no axis, or None."""
-    if (
-        isinstance(value, jax.core.Tracer)
-        or np.ndim(value)
-        or not hasattr(value, "dtype")
-    ):
-        return float(value) if isinstance(value, int | float) else None
-    kind = np.dtype(value.dtype).kind if isinstance(value.dtype, np.dtype) else ""
-    return float(value) if kind in "fiub" else None
+    if isinstance(value, jax.core.Tracer) or np.ndim(value):
+        return None
+    dtype = getattr(value, "dtype", np.dtype(type(value)))
+    # random keys have types of JAX's own
+    plain = isinstance(dtype, np.dtype) and dtype.kind in "fiub"
+    return float(value) if plain else None
 
 
 def folded(equation, numbers: list[float | None]) -> float | None:

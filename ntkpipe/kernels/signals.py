@@ -10,7 +10,6 @@ the cheaper way: sums over pairs of positions, or the Jacobian of each point.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import jax
@@ -304,8 +303,3 @@ def of_points(found: dict[str, Signals], rows: slice) -> dict[str, Signals]:
     return {
         name: s._replace(h=s.h[rows], delta=s.delta[rows]) for name, s in found.items()
     }
-
-
-def layers_of(found: dict[str, Signals]) -> Iterator[tuple[str, Signals]]:
-    """The signals that are of layers, h and δ of one position."""
-    return ((name, s) for name, s in found.items() if s.form == "layer")

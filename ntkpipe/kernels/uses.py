@@ -103,7 +103,7 @@ def trace(apply: Apply, params, x) -> Network:
         Fact(_View(i)) if can_learn else Fact() for i, can_learn in enumerate(learned)
     ]
     out = reader.read(jaxpr.jaxpr, jaxpr.consts, [*facts, Fact()])
-    reader.lose(out, "it is an output")
+    reader.lose(out, "the outputs")
     names = [jax.tree_util.keystr(path) for path, _ in paths]
     return reader.network(jaxpr, names, learned)
 
