@@ -1,15 +1,21 @@
 """What is said of each parameter, and networks whose points are not independent."""
 
+import re
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import networks
 import pytest
 
 from ntkpipe.kernels.explain import explain, refuse_dependence
+from ntkpipe.stages.explain import explain as command
 
 KEY = jax.random.key(0)
-PARAMS = {"w": jax.random.normal(KEY, (5, 8)), "r": jnp.ones((8, 2))}
-X = jax.random.normal(jax.random.key(1), (6, 5))
+ROOT = Path(__file__).parents[1]
+PARAMS = {"w": networks.draw(0, 5, 8), "r": jnp.ones((8, 2))}
+X = networks.draw(1, 6, 5)
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +31,12 @@ def lines(name, **options):
 
 def test_each_parameter_has_a_line():
     assert lines("convolutions") == [
-        "['bias'] (8): Jacobian: it is read by broadcast_in_dim",
-        "['dilated'] (3×3×6×4): closed: a filter at 4 positions, its gradients of 216 "
+        "['bias'] (8): Jacobian: it is read by add",
+        "['dilated'] (3×3×6×4): closed: a filter at 6 positions, its gradients of 216 "
         "numbers from h and δ are cheapest",
         "['first'] (3×3×2×8): closed: a filter at 144 positions, its gradients of 144 "
         "numbers from h and δ are cheapest",
-        "['groups'] (3×2×4×6): closed: a filter at 36 positions, 2 groups, its "
+        "['groups'] (3×2×4×6): closed: a filter at 42 positions, 2 groups, its "
         "gradients of 144 numbers from h and δ are cheapest",
         "['last'] (4×3): closed: a product at one position, h·h' times δ·δ'",
         "['last_bias'] (3): closed: a bias, in the part of ['last']",
@@ -48,7 +54,7 @@ def test_the_reason_is_where_a_parameter_is_read():
         "orders"
     )
     assert "read by custom_jvp_call" in lines("rule_of_its_own_for_derivatives")[2]
-    assert "read by cond" in lines("branches")[0]
+    assert "Jacobian" in lines("branches")[0]
     assert "7 positions" in lines("recurrent")[1]
 
 
@@ -96,3 +102,42 @@ def test_hidden_random_numbers_are_refused():
 def test_a_network_that_loses_its_points_is_refused():
     with pytest.raises(ValueError, match=r"must return \(n, k\)"):
         refuse_dependence(lambda p, x: (x @ p["w"]).sum(0)[None], PARAMS, X)
+
+
+def test_the_command_says_it_of_each_variant_of_a_study(capsys):
+    assert command([str(ROOT / "config/studies/width.yaml")], (1,), 16) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("width, variant")
+    assert "closed: a product at one position, h·h' times δ·δ'" in lines[2]
+    assert sum("Jacobian" in line for line in lines) == 0
+
+
+BUILD = """
+import jax, jax.numpy as jnp
+def build(width, key, x):
+    params = {"w": jax.random.normal(key, (x.shape[1], width)), "gain": jnp.ones(width)}
+    return lambda p, x: jnp.tanh(x @ p["w"] * p["gain"]).sum(1)[:, None], params
+def normed(width, key, x):
+    apply, params = build(width, key, x)
+    return lambda p, x: apply(p, x) - apply(p, x).mean(), params
+def half(width, key, x):
+    return build(width, key, x)[0]
+"""
+
+
+def test_the_command_says_it_of_a_function(tmp_path, capsys, monkeypatch):
+    (tmp_path / "my_network.py").write_text(BUILD)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    assert command(["my_network:build"], (3,), 4) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "['gain'] (4): Jacobian: it is read by mul",
+        "['w'] (3×4): closed: a product at one position, h·h' times δ·δ'",
+    ]
+    for name, why in (
+        ("normed", "depends on the other points"),
+        ("half", "must return (apply, params)"),
+        ("none", "has no attribute 'none'"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(why)):
+            command([f"my_network:{name}"], (3,), 4)
