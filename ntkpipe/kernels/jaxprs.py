@@ -61,11 +61,21 @@ def called(equation) -> tuple[Any, list] | None:
 def scanned(equation) -> Scan | None:
     """The parameters of a loop, or None if it is none or has unknown parameters."""
     p = equation.params
-    known = {"jaxpr", "num_consts", "num_carry", "length", "reverse", "unroll"}
-    if equation.primitive.name != "scan" or not known <= p.keys():
+    if equation.primitive.name != "scan" or not (
+        {"jaxpr", "length", "reverse", "unroll"} <= p.keys()
+    ):
+        return None
+    if "ft_in" in p:  # from version 0.12 on: trees of constants, carried, split values
+        counts = [len([*tree]) for tree in p["ft_in"].unpack()]
+    elif {"num_consts", "num_carry"} <= p.keys():
+        counts = [p["num_consts"], p["num_carry"]]
+        counts += [len(equation.invars) - sum(counts)]
+    else:
+        return None
+    if len(counts) != 3 or sum(counts) != len(equation.invars):
         return None
     options = {"reverse": p["reverse"], "unroll": p["unroll"]}
-    return Scan(p["jaxpr"], p["num_consts"], p["num_carry"], p["length"], options)
+    return Scan(p["jaxpr"], counts[0], counts[1], p["length"], options)
 
 
 def needed(jaxpr) -> list[tuple[int, Any]]:
