@@ -11,6 +11,7 @@ one point, as networks are traced for one point.
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -36,15 +37,15 @@ class Product(NamedTuple):
     h_axes: tuple[int, ...]
     z_axes: tuple[int, ...]
 
-    def inputs(self, h: Array) -> Array:
-        """h (t g a)."""
+    def inputs(self, h: Array, leading: int = 0) -> Array:
+        """h (… t g a)."""
         t, g, a, _ = self.sizes
-        return h.transpose(self.h_axes).reshape(t, g, a)
+        return arranged(h, leading, self.h_axes, (t, g, a))
 
-    def signals(self, d: Array) -> Array:
-        """δ (t g b) of one output."""
+    def signals(self, d: Array, leading: int = 0) -> Array:
+        """δ (… t g b)."""
         t, g, _, b = self.sizes
-        return d.transpose(self.z_axes).reshape(t, g, b)
+        return arranged(d, leading, self.z_axes, (t, g, b))
 
 
 class Filter(NamedTuple):
@@ -59,8 +60,10 @@ class Filter(NamedTuple):
     places: tuple[int, ...]  # numbers of positions along the axes of the image
     image: tuple[int, ...]  # shape of h
 
-    def inputs(self, h: Array) -> Array:
-        """The patches under the filter, (t g a); slices are faster than a gather."""
+    def inputs(self, h: Array, leading: int = 0) -> Array:
+        """The patches under the filter, (… t g a); slices are faster than a gather."""
+        if leading:
+            return jax.vmap(partial(self.inputs, leading=leading - 1))(h)
         t, g, _, _ = self.sizes
         x = h.transpose(self.h_axes)  # images, axes of the image, channels
         x = jax.lax.pad(
@@ -81,10 +84,10 @@ class Filter(NamedTuple):
             patches.append(part.reshape(t, g, -1))
         return jnp.concatenate(patches, -1)
 
-    def signals(self, d: Array) -> Array:
-        """δ (t g b) of one output."""
+    def signals(self, d: Array, leading: int = 0) -> Array:
+        """δ (… t g b)."""
         t, g, _, b = self.sizes
-        return d.transpose(self.z_axes).reshape(t, g, b)
+        return arranged(d, leading, self.z_axes, (t, g, b))
 
 
 class Rows(NamedTuple):
@@ -92,14 +95,23 @@ class Rows(NamedTuple):
 
     sizes: Sizes
 
-    def inputs(self, h: Array) -> Array:
-        """Indices of the rows, (t,)."""
-        return jnp.clip(h.reshape(-1), 0, self.sizes.a - 1)
+    def inputs(self, h: Array, leading: int = 0) -> Array:
+        """Indices of the rows, (… t)."""
+        return jnp.clip(h.reshape(*h.shape[:leading], -1), 0, self.sizes.a - 1)
 
-    def signals(self, d: Array) -> Array:
-        """δ (t g b) of one output."""
+    def signals(self, d: Array, leading: int = 0) -> Array:
+        """δ (… t g b)."""
         t, g, _, b = self.sizes
-        return d.reshape(t, g, b)
+        return d.reshape(*d.shape[:leading], t, g, b)
+
+
+def arranged(array: Array, leading: int, axes, shape: tuple[int, ...]) -> Array:
+    """The axes after the leading ones in another order, and joined to a shape."""
+    long = [d for d in axes if array.shape[leading + d] > 1]
+    if long != sorted(long):  # each operation takes time to trace
+        order = (*range(leading), *(leading + d for d in axes))
+        array = array.transpose(order)
+    return array.reshape(*array.shape[:leading], *shape)
 
 
 class Rule(NamedTuple):

@@ -189,28 +189,23 @@ def _arranged(form: Form, its: list[Use], inputs: list, deltas: list):
     for use, h, d in zip(its, inputs, deltas, strict=True):
         every_h.append(_inputs(use, h))
         every_d.append(_signals(use, d))
-    h, delta = jnp.concatenate(every_h, 1), jnp.concatenate(every_d, 2)
+    h = every_h[0] if len(its) == 1 else jnp.concatenate(every_h, 1)
+    delta = every_d[0] if len(its) == 1 else jnp.concatenate(every_d, 2)
     if form == "layer":
-        return h[:, 0, 0], delta[:, :, 0, 0]
+        return h.reshape(len(h), -1), delta.reshape(*delta.shape[:2], -1)
     return (h, delta[:, :, :, 0]) if form == "rows" else (h, delta)
 
 
 def _inputs(use: Use, h: Array) -> Array:
     """h (n *steps *h) as (n t g a), or (n t) of rows."""
-    arranged = _mapped(use.layout.inputs, 1 + len(use.steps))(h)
+    arranged = use.layout.inputs(h, 1 + len(use.steps))
     return arranged.reshape(len(h), -1, *arranged.shape[2 + len(use.steps) :])
 
 
 def _signals(use: Use, d: Array) -> Array:
     """δ (n k *steps *z) as (n k t g b)."""
-    arranged = _mapped(use.layout.signals, 2 + len(use.steps))(d)
+    arranged = use.layout.signals(d, 2 + len(use.steps))
     return arranged.reshape(*d.shape[:2], -1, *arranged.shape[-2:])
-
-
-def _mapped(f, axes: int):
-    for _ in range(axes):
-        f = jax.vmap(f)
-    return f
 
 
 def _jacobian(its: list[Use], inputs: list, deltas: list) -> Array:
