@@ -8,7 +8,7 @@ import networks
 import numpy as np
 import pytest
 
-from ntkpipe.kernels import blocks, signals, uses
+from ntkpipe.kernels import blocks, empirical, products, signals, tiles, uses
 
 REFERENCE = Path(__file__).parent / "data" / "any_network"
 
@@ -102,3 +102,26 @@ def test_closed_forms_are_found(name):
     network = uses.trace(*networks.CASES[name]())
     closed = len(network.of_leaf()) + len(network.riders)
     assert (closed, len(network.loose)) == networks.CLOSED[name]
+
+
+@pytest.mark.parametrize("name", ["a_layer_used_three_times", "convolutions"])
+def test_tiles_and_products_are_those_of_the_whole_kernel(name, monkeypatch):
+    """Biases and gains, whose Jacobians are joined, and layers with positions."""
+    apply, params, x = networks.CASES[name]()
+    whole = empirical.ntk(apply, params, x)
+    cut = tiles.plan(apply, params, x, tile=2)
+    assert {"jacobian", "layer"} <= {form for _, form in cut.forms}
+    used = []
+
+    def in_tiles(*arguments, **options):
+        used.append(True)
+        return tiles.tiles(*arguments, **options, tile=2)
+
+    # the kernel fits, and what one expression needs does not
+    monkeypatch.setattr(empirical, "SURELY", 0)
+    monkeypatch.setattr(empirical, "free_memory", lambda: 2.0 * cut.kernel_bytes)
+    monkeypatch.setattr(empirical, "tiles", in_tiles)
+    theta = empirical.ntk(apply, params, x)
+    assert used
+    assert distance(theta, whole) < 1e-14
+    assert products.self_check(apply, params, x) < 1e-12

@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntkpipe.kernels.assemble import aligned, place
 from ntkpipe.kernels.blocks import LEAF, block
@@ -30,6 +31,9 @@ WHOLE = 2048
 At 2048 rows and width 1024 one expression takes 0.93 of the time of tiles, see
 docs/performance.md, "One expression or tiles".
 """
+
+SURELY = 2**28
+"""Numbers of a Jacobian that surely fit into memory, 1 to 2 GB."""
 
 
 def ntk(
@@ -66,7 +70,8 @@ def ntk(
     if traced:
         return _whole(apply, params, x1, x2, outputs, layers, rates)
     options = {"outputs": outputs, "layers": layers, "rates": rates}
-    if _rows(apply, params, x1, x2, outputs) <= WHOLE:
+    rows = _rows(apply, params, x1, x2, outputs)
+    if rows <= WHOLE and _fits(apply, params, x1, x2, rows, options):
         if x2 is not None:
             return _whole(apply, params, x1, x2, **options)
         # two expressions: in one, XLA computes the mirrored entries a second time, with
@@ -131,6 +136,16 @@ def _rows(apply, params, x1, x2, outputs) -> int:
     if outputs == "trace" or points > WHOLE:
         return points
     return points * output(apply, params, x1).shape[1]
+
+
+def _fits(apply, params, x1, x2, rows: int, options) -> bool:
+    """Whether the signals of all points take at most half of the free memory."""
+    weights = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    if np.ndim(x1) == 2 and rows * weights <= SURELY:
+        return True  # without a plan, which takes a third of a small kernel's time
+    points = max(len(x1), len(x1 if x2 is None else x2))
+    whole = plan(apply, params, x1, x2, tile=points, budget=1e18, **options)
+    return whole.bytes <= free_memory() / 2
 
 
 _compiled = partial(jax.jit, static_argnames=("apply", "outputs", "layers", "rates"))
