@@ -336,6 +336,7 @@ UNIONS = {
     "data": TOP["dataset"],
     "target": SECTIONS["Circle"]["properties"]["target"],
     "model": TOP["model"],
+    "loss": SECTIONS["Training"]["properties"]["loss"]["anyOf"][1],
     "claim": TOP["claims"]["items"],
     "figure": TOP["figures"]["items"],
 }
@@ -480,7 +481,7 @@ def _default(value) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, dict):
-        return "its defaults"
+        return f"`{value['kind']}`" if [*value] == ["kind"] else "its defaults"
     if isinstance(value, list):
         return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`"

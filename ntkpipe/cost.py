@@ -91,10 +91,15 @@ def eigh_flop(e: Experiment, width: int) -> int:
 
 
 def linearize_flop(e: Experiment, width: int) -> int:
-    """Operations: an eigendecomposition a network, a product a recorded step."""
+    """Operations: an eigendecomposition a network, a product a recorded step.
+
+    Without a closed form there is a product a step.
+    """
     rows, tests = kernel_rows(e), test_rows(e)
-    steps = 4 * e.training.record * rows * (rows + tests)
-    return e.seeds_at(width) * (20 * rows**3 + steps)
+    recorded = 4 * e.training.record * rows * (rows + tests)
+    closed = e.training.loss.closed_form
+    training = 20 * rows**3 if closed else 2 * e.training.steps * rows**2
+    return e.seeds_at(width) * (training + recorded)
 
 
 def limit_flop(e: Experiment) -> int:

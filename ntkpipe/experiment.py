@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ntkpipe.data import Dataset
+from ntkpipe.metric import SQUARES
 from ntkpipe.models import Model
 from ntkpipe.section import Fault, section
 from ntkpipe.training.protocol import Training
@@ -71,6 +72,10 @@ class Measure:
         elif sizes and 2 * (most := max(self.frequencies, default=0)) >= sizes.train:
             text = f"{most} must be below half of dataset.points: {sizes.train}"
             yield Fault(("frequencies",), text)
+        if not SQUARES.met(e):
+            residual = ("modes", "frequencies", "loss_error", "straightness")
+            for key in (key for key in residual if getattr(self, key)):
+                yield Fault((key,), f"needs {SQUARES.words}")
         if self.loss_error and not (e.has_limit or e.has_linearized):
             yield Fault(("loss_error",), "needs limit or linearize")
 
@@ -94,7 +99,7 @@ class Experiment:
     seeds: Seeds | dict[Width, Seeds] = 10
     """Number of networks a width: one number for all widths, or {width: number}."""
     linearize: Literal["none", "steps", "flow"] = "steps"
-    """The linearised model in closed form, for the optimiser's steps or the flow."""
+    """The linearised model, trained by the optimiser's steps or by gradient flow."""
     limit: Literal["none", "steps", "flow"] = "none"
     """Infinite width: kernels, mean and covariance of the trained ensemble."""
     measure: Measure = Measure()
@@ -121,14 +126,15 @@ class Experiment:
             if missing := sorted(set(self.widths) - set(self.seeds)):
                 yield Fault(("seeds",), f"no number for the widths {missing}")
         yield from self.measure.unmet(self)
+        yield from self.training.loss.unmet(self)
         yield from self.training.unmet(self)
         yield from self.model.unmet(self)
         if self.has_linearized and self.training.optimizer == "adam":
             yield Fault(("linearize",), "adam has no closed form: use linearize: none")
-        if not self.training.loss.closed_form:
-            for key in ("linearize", "limit"):
-                if getattr(self, key) != "none":
-                    yield Fault((key,), f"the loss has no closed form: say {key}: none")
+        if self.has_limit and not self.training.loss.closed_form:
+            text = f"needs training.loss: squared, not {self.training.loss.kind}: the "
+            text += "mean of networks then has no equation of its own; say limit: none"
+            yield Fault(("limit",), text)
         if self.linearize == "flow" and self.training.optimizer == "momentum":
             text = "gradient flow has no momentum: use linearize: steps"
             yield Fault(("linearize",), text)

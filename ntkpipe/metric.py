@@ -132,4 +132,5 @@ class Group(NamedTuple):
 
 
 LIMIT = Need(lambda e: e.has_limit, "`limit`")
+SQUARES = Need(lambda e: e.training.loss.kind == "squared", "`training.loss: squared`")
 HIDDEN_LAYERS = Need(lambda e: e.model.has_last_layer, "a model with hidden layers")

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ntkpipe import figures
 from ntkpipe.figures import style
+from ntkpipe.training.losses import SQUARED
 
 ETA, STEPS, POINTS, TESTS = 0.5, 200, 5, 41
 
@@ -39,7 +40,7 @@ class FakeArrays:
         return getattr(self, product)(variant, width)
 
     def experiment(self, variant):
-        training = SimpleNamespace(learning_rate=ETA)
+        training = SimpleNamespace(learning_rate=ETA, loss=SQUARED)
         return SimpleNamespace(training=training, model=SimpleNamespace(alpha=1.0))
 
     def dataset(self, variant, width):
@@ -212,7 +213,8 @@ class OnALine(FakeArrays):
     """f = n(r + r²) at distance r from w₀, to be 2, with α = 16."""
 
     def experiment(self, variant):
-        return SimpleNamespace(model=SimpleNamespace(alpha=16.0))
+        training = SimpleNamespace(loss=SQUARED)
+        return SimpleNamespace(training=training, model=SimpleNamespace(alpha=16.0))
 
     def dataset(self, variant, width):
         return {"y_train": np.array([[2.0]])}

@@ -84,6 +84,12 @@ class BaseDataset:
         """
         return ""
 
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Targets (c k) of the classes; None if targets are other numbers."""
+        target = getattr(self, "target", None)
+        return target.labels if target else None
+
     def faults(self) -> Iterator[Fault]:
         """Faults of the target with these points."""
         if target := getattr(self, "target", None):
@@ -97,6 +103,11 @@ class BaseTarget:
     outputs: int = 1
     is_random: ClassVar[bool] = True
     """Whether labels depend on the seed."""
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Targets (c k) of the classes; None if targets are other numbers."""
+        return None
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
         """Why the target can't label such points."""

@@ -61,6 +61,13 @@ class _Images(BaseDataset):
         outputs = k if self.target is None else self.target.outputs
         return Sizes(self.train, self.test, self.pixels, outputs)
 
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The targets of the classes, or those of `target`."""
+        if self.target is not None:
+            return self.target.labels
+        return of_classes(len(self.classes))
+
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """All images, one in a row, and their labels."""
         raise NotImplementedError
@@ -79,12 +86,14 @@ class _Images(BaseDataset):
         n = self.train
         if self.target is not None:
             return labelled(x[:n], x[n:], self.target, jr.fold_in(key, 1))
-        if len(self.classes) == 2:
-            y = np.where(labels == self.classes[0], -1.0, 1.0)[:, None]
-        else:
-            k = len(self.classes)
-            y = (labels[:, None] == np.array(self.classes)) - 1.0 / k
+        index = (labels[:, None] == np.array(self.classes)).argmax(1)
+        y = of_classes(len(self.classes))[index]
         return Data(x[:n], y[:n], x[n:], y[n:])
+
+
+def of_classes(count: int) -> np.ndarray:
+    """Targets (c k) of classes: ∓1 of two, one-hot vectors minus 1/k of k > 2."""
+    return np.array([[-1.0], [1.0]]) if count == 2 else np.eye(count) - 1.0 / count
 
 
 @section

@@ -45,6 +45,11 @@ class Points(BaseDataset):
         """Numbers of points, inputs and outputs."""
         return Sizes(len(self.x), self.test, len(self.x[0]), len(self.y[0]))
 
+    @property
+    def labels(self) -> np.ndarray:
+        """The targets as written."""
+        return np.array(self.y, float)
+
     def sample(self, key) -> Data:
         """Return the points as written."""
         del key

@@ -38,6 +38,11 @@ class Values(BaseTarget):
 
     is_random: ClassVar[bool] = False
 
+    @property
+    def labels(self) -> np.ndarray:
+        """The targets as written."""
+        return np.array(self.y)[:, None]
+
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
         """The numbers of values and of points must agree."""
         if len(self.y) != sizes.train:
@@ -111,6 +116,8 @@ class RandomLabels(BaseTarget):
     """Targets y = ±1 by a fair coin, independent of x; test targets are zero."""
 
     kind: Literal["random_labels"] = "random_labels"
+
+    labels: ClassVar[np.ndarray] = np.array([[-1.0], [1.0]])
 
     def label(self, x_train, x_test, key):
         """Targets (n k) and (m k) of training and test points."""

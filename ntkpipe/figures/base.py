@@ -20,6 +20,7 @@ from ntkpipe.figures.axes import nothing
 from ntkpipe.figures.labels import LABELS
 from ntkpipe.figures.packages import mfigure, pd
 from ntkpipe.figures.style import style
+from ntkpipe.metric import SQUARES
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, did_you_mean, section
 
@@ -264,6 +265,12 @@ class KernelFigure(BaseFigure):
         yield from super()._unmet(e)
         if self.kernel == "nngp" and not e.model.has_last_layer:
             yield Fault(("kernel",), "no last layer: set kernel: ntk")
+
+
+def only_squares(key: str, e: Experiment) -> Iterator[Fault]:
+    """A fault if an experiment has another loss: its residual f − y decays by no λ."""
+    if not SQUARES.met(e):
+        yield Fault((key,), f"needs {SQUARES.words}")
 
 
 @section

@@ -25,6 +25,7 @@ from ntkpipe.figures.base import (
     NetworkFigure,
     concatenated,
     learning_rate_of,
+    only_squares,
     shown_seeds,
 )
 from ntkpipe.figures.packages import (
@@ -67,6 +68,7 @@ class Ellipses(NetworkFigure, MovingFigure):
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from super()._unmet(e)
+        yield from only_squares("kind", e)
         sizes = e.dataset.stated_sizes
         if sizes and (count := sizes.train * sizes.outputs) != 2:
             text = f"no kernel of two outputs: there are {count}, of all points"

@@ -22,7 +22,6 @@ from ntkpipe.figures.base import Arrays, MovingFigure, concatenated
 from ntkpipe.figures.packages import mfigure, pd, ticker
 from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, PAGE, TARGET, style
 from ntkpipe.section import Fault, section
-from ntkpipe.training.loss import SQUARED
 
 
 @section
@@ -30,8 +29,8 @@ class Landscapes(MovingFigure):
     """A network and its linearisation on the line through w₀ and the last weights.
 
     Left f at the first training point and its tangent at w₀, in the middle the loss
-    L = Σ(f − y)²/(2Nα²) of both, right the same near w₀, with the least loss of each. A
-    row, or a frame, is a run, as they follow in the study. Needs training.landscape.
+    (over α²) of both, right the same near w₀, with the least loss of each. A row, or a
+    frame, is a run, as they follow in the study. Needs training.landscape.
     """
 
     kind: Literal["landscapes"] = "landscapes"
@@ -54,7 +53,8 @@ class Landscapes(MovingFigure):
             y = arrays("dataset", variant)["y_train"]
             if network["diverged"][0]:
                 continue
-            alpha = arrays.experiment(variant).model.alpha
+            e = arrays.experiment(variant)
+            loss, alpha = e.training.loss, e.model.alpha
             f, tangent = network["landscape_f"], network["landscape_linear"]
             frame = {
                 "variant": variant,
@@ -63,8 +63,8 @@ class Landscapes(MovingFigure):
                 "y": y[0, 0],
                 "f": f[:, 0, 0],
                 "tangent": tangent[:, 0, 0],
-                "loss": SQUARED.value(f, y, alpha),
-                "loss_tangent": SQUARED.value(tangent, y, alpha),
+                "loss": np.asarray(loss.value(f, y, alpha)),
+                "loss_tangent": np.asarray(loss.value(tangent, y, alpha)),
                 "move": np.linalg.norm(network["weight_change"][0, -1]),
             }
             frames.append(pd.DataFrame(frame))

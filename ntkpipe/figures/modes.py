@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     color_entries,
     entry,
@@ -22,6 +24,7 @@ from ntkpipe.figures.base import (
     TimeFigure,
     concatenated,
     learning_rate_of,
+    only_squares,
     shown_seeds,
     traced_matrix,
 )
@@ -35,7 +38,7 @@ from ntkpipe.figures.style import (
     category_colors,
     darker,
 )
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 WORDS = {
     "eigenvectors": ("mode", r"residual $|v_i\cdot(f(t)-y)|$", "i"),
@@ -60,6 +63,10 @@ class Modes(TimeFigure, NetworkFigure):
     """Modes shown; mode 1 has the largest eigenvalue. Missing modes are left out."""
     of: Literal["eigenvectors", "frequencies"] = "eigenvectors"
     """The modes: eigenvectors of H(w₀), or frequencies on the circle."""
+
+    def _unmet(self, e: Experiment) -> Iterator[Fault]:
+        yield from super()._unmet(e)
+        yield from only_squares("kind", e)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """|c_i(t)| measured and predicted, for each width and mode."""

@@ -33,6 +33,7 @@ from ntkpipe.figures.base import (
     TimeFigure,
     concatenated,
     learning_rate_of,
+    only_squares,
     unknown,
 )
 from ntkpipe.figures.labels import axis_label
@@ -46,7 +47,7 @@ from ntkpipe.figures.style import (
     width_colors,
 )
 from ntkpipe.section import Fault, section
-from ntkpipe.training.loss import SQUARED
+from ntkpipe.training.losses.squared import SQUARED
 
 
 @section
@@ -114,6 +115,8 @@ class Trajectories(TimeFigure):
             return
         for panel in self.panels:
             name, _, layer = panel.quantity.partition("/")
+            if name in ("residual_along", "residual_across"):
+                yield from only_squares("panels", e)
             if name == "weight_change" and layer:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
         for key, metric in self._measured():
@@ -214,6 +217,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
         parts = along_target(f, arrays("dataset", variant)["y_train"])
         values = parts[quantity == "residual_across"]
     elif model == "limit":
+        # the mean over initialisations is that of the squared loss
         part = {"loss": "train", "test_loss": "test"}.get(quantity)
         if part:
             mean, sd = product[f"mean_{part}"], product[f"sd_{part}"][..., None]
@@ -223,7 +227,9 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":
-        values = SQUARED.value(product["f_test"], arrays("dataset", variant)["y_test"])
+        loss = arrays.experiment(variant).training.loss
+        y = arrays("dataset", variant)["y_test"]
+        values = np.asarray(loss.value(product["f_test"], y))
     elif quantity in ("weight_change", "weight_distance"):
         change = product["weight_change"]
         if model == "network":

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ntkpipe.training.loss import SQUARED
+from ntkpipe.training.losses.squared import SQUARED
 
 STEP_BITS = 31
 """The closed form of the heavy ball takes fewer than 2**STEP_BITS steps."""
@@ -151,7 +151,7 @@ def _eigh(ntk: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.linalg.eigh(ntk.reshape(rows, rows) / ntk.shape[0])
 
 
-@partial(jax.jit, static_argnames=("momentum", "flow"))
+@partial(jax.jit, static_argnames=("momentum", "flow", "weight_decay"))
 def predict(
     ntk: ArrayLike,
     f0: ArrayLike,
@@ -161,6 +161,7 @@ def predict(
     *,
     momentum: float = 0.0,
     flow: bool = False,
+    weight_decay: float = 0.0,
     ntk_test: ArrayLike | None = None,
     f0_test: ArrayLike | None = None,
     alpha: ArrayLike = 1.0,
@@ -168,7 +169,8 @@ def predict(
     """Outputs, loss and weight change of the linearised model.
 
     f(t) = y + U r_t Uᵀ(f₀ − y), f*(t) = f*₀ − (1/N) Θ_* U g_t Uᵀ(f₀ − y),
-    ‖w_t − w₀‖² = (1/N) Σ λ g_t² c² with c = Uᵀ(f₀ − y) and Θ/N = UΛUᵀ.
+    ‖w_t − w₀‖² = (1/N) Σ λ g_t² c² with c = Uᵀ(f₀ − y) and Θ/N = UΛUᵀ. Weight decay
+    λ' towards w₀ adds λ' to the eigenvalues of g and makes r = 1 − λg.
 
     Args:
         ntk: (n, k, n, k); or (n, 1, n, 1), traced, which stands for Θ ⊗ I_k.
@@ -178,6 +180,7 @@ def predict(
         learning_rate: η; the time of the flow is η · step.
         momentum: β of v ← βv + ∇L, w ← w − ηv.
         flow: gradient flow instead of descent.
+        weight_decay: λ' of the penalty ½λ'‖w − w₀‖².
         ntk_test: (m, k, n, k) or (m, 1, n, 1), with f0_test.
         f0_test: (m, k), with ntk_test.
         alpha: output scale α, with f = αh, `ntk` the kernel of h, and the loss divided
@@ -191,13 +194,19 @@ def predict(
         raise ValueError("give both `ntk_test` and `f0_test`, or neither")
     ntk, f0, y = (jnp.asarray(a, float) for a in (ntk, f0, y))
     points, outputs = f0.shape
-    _check(ntk, (points, outputs, points, outputs), "ntk")
+    check_shape(ntk, (points, outputs, points, outputs), "ntk")
     eigenvalues, vectors = _eigh(ntk)
     # (n·k, 1) for the full kernel, (n, k) for a traced one
     start = vectors.T @ (f0 - y).reshape(len(eigenvalues), -1)
     residual, displacement = gain(
-        eigenvalues, jnp.asarray(step, float).ravel(), learning_rate, momentum, flow
+        eigenvalues + weight_decay if weight_decay else eigenvalues,
+        jnp.asarray(step, float).ravel(),
+        learning_rate,
+        momentum,
+        flow,
     )
+    if weight_decay:
+        residual = 1 - eigenvalues[None] * displacement
     left = residual[..., None] * start[None]
     moved = displacement[..., None] * start[None]
     f_test = None
@@ -216,12 +225,12 @@ def predict(
 def _test_outputs(ntk_test, f0_test, vectors, moved, shape) -> jax.Array:
     ntk_test, f0_test = jnp.asarray(ntk_test, float), jnp.asarray(f0_test, float)
     points, outputs = shape
-    _check(ntk_test, (len(f0_test), outputs, points, outputs), "ntk_test")
+    check_shape(ntk_test, (len(f0_test), outputs, points, outputs), "ntk_test")
     rows = ntk_test.reshape(-1, len(vectors)) @ vectors / points
     return f0_test[None] - (rows @ moved).reshape(-1, *f0_test.shape)
 
 
-def _check(ntk: jax.Array, full: tuple[int, ...], name: str) -> None:
+def check_shape(ntk: jax.Array, full: tuple[int, ...], name: str) -> None:
     """Raise ValueError unless a kernel has the full or the traced shape."""
     traced = (full[0], 1, full[2], 1)
     if ntk.shape not in (full, traced):
@@ -231,17 +240,27 @@ def _check(ntk: jax.Array, full: tuple[int, ...], name: str) -> None:
         )
 
 
-def max_learning_rate(ntk: ArrayLike, momentum: float = 0.0) -> float:
-    """The largest stable learning rate of the linearised model, 2(1 + β)/λ_max(Θ/N).
+def max_learning_rate(
+    ntk: ArrayLike,
+    momentum: float = 0.0,
+    curvature: float = 1.0,
+    weight_decay: float = 0.0,
+) -> float:
+    """A stable learning rate of the linearised model, 2(1 + β)/(c·λ_max(Θ/N) + λ).
+
+    The largest one if ∂²ℓ/∂f² = c at all outputs, as for the squared loss (c = 1).
+    Other losses have a smaller second derivative at most outputs.
 
     Args:
         ntk: (n, k, n, k), or (n, 1, n, 1) traced.
         momentum: β of v ← βv + ∇L, w ← w − ηv.
+        curvature: bound c on the eigenvalues of ∂²ℓ/∂f².
+        weight_decay: λ of the penalty ½λ‖w‖² or ½λ‖w − w₀‖².
     """
     ntk = jnp.asarray(ntk, float)
     rows = ntk.shape[0] * ntk.shape[1]
     largest = jnp.linalg.eigvalsh(ntk.reshape(rows, rows) / ntk.shape[0])[-1]
-    return float(2 * (1 + momentum) / largest)
+    return float(2 * (1 + momentum) / (curvature * largest + weight_decay))
 
 
 def linearize(apply: Callable, params: Any) -> Callable:

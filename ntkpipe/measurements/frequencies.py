@@ -9,6 +9,7 @@ import numpy as np
 from ntkpipe.measurements.rates import first_below, limit_rate
 from ntkpipe.metric import (
     LIMIT,
+    SQUARES,
     Arrays,
     Group,
     Index,
@@ -27,7 +28,7 @@ _last = partial(
     Metric,
     at="last",
     index=Index("k", lambda e: e.measure.frequencies),
-    when=(FREQUENCIES,),
+    when=(FREQUENCIES, SQUARES),
 )
 METRICS = (
     _last(
@@ -42,14 +43,14 @@ METRICS = (
         "fit_rate",
         "`fit_time/k` times the limit's decay rate of k, over log(1/level): 1 at "
         "infinite width",
-        when=(FREQUENCIES, LIMIT),
+        when=(FREQUENCIES, SQUARES, LIMIT),
         missing_is_expected=True,
     ),
     _last(
         "fit_rate_spread",
         "standard deviation of `fit_rate/k` over k, over its mean",
         index=None,
-        when=(TWO_FREQUENCIES, LIMIT),
+        when=(TWO_FREQUENCIES, SQUARES, LIMIT),
         missing_is_expected=True,
     ),
 )

@@ -12,6 +12,7 @@ from ntkpipe.measurements.rates import slowest_rate
 from ntkpipe.metric import (
     HIDDEN_LAYERS,
     LIMIT,
+    SQUARES,
     Arrays,
     Group,
     Index,
@@ -136,6 +137,7 @@ METRICS = (
         "smallest mean decay rate of the loss up to any step, over λ_min of H(w₀)",
         "inf_t log(L(0)/L(t))/(λ_min t)",
         at="last",
+        when=(SQUARES,),
         missing_is_expected=True,  # where nothing is trained
     ),
     _ends(
@@ -154,8 +156,10 @@ METRICS = (
     ),
     _ends(
         "learning_rate_relative",
-        "learning rate over the largest stable one: gradient descent is stable below 1",
-        "η·λ_max(H)/2",
+        "learning rate over the largest stable one: gradient descent is stable below "
+        "1; c is 1, a bound that need not be sharp for cross_entropy (c = ½), logistic "
+        "(¼) and huber (1)",
+        "η·c·λ_max(H)/2",
     ),
 )
 
@@ -167,6 +171,7 @@ def kernels(
     limit: Arrays | None,
     learning_rate: float,
     learned_output: bool = True,
+    curvature: float = 1.0,
 ) -> Values:
     """Change and spectrum of the kernel: metric → (steps, values (s steps)).
 
@@ -176,6 +181,7 @@ def kernels(
         limit: infinite-width kernels, if computed.
         learning_rate: η, divided by the largest stable one.
         learned_output: whether the last layer is learned, so that Σ is a part of Θ.
+        curvature: the largest second derivative of the loss in the outputs.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
     theta = matrix(ntk)
@@ -206,7 +212,7 @@ def kernels(
         "ntk_min": low,
         "ntk_max": high,
         "ntk_condition": np.where(regular, high / low, np.nan),
-        "learning_rate_relative": learning_rate * high / 2,
+        "learning_rate_relative": learning_rate * (curvature * high) / 2,
     }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
@@ -273,11 +279,13 @@ def finite(a: np.ndarray) -> np.ndarray:
 
 def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
-    learned, rate = e.model.learned_output, e.training.learning_rate
-    start = finite(matrix(inputs.network["ntk"])[:, 0]) / len(inputs.data["x_train"])
-    return kernels(
-        inputs.network, inputs.data, inputs.limit, rate, learned
-    ) | loss_rate(inputs.network, start, rate)
+    network, data, rate = inputs.network, inputs.data, e.training.learning_rate
+    learned, curvature = e.model.learned_output, e.training.loss.curvature
+    found = kernels(network, data, inputs.limit, rate, learned, curvature)
+    if SQUARES.met(e):
+        start = finite(matrix(network["ntk"])[:, 0]) / len(data["x_train"])
+        found |= loss_rate(network, start, rate)
+    return found
 
 
 GROUP = Group(METRICS, _kernels)

@@ -11,6 +11,7 @@ from ntkpipe.measurements.predictions import LOSS_ERROR, gaps, loss_error
 from ntkpipe.measurements.rates import decay_rate, limit_rate
 from ntkpipe.metric import (
     LIMIT,
+    SQUARES,
     Arrays,
     Group,
     Index,
@@ -20,7 +21,7 @@ from ntkpipe.metric import (
     Values,
     given,
 )
-from ntkpipe.training.loss import SQUARED
+from ntkpipe.training.losses.squared import SQUARED
 
 FIRST = 5  # number of eigenvalues of the limit kernel that are metrics
 
@@ -48,7 +49,7 @@ def _frequencies(e) -> tuple[int, ...]:
 EQUAL_ANGLES = Need(
     lambda e: e.dataset.equal_angles, "training points at equal angles of the circle"
 )
-FOLLOWS_TARGET = (given("measure.straightness"), LIMIT)
+FOLLOWS_TARGET = (given("measure.straightness"), SQUARES, LIMIT)
 EIGENVALUE = Index("i", lambda e: range(1, FIRST + 1))
 FREQUENCY = Index("k", _frequencies)
 _last = partial(Metric, at="last", when=(LIMIT,))
@@ -66,6 +67,7 @@ METRICS = (
         "limit_loss_rate",
         "smallest mean decay rate of the loss up to any step, over λ_min of Θ∞/N",
         "inf_t log(L(0)/L(t))/(λ_min t)",
+        when=(LIMIT, SQUARES),
         missing_is_expected=True,  # where nothing is trained
     ),
     _last(
@@ -73,7 +75,7 @@ METRICS = (
         "largest relative error of the infinite width's ‖u‖, u = f − y, while the "
         "loss is above 1e-3 of its start",
         "sup_t |‖u‖/‖u∞‖ − 1|",
-        when=(LIMIT, LOSS_ERROR),
+        when=(LIMIT, *LOSS_ERROR),
     ),
 )
 STRAIGHTNESS_METRICS = (

@@ -30,7 +30,7 @@ METRICS = (
         "largest relative error of the linearised model's ‖u‖, u = f − y, while the "
         "loss is above 1e-3 of its start",
         "sup_t |‖u‖/‖u_lin‖ − 1|",
-        when=(LINEARIZE, LOSS_ERROR),
+        when=(LINEARIZE, *LOSS_ERROR),
     ),
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ntkpipe.kernels.compare import matrix
 from ntkpipe.measurements.rates import decay_rate, limit_rate
-from ntkpipe.metric import Arrays, Group, Index, Inputs, Metric, Values, given
+from ntkpipe.metric import SQUARES, Arrays, Group, Index, Inputs, Metric, Values, given
 
 METRICS = (
     Metric(
@@ -15,7 +15,7 @@ METRICS = (
         "rate/(−log|1 − ηλ_i|/η)",
         index=Index("i", lambda e: range(1, e.measure.modes + 1)),
         at="last",
-        when=(given("measure.modes"),),
+        when=(given("measure.modes"), SQUARES),
     ),
 )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkpipe.metric import Arrays, Values, given
+from ntkpipe.metric import SQUARES, Arrays, Values, given
 
 # A loss is compared with its prediction down to this share of its start.
 LOSS_FOLLOWED = 1e-3
-LOSS_ERROR = given("measure.loss_error")
+LOSS_ERROR = given("measure.loss_error"), SQUARES
 
 
 def gaps(network: Arrays, other: Arrays, name: str) -> Values:

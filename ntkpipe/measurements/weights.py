@@ -21,7 +21,7 @@ _last = partial(Metric, at="last")
 METRICS = (
     _snapshots(
         "loss",
-        "training loss, half the mean over points of the squared residual",
+        "training loss, as `training.loss` defines it",
         label="training loss",
     ),
     _snapshots(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
+from ntkpipe.metric import SQUARES
 from ntkpipe.study import Study
 from ntkpipe.text import share
 
@@ -79,7 +80,8 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[Note]:
     unstable = set(rate.loc[rate["value"] > 1 + e.training.heavy_ball, "seed"])
     yield from _undefined(rows, seeds["dead"], unstable)
     if unstable and e.training.steps and e.training.optimizer != "adam":
-        limit = "2(1 + β)/λ_max" if e.training.heavy_ball else "2/λ_max"
+        limit = "2(1 + β)/" if e.training.heavy_ball else "2/"
+        limit += "λ_max" if SQUARES.met(e) else "(c·λ_max), which need not be sharp,"
         past = share(len(unstable), len(rate), "linearised model")
         text = f"the learning rate is above the stability limit {limit} of {past}"
         yield Note(False, text)

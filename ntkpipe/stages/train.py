@@ -19,10 +19,12 @@ def run(job: Job) -> None:
     from ntkpipe.data.base import Data
 
     e, width, begin = job.experiment, job.at.width, time.monotonic()
+    data = Data(**job.read("dataset"))
+    e.training.loss.check(data.y_train)
     trajectory = training.train(
         e.model,
         e.training,
-        Data(**job.read("dataset")),
+        data,
         width,
         jax.random.key(e.seed),
         e.seeds_at(width),

@@ -1,8 +1,8 @@
 """Full-batch training, with the kernel measured during training.
 
-Loss L(w) = 1/(2Nα²) Σ_i ‖f(x_i; w) − y_i‖² with f = α(h − h₀), where h₀ is zero or the
-network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then moves f by
-−(η/N) Θ (f − y), with Θ the NTK of h, whatever α is. Time is t = η·step.
+Loss L(w) = 1/(Nα²) Σ_i ℓ(f(x_i; w), y_i), `losses`, with f = α(h − h₀), where h₀ is
+zero or the network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then
+moves f by −(η/N) Θ ∂ℓ/∂f, with Θ the NTK of h, whatever α is. Time is t = η·step.
 
 The steps between two records are one compiled loop over donated buffers. The recorders
 read outputs at recorded steps and kernels at snapshots. No trajectory of weights is

@@ -4,20 +4,22 @@ Separate from `training.loop`, because reading a study file must not import JAX.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ntkpipe.section import Fault, section
-from ntkpipe.training.loss import SQUARED, Loss
+from ntkpipe.training.losses import SQUARED, Loss
 from ntkpipe.training.recorders import RECORDERS
 
 
 @section
 class Protocol:
-    """Optimiser and steps, without the keys of the recorders."""
+    """Loss, optimiser and steps, without the keys of the recorders."""
 
+    loss: Loss = SQUARED
+    """What is minimised; a word is short for `kind:`."""
     optimizer: Literal["gd", "momentum", "adam"] = "gd"
     """`gd`: gradient descent; `momentum`: heavy ball; `adam`: Adam."""
     learning_rate: Annotated[float, Field(gt=0)]
@@ -36,9 +38,6 @@ class Protocol:
     """Number of recorded steps with kernels, including the first and last."""
     kernel: Literal["full", "trace"] = "full"
     """`full`: all k × k outputs of the kernel; `trace`: its trace divided by k."""
-
-    # the union of the losses: it becomes a key of study files with the second of them
-    loss: ClassVar[Loss] = SQUARED
 
     @property
     def heavy_ball(self) -> float:
@@ -84,6 +83,3 @@ class Training(
                 ("training", "linear_weights"),
                 "adam has no closed form: use gd or momentum",
             )
-        if self.linear_weights and not self.loss.closed_form:
-            text = "the loss has no closed form"
-            yield Fault(("training", "linear_weights"), text)

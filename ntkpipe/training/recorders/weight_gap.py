@@ -26,7 +26,8 @@ class Keys:
 class WeightGap(Recorder):
     """‖w − w_lin‖ with w_lin(t) = w₀ − CJᵀ a(t), C the relative learning rates.
 
-    a(t) = U g_t(λ) Uᵀ (f₀ − y)/(Nα) with g_t of `linear.gain`.
+    a(t) = U g_t(λ) Uᵀ (f₀ − y)/(Nα) with g_t of `linear.gain` for the squared loss, and
+    a of `descent` over Nα for others.
     """
 
     keys = Keys
@@ -44,13 +45,21 @@ class WeightGap(Recorder):
 
     def begin(self, run, now: Now) -> Record:
         """The coefficients a(t) of the gradients at all recorded steps, (t n k)."""
-        from ntkpipe.kernels import blocks, compare, linear, signals
+        from ntkpipe.kernels import blocks, compare, descent, linear, signals
 
         training, alpha, y = run.training, run.model.alpha, now.points.y
         n = len(y)
         h = now.f[:n] * float(run.model.zero_output not in FROZEN_COPY)
         train = signals.of_points(now.signals, slice(n))
-        theta = compare.matrix(blocks.block(train, train)) / n
+        block = blocks.block(train, train)
+        if not run.loss.closed_form:
+            states = descent.descent_states(
+                *(block, alpha * h, y, training.recorded(), training.learning_rate),
+                run.loss,
+                momentum=training.heavy_ball,
+            )
+            return {"coefficients": states.a / (n * alpha)}
+        theta = compare.matrix(block) / n
         values, vectors = jnp.linalg.eigh(theta)
         _, moved = linear.gain(
             values, training.recorded(), training.learning_rate, training.heavy_ball
