@@ -63,13 +63,18 @@ def weights(e: Experiment, width: int) -> int:
 
 def train_flop(e: Experiment, width: int) -> int:
     """Operations of all steps and kernels of the networks of a width."""
-    size = weights(e, width) + ACTIVATION * width
-    steps = 6 * size * points(e) * e.training.steps
+    steps = step_flop(e, width) * e.training.steps
     rows, tests = kernel_rows(e), test_rows(e)
     entries = e.training.snapshots * rows**2 + rows * tests
     entries += 2 * tests**2 if e.training.test_kernel else 0
     kernels = 4 * entries * width * e.model.depth
     return e.seeds_at(width) * (steps + kernels + ensemble_flop(e, width))
+
+
+def step_flop(e: Experiment, width: int) -> int:
+    """Operations of a step of a network: forward and twice backward."""
+    size = weights(e, width) + ACTIVATION * width
+    return 6 * size * (e.training.batch or points(e))
 
 
 def is_narrow(e: Experiment, width: int) -> bool:
@@ -93,12 +98,15 @@ def eigh_flop(e: Experiment, width: int) -> int:
 def linearize_flop(e: Experiment, width: int) -> int:
     """Operations: an eigendecomposition a network, a product a recorded step.
 
-    Without a closed form there is a product a step.
+    Without a closed form there is a product a step. In weights a step takes three times
+    as long as that of the network.
     """
     rows, tests = kernel_rows(e), test_rows(e)
     recorded = 4 * e.training.record * rows * (rows + tests)
-    closed = e.training.loss.closed_form
-    training = 20 * rows**3 if closed else 2 * e.training.steps * rows**2
+    steps = e.training.steps
+    if not e.training.linear_updates:
+        return 3 * e.seeds_at(width) * step_flop(e, width) * steps
+    training = 20 * rows**3 if e.training.closed_form else 2 * steps * rows**2
     return e.seeds_at(width) * (training + recorded)
 
 

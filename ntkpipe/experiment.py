@@ -129,17 +129,25 @@ class Experiment:
         yield from self.training.loss.unmet(self)
         yield from self.training.unmet(self)
         yield from self.model.unmet(self)
-        if self.has_linearized and self.training.optimizer == "adam":
-            yield Fault(("linearize",), "adam has no closed form: use linearize: none")
         if self.has_limit and not self.training.loss.closed_form:
             text = f"needs training.loss: squared, not {self.training.loss.kind}: the "
             text += "mean of networks then has no equation of its own; say limit: none"
             yield Fault(("limit",), text)
-        if self.linearize == "flow" and self.training.optimizer == "momentum":
-            text = "gradient flow has no momentum: use linearize: steps"
+        optimizer, batch = self.training.optimizer, self.training.batch
+        if self.linearize == "flow" and optimizer != "gd":
+            text = f"gradient flow has no {optimizer}: use linearize: steps"
             yield Fault(("linearize",), text)
-        if self.has_limit and self.training.optimizer != "gd":
-            text = f"needs training.optimizer: gd, not {self.training.optimizer}"
+        if self.linearize == "flow" and batch is not None:
+            text = "gradient flow has no batches: use linearize: steps"
+            yield Fault(("linearize",), text)
+        if self.has_limit and optimizer != "gd":
+            text = f"needs training.optimizer: gd, not {optimizer}"
+            yield Fault(("limit",), text)
+        if self.has_limit and batch is not None:
+            text = "is of all points in each step: leave out training.batch"
+            yield Fault(("limit",), text)
+        if self.has_limit and self.training.weight_decay:
+            text = "has no weight decay: leave out training.weight_decay"
             yield Fault(("limit",), text)
 
     @property

@@ -186,6 +186,7 @@ limit: flow
 measure:
   kernel_at: [1]
   straightness: true
+linearize: flow
 """
 
 
@@ -201,7 +202,7 @@ BETWEEN = {
     "model.parameterization": 5,
     "measure.straightness": 11,
     "limit": 8,
-    "linearize": 0,
+    "linearize": 12,
 }
 
 
@@ -231,7 +232,7 @@ def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
         "model.parameterization": 5,
         "measure.straightness": 11,
         "variants.b.limit": 8,
-        "variants.b.linearize": 14,
+        "variants.b.linearize": 12,
     }
     own = GOOD + "variants:\n  a: {}\n  b:\n    model: {depth: no}\n"
     assert keys(own) == {"variants.b.model.depth": 12}

@@ -247,7 +247,8 @@ def test_a_corner_of_a_matrix_of_the_first_network_is_kept(width):
 @pytest.mark.parametrize(("layer", "faults"), [(1, 0), (3, 0), (4, 1)])
 def test_a_kept_matrix_is_one_of_the_layers(layer, faults):
     keep = KeepMatrix(layer=layer)
-    e = SimpleNamespace(model=SimpleNamespace(weight_layers=3))
+    model, data = SimpleNamespace(weight_layers=3), SimpleNamespace(stated_sizes=None)
+    e = SimpleNamespace(model=model, dataset=data)
     found = list(Training(learning_rate=0.1, steps=5, keep_matrix=keep).unmet(e))
     assert [f.key for f in found] == [("training", "keep_matrix", "layer")] * faults
 

@@ -157,9 +157,9 @@ METRICS = (
     _ends(
         "learning_rate_relative",
         "learning rate over the largest stable one: gradient descent is stable below "
-        "1; c is 1, a bound that need not be sharp for cross_entropy (c = ½), logistic "
-        "(¼) and huber (1)",
-        "η·c·λ_max(H)/2",
+        "1; λ is the weight decay, and c is 1, ½ for cross_entropy and ¼ for logistic; "
+        "above 1 only the squared loss is sure to be unstable",
+        "η·(c·λ_max(H) + λ)/2",
     ),
 )
 
@@ -172,6 +172,7 @@ def kernels(
     learning_rate: float,
     learned_output: bool = True,
     curvature: float = 1.0,
+    weight_decay: float = 0.0,
 ) -> Values:
     """Change and spectrum of the kernel: metric → (steps, values (s steps)).
 
@@ -182,6 +183,7 @@ def kernels(
         learning_rate: η, divided by the largest stable one.
         learned_output: whether the last layer is learned, so that Σ is a part of Θ.
         curvature: the largest second derivative of the loss in the outputs.
+        weight_decay: λ of the penalty on the weights.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
     theta = matrix(ntk)
@@ -212,7 +214,7 @@ def kernels(
         "ntk_min": low,
         "ntk_max": high,
         "ntk_condition": np.where(regular, high / low, np.nan),
-        "learning_rate_relative": learning_rate * (curvature * high) / 2,
+        "learning_rate_relative": learning_rate * (curvature * high + weight_decay) / 2,
     }
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
@@ -281,7 +283,8 @@ def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
     network, data, rate = inputs.network, inputs.data, e.training.learning_rate
     learned, curvature = e.model.learned_output, e.training.loss.curvature
-    found = kernels(network, data, inputs.limit, rate, learned, curvature)
+    decay = e.training.weight_decay
+    found = kernels(network, data, inputs.limit, rate, learned, curvature, decay)
     if SQUARES.met(e):
         start = finite(matrix(network["ntk"])[:, 0]) / len(data["x_train"])
         found |= loss_rate(network, start, rate)

@@ -79,7 +79,7 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[Note]:
     # gradient descent is stable up to η = 2/λ_max, the heavy ball to 2(1 + β)/λ_max
     unstable = set(rate.loc[rate["value"] > 1 + e.training.heavy_ball, "seed"])
     yield from _undefined(rows, seeds["dead"], unstable)
-    if unstable and e.training.steps and e.training.optimizer != "adam":
+    if unstable and e.training.steps and e.training.linear_updates:
         limit = "2(1 + β)/" if e.training.heavy_ball else "2/"
         limit += "λ_max" if SQUARES.met(e) else "(c·λ_max), which need not be sharp,"
         past = share(len(unstable), len(rate), "linearised model")

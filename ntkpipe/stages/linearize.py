@@ -2,60 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ntkpipe import cost, provenance
+from ntkpipe.metric import Arrays
 from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
 from ntkpipe.stages.stage import Stage, keys
 from ntkpipe.stages.train import TRAIN
 
+if TYPE_CHECKING:
+    from ntkpipe.experiment import Experiment
+    from ntkpipe.kernels.linear import Linearized
+
 
 def run(job: Job) -> None:
     """The linearised model of each network, trained alike: linearized.npz."""
+    from ntkpipe.kernels import linear
+
+    e, network, data = job.experiment, job.read("network"), job.read("dataset")
+    training = e.training
+    if training.linear_updates:
+        models = in_function_space(e, job.at.width, network, data)
+        arrays = {
+            name: np.stack([np.asarray(getattr(model, name)) for model in models])
+            for name in ("loss", "f_train", "f_test", "weight_change")
+        }
+    else:
+        arrays = in_weights(e, job.at.width, data)
+    arrays |= {"step": network["step"], "seed": network["seed"]}
+    job.write(arrays, provenance.device())
+    if e.linearize == "flow" or not training.linear_updates:
+        return
+    largest = linear.max_learning_rate(
+        network["ntk"][0, 0],
+        training.heavy_ball,
+        training.loss.curvature,
+        training.weight_decay,
+    )
+    if training.learning_rate > largest:
+        log.warning(
+            "learning_rate %.3g is past the stability limit %.3g of the linearised "
+            "model (seed 0), so that it %s",
+            training.learning_rate,
+            largest,
+            "diverges" if training.loss.closed_form else "may diverge",
+        )
+
+
+def in_function_space(
+    e: Experiment, width: int, network: Arrays, data: Arrays
+) -> list[Linearized]:
+    """The linearised models of gradient descent, momentum or flow, without weights."""
     import jax
 
     from ntkpipe.kernels import descent, linear
+    from ntkpipe.training import batches
 
-    e, network, data = job.experiment, job.read("network"), job.read("dataset")
-    training, rate = e.training, e.training.learning_rate
-    closed, flow = training.loss.closed_form, e.linearize == "flow"
+    training, flow = e.training, e.linearize == "flow"
+    points, size = len(data["y_train"]), training.batch
 
-    def predict(ntk, f_train, ntk_test, f_test):
-        start = ntk, f_train, data["y_train"], network["step"], rate
-        how = {
+    def predict(ntk, f_train, ntk_test, f_test, origin, key):
+        start = ntk, f_train, data["y_train"], network["step"], training.learning_rate
+        how: dict[str, Any] = {
             "momentum": training.heavy_ball,
             "flow": flow,
+            "weight_decay": training.weight_decay,
             "ntk_test": ntk_test,
             "f0_test": f_test,
             "alpha": e.model.alpha,
         }
-        if closed:
+        if training.closed_form:
             return linear.predict(*start, **how)
+        if origin is not None:
+            how["origin"] = descent.Origin(*origin)
+        if size is not None:
+            how["weights"] = lambda step: batches.weights(key, step, points, size)
         return descent.train(*start, loss=training.loss, **how)
 
     # the flow without a closed form is solved by SciPy
-    predict = predict if flow and not closed else jax.jit(predict)
+    is_jax = training.closed_form or not flow
+    of_seed: Callable = jax.jit(predict) if is_jax else predict
     read = ("ntk", "f_train", "ntk_test_train", "f_test")
-    start = (network[name][:, 0].astype(float) for name in read)
-    models = [predict(*arrays) for arrays in zip(*start, strict=True)]
-    arrays = {
-        name: np.stack([np.asarray(getattr(model, name)) for model in models])
-        for name in ("loss", "f_train", "f_test", "weight_change")
-    }
-    arrays |= {"step": network["step"], "seed": network["seed"]}
-    job.write(arrays, provenance.device())
-    largest = linear.max_learning_rate(
-        network["ntk"][0, 0], training.heavy_ball, training.loss.curvature
-    )
-    if rate > largest and not flow:
-        log.warning(
-            "learning_rate %.3g is past the stability limit %.3g of the linearised "
-            "model (seed 0), so that it %s",
-            rate,
-            largest,
-            "diverges" if closed else "may diverge",
+    start = [network[name][:, 0].astype(float) for name in read]
+    names = ("origin_train", "origin_test", "origin_square")
+    origins = [network[name].astype(float) for name in names if name in network]
+    study = jax.random.key(e.seed)
+    return [
+        of_seed(
+            *(array[seed] for array in start),
+            [array[seed] for array in origins] or None,
+            None if size is None else batches.key_of(study, width, seed),
         )
+        for seed in network["seed"]
+    ]
+
+
+def in_weights(e: Experiment, width: int, data: Arrays) -> dict[str, np.ndarray]:
+    """The linearised models of other optimisers, which act on single weights."""
+    import jax
+
+    from ntkpipe.data.base import Data
+    from ntkpipe.training import loop
+
+    model: Any = e.model
+    return loop.train_linearized(
+        model,
+        e.training,
+        Data(**data),
+        width,
+        jax.random.key(e.seed),
+        e.seeds_at(width),
+        e.dtype,
+    )
 
 
 LINEARIZE = Stage(
@@ -67,7 +129,7 @@ LINEARIZE = Stage(
     reads=(DATASET, TRAIN),
     wanted=lambda e: e.has_linearized,
     settings=keys("model", "training", "linearize"),
-    sections=lambda at: at.experiment.training.loss,
+    sections=lambda at: (at.experiment.model, at.experiment.training),
     gpu=True,
     memory_mb=lambda at: cost.kernel_mb(at.experiment, at.width),
     flop=lambda at: cost.linearize_flop(at.experiment, at.width),

@@ -1,4 +1,4 @@
-"""Full-batch training of networks, and what is recorded during training.
+"""Training of networks, and what is recorded during training.
 
 train(model, Training(learning_rate=0.1, steps=100), data, width, key, seeds)
 """

@@ -1,4 +1,4 @@
-"""Full-batch training, with the kernel measured during training.
+"""Training, with the kernel measured during training.
 
 Loss L(w) = 1/(Nα²) Σ_i ℓ(f(x_i; w), y_i), `losses`, with f = α(h − h₀), where h₀ is
 zero or the network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then
@@ -11,6 +11,7 @@ stored.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,9 +22,11 @@ import numpy as np
 from ntkpipe import xla
 from ntkpipe.data.base import Data
 from ntkpipe.kernels.devices import shared_over_devices
+from ntkpipe.kernels.linear import linearize
 from ntkpipe.kernels.signals import signals
 from ntkpipe.models.base import FROZEN_COPY
 from ntkpipe.models.mlp import MLP
+from ntkpipe.training import batches
 from ntkpipe.training.optimizers import transformation
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders import RECORDERS
@@ -50,6 +53,10 @@ class _State(NamedTuple):
     optimizer: Any
     steps_done: jax.Array
     stopped: jax.Array
+    w0: Any = None
+    """The initial weights, if steps need them."""
+    key: Any = None
+    """Of the batches, if there are any."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -117,6 +124,62 @@ def train(
     }
 
 
+def train_linearized(
+    model: MLP,
+    training: Training,
+    data: Data,
+    width: int,
+    key: jax.Array,
+    seeds: int,
+    dtype: str = "float64",
+) -> dict[str, np.ndarray]:
+    """The linearised models of the same networks, trained in their weights.
+
+    This takes any optimiser. Those whose steps are linear in the gradient do not need
+    it (`kernels.descent`). Arguments are those of `train`.
+
+    Returns:
+        f_train (s t n k), f_test (s t m k), loss (s t) and weight_change (s t), at the
+        recorded steps. They do not stop at `stop_at_loss`.
+    """
+    x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
+    points = Points(x, y, x_test)
+    run = Run(model, replace(training, stop_at_loss=None), width, linear=True)
+    state = jax.eval_shape(run.state, points, key, 0)
+    size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(None, None, 0))
+    def begin(points, key, replicate):
+        state = run.state(points, key, replicate)
+        return state, run.zero(model.apply(state.params, points.all()))
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(None, 0, 0))
+    def observe(points, state, f0):
+        f = run.outputs(state.params, points.all(), f0, state.w0)
+        moved = jax.tree.map(jnp.subtract, state.params, state.w0)
+        square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(moved))
+        return {
+            "f_train": f[: len(x)],
+            "f_test": f[len(x) :],
+            "loss": run.loss.value(f[: len(x)], points.y),
+            "weight_change": jnp.sqrt(square),
+        }
+
+    advance = jax.jit(jax.vmap(run.advance, (None, 0, 0, None)), donate_argnums=1)
+    steps, together = training.recorded(), seeds if size <= SIDE_BY_SIDE else 1
+    networks = []
+    for first in range(0, seeds, together):
+        state, f0 = begin(points, key, np.arange(first, min(first + together, seeds)))
+        observed = []
+        for count in np.diff(steps, prepend=0):
+            state = advance(points, state, f0, int(count))
+            observed.append(_numpy(observe(points, state, f0)))
+        networks.append(jax.tree.map(lambda *a: np.stack(a, 1), *observed))
+    return jax.tree.map(lambda *a: np.concatenate(a), *networks)
+
+
 def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     """Train one network, or many together, and record."""
     state, start = run.begin(replicates)
@@ -167,8 +230,11 @@ class Run:
     There are few functions, as compiling each takes time.
     """
 
-    def __init__(self, model: MLP, training: Training, width: int):
+    def __init__(
+        self, model: MLP, training: Training, width: int, linear: bool = False
+    ):
         self.model, self.training, self.width = model, training, width
+        self.linear = linear
         self.loss, self.optimizer = training.loss, transformation(training)
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
 
@@ -237,35 +303,52 @@ class Run:
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
         """A network at initialisation, and what recorders keep of it."""
+        state = self.state(points, key, replicate)
+        params = state.params
+        y, found = self._signals(params, points.all())
+        kept = self._record("begin", Now(points, params, f=y, signals=found))
+        return state, Start(params, f0=self.zero(y), kept=kept)
+
+    def state(self, points: Points, key, replicate) -> _State:
+        """A network at initialisation."""
         params = self.init(points, key, replicate)
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
-        y, found = self._signals(params, points.all())
-        subtract = self.model.zero_output in FROZEN_COPY
-        kept = self._record("begin", Now(points, params, f=y, signals=found))
-        return state, Start(
-            params, f0=y if subtract else jnp.zeros((1, 1), y.dtype), kept=kept
-        )
+        to_start = self.training.weight_decay and self.training.decay_to == "w0"
+        if self.linear or to_start:
+            state = state._replace(w0=params)
+        if self.training.batch is not None:
+            key = batches.key_of(key, self.width, replicate)
+            state = state._replace(key=key)
+        return state
 
-    def outputs(self, params, x, f0):
-        """f = α(h − h₀)."""
-        return self.model.alpha * (self.model.apply(params, x) - f0)
+    def zero(self, y):
+        """h₀ (n+m k) of outputs y before the first step, or (1 1) zero."""
+        subtract = self.model.zero_output in FROZEN_COPY
+        return y if subtract else jnp.zeros((1, 1), y.dtype)
+
+    def outputs(self, params, x, f0, w0=None):
+        """f = α(h − h₀), with the linearisation of h at w₀ in a linear run."""
+        apply = linearize(self.model.apply, w0) if self.linear else self.model.apply
+        return self.model.alpha * (apply(params, x) - f0)
 
     def advance(self, points: Points, state: _State, f0, steps) -> _State:
         """Train for `steps` steps, or fewer if the loss falls below `stop_at_loss`."""
-        x, y, _ = points
         target = self.training.stop_at_loss
         # `stop_at_loss` is in units of y, the loss is divided by α²
         target = None if target is None else target / self.model.alpha**2
         rates = self.model.learning_rates(state.params)
 
-        def loss_of(params):
-            f = self.outputs(params, x, f0[: len(x)])
-            return self.loss.value(f, y, self.model.alpha)
-
         def step(state: _State) -> _State:
+            x, y, at = self.drawn(points, f0, state)
+
+            def loss_of(params):
+                f = self.outputs(params, x, at, state.w0)
+                return self.loss.value(f, y, self.model.alpha)
+
             loss, gradient = jax.value_and_grad(loss_of)(state.params)
+            gradient = self.decayed(gradient, state, rates)
             stop = jnp.array(False)
             if target is not None:
                 stop = (loss < target) | ~jnp.isfinite(loss)
@@ -279,7 +362,9 @@ class Run:
                 lambda w, u, rate: w + (go * rate) * u, state.params, updates, rates
             )
             done = state.steps_done + (~stop).astype(state.steps_done.dtype)
-            return _State(params, optimizer, done, stop)
+            return state._replace(
+                params=params, optimizer=optimizer, steps_done=done, stopped=stop
+            )
 
         if target is None:
             return jax.lax.fori_loop(0, steps, lambda _, s: step(s), state)
@@ -293,6 +378,28 @@ class Run:
             return done + 1, step(state)
 
         return jax.lax.while_loop(running, body, (0, state))[1]
+
+    def drawn(self, points: Points, f0, state: _State):
+        """Points, targets and h₀ of a step."""
+        x, y, _ = points
+        if (size := self.training.batch) is None:
+            return x, y, f0[: len(x)]
+        rows = batches.rows(state.key, state.steps_done, len(x), size)
+        return x[rows], y[rows], f0[rows] if len(f0) > 1 else f0
+
+    def decayed(self, gradient, state: _State, rates):
+        """∇L + λR⁻¹(w − w_*), R the relative learning rates."""
+        if not (decay := self.training.weight_decay):
+            return gradient
+        away = state.params
+        if self.training.decay_to == "w0":
+            away = jax.tree.map(jnp.subtract, away, state.w0)
+        return jax.tree.map(
+            lambda g, w, rate: g + decay / rate * w if rate else g,
+            gradient,
+            away,
+            rates,
+        )
 
     def observe(self, points: Points, params, start: Start, index) -> dict:
         """The records of a recorded step."""

@@ -30,10 +30,29 @@ class Descent(NamedTuple):
         return jax.tree.map(lambda v: -self.learning_rate * v, gradient), velocity
 
 
+class SignDescent(NamedTuple):
+    """w ← w − η sign(g): Adam without memory."""
+
+    learning_rate: float
+
+    def init(self, params: Any) -> Any:
+        """Nothing is kept from step to step."""
+        del params
+
+    def update(self, gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        """The step −η sign(g)."""
+        del params
+        return jax.tree.map(
+            lambda g: -self.learning_rate * jnp.sign(g), gradient
+        ), state
+
+
 def transformation(training: Training):
-    """Gradient descent, perhaps with momentum, or Adam."""
+    """Gradient descent, perhaps with momentum or by the sign, or Adam."""
     if training.optimizer == "adam":
         import optax
 
         return optax.adam(training.learning_rate)
+    if training.optimizer == "sign":
+        return SignDescent(training.learning_rate)
     return Descent(training.learning_rate, training.heavy_ball)

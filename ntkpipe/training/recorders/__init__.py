@@ -7,6 +7,7 @@ from ntkpipe.training.recorders.kernels import Kernels
 from ntkpipe.training.recorders.landscape import OnALine
 from ntkpipe.training.recorders.matrix import Matrix
 from ntkpipe.training.recorders.moments import Moments
+from ntkpipe.training.recorders.origin import Origin
 from ntkpipe.training.recorders.outputs import Outputs
 from ntkpipe.training.recorders.unit_changes import UnitChanges
 from ntkpipe.training.recorders.weight_gap import WeightGap
@@ -14,6 +15,7 @@ from ntkpipe.training.recorders.weight_gap import WeightGap
 RECORDERS: tuple[Recorder, ...] = (
     Outputs(),
     Kernels(),
+    Origin(),
     KernelOfTestPoints(),
     Matrix(),
     Curvature(),

@@ -52,7 +52,7 @@ class WeightGap(Recorder):
         h = now.f[:n] * float(run.model.zero_output not in FROZEN_COPY)
         train = signals.of_points(now.signals, slice(n))
         block = blocks.block(train, train)
-        if not run.loss.closed_form:
+        if not training.closed_form:
             states = descent.descent_states(
                 *(block, alpha * h, y, training.recorded(), training.learning_rate),
                 run.loss,
