@@ -129,9 +129,11 @@ class Experiment:
         yield from self.training.loss.unmet(self)
         yield from self.training.unmet(self)
         yield from self.model.unmet(self)
-        if self.has_limit and not self.training.loss.closed_form:
-            text = f"needs training.loss: squared, not {self.training.loss.kind}: the "
-            text += "mean of networks then has no equation of its own; say limit: none"
+        of_squares = self.training.loss.closed_form or self.model.starts_at_zero
+        if self.has_limit and not of_squares:
+            text = "needs training.loss: squared, or model.zero_output: with "
+            text += f"{self.training.loss.kind} the mean of networks that begin "
+            text += "differently has no equation of its own"
             yield Fault(("limit",), text)
         optimizer, batch = self.training.optimizer, self.training.batch
         if self.linearize == "flow" and optimizer != "gd":

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ntkpipe import figures
 from ntkpipe.figures import style
-from ntkpipe.training.losses import SQUARED
+from ntkpipe.training.protocol import Training
 
 ETA, STEPS, POINTS, TESTS = 0.5, 200, 5, 41
 
@@ -40,7 +40,7 @@ class FakeArrays:
         return getattr(self, product)(variant, width)
 
     def experiment(self, variant):
-        training = SimpleNamespace(learning_rate=ETA, loss=SQUARED)
+        training = Training(learning_rate=ETA, steps=STEPS)
         return SimpleNamespace(training=training, model=SimpleNamespace(alpha=1.0))
 
     def dataset(self, variant, width):
@@ -213,7 +213,7 @@ class OnALine(FakeArrays):
     """f = n(r + r²) at distance r from w₀, to be 2, with α = 16."""
 
     def experiment(self, variant):
-        training = SimpleNamespace(loss=SQUARED)
+        training = Training(learning_rate=ETA, steps=STEPS)
         return SimpleNamespace(training=training, model=SimpleNamespace(alpha=16.0))
 
     def dataset(self, variant, width):

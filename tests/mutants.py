@@ -68,7 +68,8 @@ PACKAGES = {
     "training": Package(
         ("training/**/*.py",),
         (
-            *("test_training.py", "test_moments.py", "test_measurements.py"),
+            *("test_training.py", "test_losses.py", "test_optimizers.py"),
+            *("test_moments.py", "test_measurements.py"),
             *("test_measured.py", "test_study.py"),
         ),
     ),

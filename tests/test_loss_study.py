@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 from helpers import run_study
 
 from ntkpipe import artifacts, study
@@ -23,6 +24,7 @@ seeds: 2
 variants:
   descent: {}
   flow: {linearize: flow, widths: [8]}
+  infinite: {limit: steps, model: {zero_output: subtract}, widths: [128]}
 claims:
   - {id: C-1, kind: bound, says: A wide network is near its linearisation, source: me,
      metric: linear_gap, min_width: 128, variant: descent, at_most: 0.5}
@@ -94,6 +96,26 @@ def test_the_linearised_model_is_that_of_the_weights(made, variant):
         np.testing.assert_allclose(found["weight_change"][1, -1], moved, rtol=1e-9)
         assert 0 < network["weight_gap"][1, -1] < moved
         assert network["weight_gap"][1, 1] < 1e-12  # the first steps are the same
+
+
+def test_networks_that_begin_at_zero_have_a_limit(made):
+    """f moves by −(η/N) Θ∞ (softmax(f) − p), from f = 0."""
+    data = arrays(made, "dataset", "descent")
+    limit = arrays(made, "limit", "infinite")
+    theta, across = limit["ntk_train_train"], limit["ntk_test_train"]
+    p, f, f_test = data["y_train"] + 1 / 3, np.zeros((12, 3)), np.zeros((5, 3))
+    for _ in range(40):
+        slope = scipy.special.softmax(f, axis=1) - p
+        f, f_test = f - theta @ slope / 12, f_test - across @ slope / 12
+    np.testing.assert_allclose(limit["mean_train"][-1], f, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(limit["mean_test"][-1], f_test, rtol=1e-10, atol=1e-12)
+    assert not limit["sd_test"].any() and not limit["cov_test"].any()
+    network = arrays(made, "network", "infinite", 128)
+    rows = pd.read_csv(made[1]["measurements", "", 0])
+    gap = rows[rows["metric"] == "limit_gap"]["value"]
+    expected = np.sqrt(((network["f_train"] - limit["mean_train"]) ** 2).mean((2, 3)))
+    np.testing.assert_allclose(gap, expected.max(1), rtol=1e-9)
+    assert gap.max() < 0.5 * np.sqrt((f**2).mean())
 
 
 def test_measurements_have_what_holds_for_any_loss(made):

@@ -188,6 +188,7 @@ def test_a_study_states_a_loss_that_fits_its_targets(loss, dataset, fault):
     [
         ("measure: {modes: 2}", "measure.modes: needs `training.loss: squared`"),
         ("measure: {loss_error: true}", "measure.loss_error: needs `training.loss"),
+        ("limit: steps", "limit: needs training.loss: squared, or model.zero_output"),
         (
             "figures: [{kind: modes, name: f, title: t, caption: c}]",
             "f.kind: needs `training.loss: squared`",

@@ -567,7 +567,8 @@ def test_the_limit_moves_each_network_from_where_it_begins():
         "f_test": rng.normal(size=(2, 3, 3, 1)),
     }
     limit = {"ntk_train_train": theta, "ntk_test_train": test}
-    found = limit_.limit_dynamics(network, data, limit, 0.1, True)
+    training = Training(learning_rate=0.1, steps=50)
+    found = limit_.limit_dynamics(network, data, limit, training, True)
     left = np.exp(-0.1 * step * values[2])[:, None, None]
     for seed in range(2):
         u0 = network["f_train"][seed, 0] - data["y_train"]

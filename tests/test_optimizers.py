@@ -164,7 +164,10 @@ def test_all_variants_have_measurements(made):
         ([("title", "linearize: flow\ntitle")], "gradient flow has no sign"),
         ([("title", "linearize: flow\ntitle")], "gradient flow has no momentum"),
         ([("title", "linearize: flow\ntitle")], "gradient flow has no batches"),
-        ([("title", "limit: steps\ntitle")], "limit: needs training.loss: squared"),
+        (
+            [("title", "limit: steps\ntitle")],
+            "limit: needs training.optimizer: gd, not adam",
+        ),
         ([("title", "limit: steps\ntitle")], "limit: is of all points in each step"),
         ([("title", "limit: steps\ntitle")], "limit: has no weight decay"),
     ],

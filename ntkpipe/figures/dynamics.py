@@ -118,8 +118,8 @@ class Dynamics(TimeFigure, OutputFigure):
         limit = arrays("limit", variant)
         if self.seed is None:
             return {part: (limit["step"], _percentiles(limit, part)) for part in parts}
-        data, rate = arrays("dataset", variant), learning_rate_of(arrays, variant)
-        return _limit_dynamics(limit, network, data, seeds[0], rate)
+        data, training = arrays("dataset", variant), arrays.experiment(variant).training
+        return _limit_dynamics(limit, network, data, seeds[0], training)
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Rows are variants, columns are widths, colours are points."""
@@ -162,17 +162,17 @@ def _percentiles(limit, part):
     return np.stack([mean + z * sd for z in (P10, 0, P90)])
 
 
-def _limit_dynamics(limit, network, data, seed, rate):
+def _limit_dynamics(limit, network, data, seed, training):
     """Gradient descent under the limit kernel from one network's f(x, 0)."""
-    from ntkpipe.kernels import linear
+    from ntkpipe.training import function_space
 
     step = network["step"]
-    prediction = linear.predict(
+    prediction = function_space.train(
+        training,
         limit["ntk_train_train"][:, None, :, None],
         network["f_train"][seed, 0],
         data["y_train"],
         step,
-        rate,
         ntk_test=limit["ntk_test_train"][:, None, :, None],
         f0_test=network["f_test"][seed, 0],
     )

@@ -217,13 +217,14 @@ def _trajectory(quantity, model, product, network, arrays, variant):
         parts = along_target(f, arrays("dataset", variant)["y_train"])
         values = parts[quantity == "residual_across"]
     elif model == "limit":
-        # the mean over initialisations is that of the squared loss
         part = {"loss": "train", "test_loss": "test"}.get(quantity)
         if part:
             mean, sd = product[f"mean_{part}"], product[f"sd_{part}"][..., None]
             y = arrays("dataset", variant)[f"y_{part}"]
+            # with another loss than the squared one there is no spread
             spread = SQUARED.of_residual(np.sqrt(y.shape[-1]) * sd, len(y))
-            values = (SQUARED.value(mean, y) + spread)[None]
+            loss = arrays.experiment(variant).training.loss
+            values = (np.asarray(loss.value(mean, y)) + spread)[None]
     elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":

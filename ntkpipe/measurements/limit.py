@@ -22,6 +22,7 @@ from ntkpipe.metric import (
     given,
 )
 from ntkpipe.training.losses.squared import SQUARED
+from ntkpipe.training.protocol import Training
 
 FIRST = 5  # number of eigenvalues of the limit kernel that are metrics
 
@@ -140,20 +141,20 @@ LIMIT_METRICS = (
 
 
 def limit_dynamics(
-    network: Arrays, data: Arrays, limit: Arrays, learning_rate: float, flow: bool
+    network: Arrays, data: Arrays, limit: Arrays, training: Training, flow: bool
 ) -> dict[str, np.ndarray]:
     """The infinite-width dynamics of each network's outputs, starting at f(w₀)."""
-    from ntkpipe.kernels import linear
+    from ntkpipe.training import function_space
 
     kernel = limit["ntk_train_train"][:, None, :, None]
     test = limit["ntk_test_train"][:, None, :, None]
     rows = [
-        linear.predict(
+        function_space.train(
+            training,
             kernel,
             f_train,
             data["y_train"],
             network["step"],
-            learning_rate,
             flow=flow,
             ntk_test=test,
             f0_test=f_test,
@@ -164,7 +165,7 @@ def limit_dynamics(
     ]
     return {
         "f_train": np.stack([r.f_train for r in rows]),
-        "f_test": np.stack([r.f_test for r in rows]),
+        "f_test": np.stack([np.asarray(r.f_test) for r in rows]),
     }
 
 
@@ -255,11 +256,12 @@ def _against_limit(inputs: Inputs) -> Values:
     assert inputs.limit is not None  # `when` asks for it
     e, y = inputs.e, inputs.data["y_train"]
     rate, flow = e.training.learning_rate, e.limit == "flow"
-    found = limit_dynamics(inputs.network, inputs.data, inputs.limit, rate, flow)
+    found = limit_dynamics(inputs.network, inputs.data, inputs.limit, e.training, flow)
     values = gaps(inputs.network, found, "limit")
-    infinite = inputs.limit["ntk_train_train"]
-    slowest = loss_rate(inputs.network, infinite[None] / len(infinite), rate)
-    values["limit_loss_rate"] = slowest["loss_rate"]
+    if SQUARES.met(e):
+        infinite = inputs.limit["ntk_train_train"]
+        slowest = loss_rate(inputs.network, infinite[None] / len(infinite), rate)
+        values["limit_loss_rate"] = slowest["loss_rate"]
     if e.measure.loss_error:
         predicted = SQUARED.value(found["f_train"], y)
         values |= loss_error(inputs.network, predicted, "limit")

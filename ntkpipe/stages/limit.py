@@ -20,7 +20,7 @@ def run(job: Job) -> None:
     """Infinite width: kernels, mean and covariance of the ensemble: limit.npz."""
     import jax.numpy as jnp
 
-    from ntkpipe.kernels import ensemble, infinite
+    from ntkpipe.kernels import infinite
 
     e, data = job.experiment, job.read("dataset")
     # all points at once: each shape of a kernel is compiled by itself
@@ -29,7 +29,7 @@ def run(job: Job) -> None:
     nngp, ntk = map(np.asarray, whole)
     n = len(data["x_train"])
     points = {"train": slice(n), "test": slice(n, None)}
-    step, rate = e.training.recorded(), e.training.learning_rate
+    step = e.training.recorded()
     # networks that begin at zero are one function in the limit, and have no covariance
     prior = 0.0 if e.model.starts_at_zero else 1.0
     arrays: dict[str, Any] = {"step": step}
@@ -40,23 +40,56 @@ def run(job: Job) -> None:
         arrays[f"ntk_{first}_{second}"] = ntk[block]
         start = jnp.asarray(prior * nngp[block]), jnp.asarray(ntk[block])
         kernels[first, second] = infinite.Kernels(*start)
+    if e.training.loss.closed_form:
+        arrays |= _ensemble(e, kernels, data["y_train"], step)
+    else:
+        arrays |= _one_function(e, kernels, data["y_train"], step)
+    if e.measure.limit_draws > 1:
+        arrays["eigenvalues"] = _spectra(e, data["x_train"])
+    job.write(arrays, provenance.device())
+
+
+def _ensemble(e: Experiment, kernels: dict, y, step) -> dict[str, Any]:
+    """Mean and deviation of the trained networks under the squared loss."""
+    from ntkpipe.kernels import ensemble
+
+    rate = e.training.learning_rate
     times = {"steps": step, "learning_rate": rate}
     if e.limit == "flow":
         times = {"t": rate * step}
-    for name in points:
+    arrays: dict[str, Any] = {}
+    for name in ("train", "test"):
         trained = ensemble.ensemble(
             kernels["train", "train"],
             kernels[name, "train"],
             kernels[name, name],
-            data["y_train"],
+            y,
             **times,
         )
         variance = np.maximum(np.einsum("tmm->tm", np.asarray(trained.cov)), 0)
         arrays |= {f"mean_{name}": trained.mean, f"sd_{name}": np.sqrt(variance)}
-    arrays["cov_test"] = trained.cov[-1]
-    if e.measure.limit_draws > 1:
-        arrays["eigenvalues"] = _spectra(e, data["x_train"])
-    job.write(arrays, provenance.device())
+    return arrays | {"cov_test": trained.cov[-1]}
+
+
+def _one_function(e: Experiment, kernels: dict, y, step) -> dict[str, Any]:
+    """The function that all networks are that begin at zero, under any loss."""
+    from ntkpipe.training import function_space
+
+    ntk, across = (kernels[n, "train"].ntk[:, None, :, None] for n in ("train", "test"))
+    tests, k = len(across), y.shape[1]
+    found = function_space.train(
+        *(e.training, ntk, np.zeros_like(y), y, step),
+        flow=e.limit == "flow",
+        ntk_test=across,
+        f0_test=np.zeros((tests, k)),
+    )
+    means = {"mean_train": found.f_train, "mean_test": found.f_test}
+    zeros = {
+        "sd_train": np.zeros((len(step), len(y))),
+        "sd_test": np.zeros((len(step), tests)),
+        "cov_test": np.zeros((tests, tests)),
+    }
+    return means | zeros
 
 
 def _spectra(e: Experiment, first: np.ndarray) -> np.ndarray:

@@ -59,29 +59,21 @@ def in_function_space(
     """The linearised models of gradient descent, momentum or flow, without weights."""
     import jax
 
-    from ntkpipe.kernels import descent, linear
-    from ntkpipe.training import batches
+    from ntkpipe.kernels import descent
+    from ntkpipe.training import batches, function_space
 
     training, flow = e.training, e.linearize == "flow"
     points, size = len(data["y_train"]), training.batch
 
     def predict(ntk, f_train, ntk_test, f_test, origin, key):
-        start = ntk, f_train, data["y_train"], network["step"], training.learning_rate
-        how: dict[str, Any] = {
-            "momentum": training.heavy_ball,
-            "flow": flow,
-            "weight_decay": training.weight_decay,
-            "ntk_test": ntk_test,
-            "f0_test": f_test,
-            "alpha": e.model.alpha,
-        }
-        if training.closed_form:
-            return linear.predict(*start, **how)
+        how: dict[str, Any] = {"ntk_test": ntk_test, "f0_test": f_test}
+        how |= {"alpha": e.model.alpha, "flow": flow}
         if origin is not None:
             how["origin"] = descent.Origin(*origin)
         if size is not None:
             how["weights"] = lambda step: batches.weights(key, step, points, size)
-        return descent.train(*start, loss=training.loss, **how)
+        start = ntk, f_train, data["y_train"], network["step"]
+        return function_space.train(training, *start, **how)
 
     # the flow without a closed form is solved by SciPy
     is_jax = training.closed_form or not flow
