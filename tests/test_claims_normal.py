@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 from claim_tables import claim, note, rows
+from scipy import stats
 
 
 def scores(n, points=5, mean=0.0, sd=1.0, shared=0.5, seed=0):
@@ -63,3 +65,36 @@ def test_normal_with_few_seeds():
     for n in (1, 2):
         found = gauss.evaluate(scores(n))
         assert found.verdict == "inconclusive" and "seed" in note(found)
+
+
+def test_the_shape_is_equivalent_within_a_distance():
+    n, level = 2000, 0.95
+    radius = math.sqrt(math.log(2 * 5 / (1 - level)) / (2 * n))
+    measurements = scores(n)
+    largest = max(
+        stats.kstest(z.value, "norm").statistic
+        for _, z in measurements.groupby("metric")
+    )
+    settings = {"metric": "limit_z/*", "margin": 0.15, "variance_tolerance": 0.25}
+    accepted = {
+        largest + radius + 1e-6: "supported",
+        largest + radius - 1e-6: "inconclusive",
+        largest - radius - 1e-6: "contradicted",
+    }
+    for distance, verdict in accepted.items():
+        if distance > 0:
+            found = claim("normal", distance=distance, **settings).evaluate(
+                measurements
+            )
+            assert found.verdict == verdict
+            assert dict(found.detail)["known within"] == pytest.approx(radius)
+    skewed = np.random.default_rng(0).exponential(size=len(measurements)) - 1
+    found = claim("normal", distance=0.1, **settings).evaluate(
+        measurements.assign(value=skewed)
+    )
+    assert found.verdict == "contradicted"  # mean and variance are those of the limit
+
+
+def test_a_distance_needs_a_margin():
+    with pytest.raises(pydantic.ValidationError, match="distance: needs margin"):
+        claim("normal", metric="limit_z/*", distance=0.1)
