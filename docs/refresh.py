@@ -132,6 +132,7 @@ def claims_table(results: Path) -> str:
         lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         tables.append(
             f"## [{one.title}](../config/studies/{one.name}.yaml)\n\n{one.question}\n\n"
+            + (one.one_data_set and f"{one.one_data_set}\n\n")
             + _table(CLAIM_HEADS, lines)
         )
     return "\n\n".join([_summary(results), *tables])

@@ -54,6 +54,20 @@ def test_numbers_are_numbers_and_words_are_words():
     assert study.parse(GOOD.replace("title: A", "title: no"), "x.yaml").title == "no"
 
 
+def test_a_study_says_of_which_variants_random_data_are_drawn_once():
+    data = {"kind": "gaussian", "points": 5, "target": {"kind": "noise"}}
+    draws = {"limit": "steps", "measure": {"limit_draws": 3}}
+
+    def said(variants):
+        return study.parse(changed(variants=variants), "x.yaml").one_data_set
+
+    assert said({"fixed": {}}) == ""
+    assert "Variants" not in said({"one": {"dataset": data}})
+    mixed = said({"fixed": {}, "one": {"dataset": data}, "two": {"dataset": data}})
+    assert "one, two" in mixed and "fixed" not in mixed
+    assert said({"many": {"dataset": data} | draws}) == ""
+
+
 def test_variants_change_what_they_name_and_nothing_else():
     text = (
         GOOD

@@ -60,6 +60,7 @@ class StudyPage:
     title: str
     question: str
     source: str = ""
+    data: str = ""  # of how many data sets the intervals are
     notes: Sequence[str] = ()
     yaml: str = ""
     figures: Sequence[FigurePage] = ()

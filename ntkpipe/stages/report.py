@@ -103,6 +103,7 @@ def _study_page(
         name=study.name,
         title=study.title,
         question=study.question,
+        data=study.one_data_set,
         source=study.source,
         notes=study.notes,
         yaml=study.text,

@@ -75,6 +75,27 @@ class Study:
             if (e.data_seed, e.dataset) == (own.data_seed, own.dataset)
         )
 
+    @property
+    def one_data_set(self) -> str:
+        """A sentence if intervals hold for one draw of random data, else nothing.
+
+        All networks of a variant see the same data, unless the limit is of many draws.
+        """
+        drawn_once = [
+            name
+            for name, e in self.variants.items()
+            if e.dataset.is_random and e.measure.limit_draws == 1
+        ]
+        if not drawn_once:
+            return ""
+        text = (
+            "The data are drawn at random once. Intervals are over networks, for this "
+            "data set."
+        )
+        if len(drawn_once) < len(self.variants):
+            text = f"Variants {', '.join(drawn_once)}: {text[0].lower()}{text[1:]}"
+        return text
+
     def figure(self, name: str) -> Figure:
         """The figure with this name."""
         for figure in self.figures:
