@@ -96,6 +96,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "tile: int = 512,",
         "tile: int = 1024,",
     ): "the numbers do not depend on the tiles, only memory and time",
+    (
+        "measurements/kernel.py",
+        'pseudo = np.einsum("...nimj->...nm", ntk) / k',
+        'pseudo = np.einsum("...nimj->...mn", ntk) / k',
+    ): "the sum of a symmetric kernel over outputs is symmetric",
+    (
+        "claims/fits.py",
+        "error = float(np.std(unexplained(draws), ddof=1)) if spread.any() else 0.0",
+        "error = float(np.std(unexplained(draws), ddof=0)) if spread.any() else 0.0",
+    ): "of thousands of draws; the error of drawing is larger by far",
 }
 
 

@@ -63,3 +63,10 @@ def test_the_limit_is_exact_and_must_be_asked_for():
     networks = claim("equals", metric="q", predicted=0.6, tolerance=1e-9)
     assert networks.evaluate(measurements).n == 2
     assert networks.evaluate(measurements).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("predicted", [2, -2])
+def test_a_relative_band_is_around_the_prediction(predicted):
+    two = claim("equals", metric="q", predicted=predicted, relative=0.1)
+    found = two.evaluate(rows(normal(12, predicted, 0.01)))
+    assert (found.low, found.high) == pytest.approx((predicted - 0.2, predicted + 0.2))

@@ -53,7 +53,8 @@ def test_the_widest_interval_has_enough_power(band):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "found"), [(0.3, 0.5), (0.9, 1.0), (0.01, 0.1), (3, 3.4), (99, None)]
+    ("threshold", "found"),
+    [(0.3, 0.5), (0.9, 1.0), (0.01, 0.1), (3, 3.4), (60, 64), (99, None)],
 )
 def test_least_factor(threshold, found):
     factor = power.least_factor(lambda f: f >= threshold, 0.1)
