@@ -368,7 +368,7 @@ def trainer(points, width, seeds, dtype) -> Callable[[int], None]:
     run = loop.Run(model, Training(learning_rate=1e-3, steps=1), width)
     several = seeds > 1
     size = width * (width + 2)
-    compiled = run.compiled(data, jax.random.key(0), seeds, size, several)
+    compiled = run.compiled(jax.random.key(0), seeds, size, several).on(data)
     state, start = compiled.begin(np.arange(seeds) if several else 0)
     held = [state]
 
@@ -410,7 +410,7 @@ def paper(e, width: int, seeds: int) -> Numbers:
     data = loop.Points(x[:points], y.astype(e.dtype), x[points:])
     run = loop.Run(e.model, e.training, width)
     size = (e.model.depth - 1) * width**2 + (d + k) * width
-    compiled = run.compiled(data, jax.random.key(0), seeds, size, False)
+    compiled = run.compiled(jax.random.key(0), seeds, size, False).on(data)
     held = [compiled.begin(0)]
     jax.block_until_ready(held)
     start = held[0][1]

@@ -219,7 +219,7 @@ def _trainer(points, width, dtype="float32"):
     data = Points(x, jnp.sin(x), x)
     run = Run(model, Training(learning_rate=1e-3, steps=1), width)
     size = width * (width + 2)
-    compiled = run.compiled(data, jax.random.key(0), 1, size, side_by_side=False)
+    compiled = run.compiled(jax.random.key(0), 1, size, side_by_side=False).on(data)
     state, start = compiled.begin(0)
     return compiled, [state], start
 

@@ -104,17 +104,17 @@ def limit_flop(e: Experiment) -> int:
 
 
 def data_flop(e: Experiment) -> int:
-    """Operations of the target: an eigendecomposition, or a teacher network."""
+    """Operations of the targets: an eigendecomposition, or a teacher network."""
     target = getattr(e.dataset, "target", None)
-    return target.flop(sizes(e.dataset)) if target else 0
+    return e.draws * target.flop(sizes(e.dataset)) if target else 0
 
 
 def data_mb(e: Experiment) -> int:
-    """MB: three copies of the points, and the arrays for the target."""
+    """MB: three copies of the points of all draws, and the arrays for a target."""
     n, m, d, _ = sizes(e.dataset)
     target = getattr(e.dataset, "target", None)
     labelling = target.numbers(sizes(e.dataset)) if target else 0
-    return (3 * (n + m) * d + labelling) * NUMBER // MB
+    return (3 * e.draws * (n + m) * d + labelling) * NUMBER // MB
 
 
 def train_mb(e: Experiment, width: int) -> int:
@@ -129,7 +129,7 @@ def train_mb(e: Experiment, width: int) -> int:
 def dataset_numbers(e: Experiment) -> int:
     """Numbers in dataset.npz."""
     n, m, d, k = sizes(e.dataset)
-    return (n + m) * (d + k)
+    return e.draws * (n + m) * (d + k)
 
 
 def network_numbers(e: Experiment, width: int) -> int:

@@ -85,6 +85,8 @@ class Experiment:
     """Precision of weights, outputs and kernels."""
     dataset: Dataset
     """Training and test points."""
+    data: Literal["once", "redraw"] = "once"
+    """Whether all networks see one draw of the data, or each seed a draw of its own."""
     model: Model
     """Architecture, parametrisation and initialisation."""
     training: Training
@@ -120,6 +122,8 @@ class Experiment:
         if isinstance(self.seeds, dict):
             if missing := sorted(set(self.widths) - set(self.seeds)):
                 yield Fault(("seeds",), f"no number for the widths {missing}")
+        if self.data == "redraw":
+            yield from (Fault(("data",), text) for text in self._not_redrawn())
         yield from self.measure.unmet(self)
         yield from self.training.unmet(self)
         yield from self.model.unmet(self)
@@ -135,6 +139,22 @@ class Experiment:
         if self.has_limit and self.training.optimizer != "gd":
             text = f"needs training.optimizer: gd, not {self.training.optimizer}"
             yield Fault(("limit",), text)
+
+    def _not_redrawn(self) -> Iterator[str]:
+        """Why the data can't be drawn anew for each seed."""
+        if not self.dataset.is_random:
+            yield "redraw needs data that are drawn at random"
+        if self.has_limit:
+            yield "redraw needs limit: none, as each draw has another limit kernel"
+        if self.training.ensemble is not None:
+            yield "redraw and training.ensemble exclude each other"
+
+    @property
+    def draws(self) -> int:
+        """Number of data sets: one, or one for each seed."""
+        if self.data == "once":
+            return 1
+        return max(self.seeds_at(width) for width in self.widths)
 
     @property
     def data_seed(self) -> int | None:

@@ -58,6 +58,18 @@ STUDIES = {
         "limit": "flow",
         "measure": {"straightness": True, "frequencies": [2], "fit_level": 0.5},
     },
+    "each network its own data": {
+        "data": "redraw",
+        "dataset": {
+            "kind": "gaussian",
+            "points": 6,
+            "dimension": 3,
+            "test": 4,
+            "target": {"kind": "noise", "outputs": None},
+        },
+        "linearize": "steps",
+        "measure": {"loss_error": True, "modes": 2},
+    },
     "momentum until a loss": {
         "model": {"biases": "zero"},
         "training": {
@@ -418,10 +430,11 @@ def of_infinite(e, limit):
 
 def test_every_metric_is_what_its_formula_says(measured):
     e, products, table = measured
-    network, data = products["network"], products["dataset"]
+    network, drawn = products["network"], products["dataset"]
     limit, linearized = products.get("limit"), products.get("linearized")
     expected = {}
     for seed in range(2):
+        data = {k: a[seed] if e.data == "redraw" else a for k, a in drawn.items()}
         values = of_kernel(e, network, data, limit, seed)
         values |= of_training(e, network, data, seed)
         values |= of_moments(network, limit, seed)

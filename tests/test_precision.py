@@ -53,7 +53,8 @@ def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
     points = Points(X, X[:, :2], X)
     with jax.default_matmul_precision("highest"):
         run = Run(MODEL, Training(learning_rate=0.1, steps=3), 8)
-        compiled = run.compiled(points, jax.random.key(0), seeds or 1, 100, bool(seeds))
+        compiled = run.compiled(jax.random.key(0), seeds or 1, 100, bool(seeds))
+        compiled = compiled.on(points)
         state, start = compiled.begin(jnp.arange(seeds) if seeds else 0)
         advance, observe = compiled.advance, compiled.observe
         lowered = [

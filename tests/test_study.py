@@ -66,6 +66,7 @@ def test_a_study_says_of_which_variants_random_data_are_drawn_once():
     mixed = said({"fixed": {}, "one": {"dataset": data}, "two": {"dataset": data}})
     assert "one, two" in mixed and "fixed" not in mixed
     assert said({"many": {"dataset": data} | draws}) == ""
+    assert said({"own": {"dataset": data, "data": "redraw"}}) == ""
 
 
 def test_variants_change_what_they_name_and_nothing_else():
@@ -537,3 +538,43 @@ def test_kinds_of_model():
         changed(training=adam | {"linear_weights": True}, linearize="none")
     )
     assert "adam has no closed form" in fault
+
+
+NOISE = {"kind": "gaussian", "points": 5, "target": {"kind": "noise"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "text"),
+    [
+        ({}, "data", "at random"),  # points and targets of GOOD are fixed
+        ({"dataset": NOISE, "limit": "steps"}, "data", "limit: none"),
+        (
+            {"dataset": NOISE, "training": {"ensemble": {"networks": 4}}},
+            "data",
+            "ensemble",
+        ),
+    ],
+)
+def test_data_that_cannot_be_drawn_anew_are_refused(change, key, text):
+    base = yaml.safe_load(GOOD)
+    base["training"]["learning_rate"] = 1e-3
+    training = base["training"] | change.pop("training", {})
+    raw = base | change | {"data": "redraw", "training": training}
+    assert any(
+        f"{key}:" in fault and text in fault for fault in faults(json.dumps(raw))
+    )
+
+
+def test_a_figure_of_one_data_set_is_refused_where_each_network_has_its_own():
+    spectrum = {"kind": "modes", "name": "f", "title": "A", "caption": "B"}
+    curves = spectrum | {"kind": "trajectories", "panels": [{"quantity": "test_loss"}]}
+    keys = {"dataset": NOISE | {"test": 4}, "data": "redraw"}
+    assert "redraw" in " ".join(faults(changed(figures=[spectrum], **keys)))
+    assert study.parse(changed(figures=[curves], **keys), "x.yaml").figures
+
+
+def test_variants_share_drawn_data_if_they_have_as_many_draws():
+    variants = {"a": {}, "b": {"seeds": 4}, "c": {"widths": [8]}}
+    raw = changed(dataset=NOISE, data="redraw", variants=variants)
+    one = study.parse(raw, "x.yaml")
+    assert [one.data_of(name) for name in "abc"] == ["a", "b", "a"]

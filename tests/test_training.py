@@ -115,7 +115,7 @@ def test_steps_write_over_the_weights(together):
     points = loop.Points(DATA.x_train, DATA.y_train, DATA.x_test)
     points = jax.tree.map(jnp.asarray, points)
     run = loop.Run(MODEL, Training(learning_rate=0.1, steps=2), 8)
-    compiled = run.compiled(points, KEY, 2, 100, together)
+    compiled = run.compiled(KEY, 2, 100, together).on(points)
     state, start = compiled.begin(jnp.arange(2) if together else 0)
     compiled.advance(state, start.f0, 2)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
@@ -443,3 +443,21 @@ variants:
     for limit in found.values():
         np.testing.assert_allclose(limit["mean_train"][-1], y + left, atol=1e-12)
         assert np.abs(limit["sd_test"]).max() == 0
+
+
+@pytest.mark.parametrize("most", [10**6, 10, 0], ids=["vmap", "map", "one by one"])
+def test_networks_may_each_see_their_own_data(monkeypatch, most):
+    monkeypatch.setattr(loop, "STEPPED_TOGETHER", most)
+    if not most:
+        monkeypatch.setattr(loop, "SIDE_BY_SIDE", 0)
+    draws = np.random.default_rng(0).standard_normal((4, 7, 3))
+    stacked = Data(
+        draws[:, :5], np.sin(2 * draws[:, :5, :2]), draws[:, 5:], np.zeros((4, 2, 2))
+    )
+    settings_ = Training(learning_rate=0.2, steps=10, record=3, stop_at_loss=1e-9)
+    each = train(MODEL, settings_, stacked, 8, KEY, 3)  # of four draws the first three
+    for seed in range(3):
+        alone = train(MODEL, settings_, Data(*(a[seed] for a in stacked)), 8, KEY, 3)
+        for name in ("f_train", "f_test", "ntk", "ntk_test_train", "loss"):
+            np.testing.assert_allclose(each[name][seed], alone[name][seed], rtol=1e-9)
+    assert np.abs(each["f_train"][0] - each["f_train"][1]).max() > 0.01

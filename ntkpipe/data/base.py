@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -33,6 +33,18 @@ class Data(NamedTuple):
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+
+def of_networks(data: Mapping[str, np.ndarray], networks: int) -> dict[str, np.ndarray]:
+    """The arrays of the data, to go with the recorded arrays (s t …) of networks.
+
+    Data drawn once, (n d), go with all networks. Of data drawn for each seed, (r n d),
+    the first `networks` are taken, (s 1 n d).
+    """
+    return {
+        name: array if array.ndim == 2 else array[:networks, None]
+        for name, array in data.items()
+    }
 
 
 class Sizes(NamedTuple):

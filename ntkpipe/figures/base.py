@@ -122,8 +122,13 @@ class BaseFigure:
         del claims
         return ()
 
+    takes_redrawn: ClassVar[bool] = False
+    """Whether the figure can show networks that see different data."""
+
     def unmet(self, e: Experiment) -> Iterator[Fault]:
         """Requirements of the figure that an experiment does not meet."""
+        if "dataset" in self.reads and e.data == "redraw" and not self.takes_redrawn:
+            yield Fault((), "shows one data set: it can't show data: redraw")
         if "limit" in self.reads and not e.has_limit:
             yield Fault((), "no limit: set limit: steps or flow")
         if "linearized" in self.reads and not e.has_linearized:

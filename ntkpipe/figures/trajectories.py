@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from ntkpipe import measurements
 from ntkpipe.claims.base import MetricRead
+from ntkpipe.data.base import of_networks
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     color_entries,
@@ -74,6 +75,7 @@ class Trajectories(TimeFigure):
     """
 
     kind: Literal["trajectories"] = "trajectories"
+    takes_redrawn: ClassVar[bool] = True
     panels: tuple[Panel, ...]
     """Quantities, side by side."""
     models: tuple[Literal["network", "linearized", "limit"], ...] = (
@@ -205,25 +207,29 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     For infinite width there is one row of values for all seeds.
     """
     norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
+
+    def data():
+        return of_networks(arrays("dataset", variant), len(norm))
+
     name, _, layer = quantity.partition("/")
     values = None
     if quantity in ("residual_along", "residual_across"):
         from ntkpipe.measurements.limit import along_target
 
         f = product["mean_train"][None] if model == "limit" else product["f_train"]
-        parts = along_target(f, arrays("dataset", variant)["y_train"])
+        parts = along_target(f, data()["y_train"])
         values = parts[quantity == "residual_across"]
     elif model == "limit":
         part = {"loss": "train", "test_loss": "test"}.get(quantity)
         if part:
             mean, sd = product[f"mean_{part}"], product[f"sd_{part}"][..., None]
-            y = arrays("dataset", variant)[f"y_{part}"]
+            y = data()[f"y_{part}"]
             spread = SQUARED.of_residual(np.sqrt(y.shape[-1]) * sd, len(y))
             values = (SQUARED.value(mean, y) + spread)[None]
     elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":
-        values = SQUARED.value(product["f_test"], arrays("dataset", variant)["y_test"])
+        values = SQUARED.value(product["f_test"], data()["y_test"])
     elif quantity in ("weight_change", "weight_distance"):
         change = product["weight_change"]
         if model == "network":

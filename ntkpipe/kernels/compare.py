@@ -30,12 +30,12 @@ def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def alignment(kernel: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Centred alignment of a kernel (… n n) with targets y (n k), in [−1, 1].
+    """Centred alignment of a kernel (… n n) with targets y (… n k), in [−1, 1].
 
     ⟨HKH, HYYᵀH⟩ / (‖HKH‖ ‖HYYᵀH‖) with H = 1 − 11ᵀ/n (Cortes et al. 2012, CKA);
     NaN if the targets, or the kernel, are constant.
     """
-    target = _centred(y @ y.T)
+    target = _centred(y @ np.swapaxes(y, -2, -1))
     kernel = _centred(kernel)
     scale = _norm(kernel) * _norm(target)
     inner = np.sum(kernel * target, axis=(-2, -1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ntkpipe.data.base import of_networks
 from ntkpipe.measurements import (
     faults,
     frequencies,
@@ -91,11 +92,12 @@ def of_width(
     e: Experiment, variant: str, width: int, read: Callable[[str], Arrays]
 ) -> pd.DataFrame:
     """All metrics of the networks of one width, as rows; `read` reads a product."""
+    network = read("network")
     inputs = Inputs(
         e,
         width,
-        network=read("network"),
-        data=read("dataset"),
+        network=network,
+        data=of_networks(read("dataset"), len(network["seed"])),
         linearized=read("linearized") if e.has_linearized else None,
         limit=read("limit") if e.has_limit else None,
     )
@@ -103,7 +105,6 @@ def of_width(
     for group in GROUPS:
         if any(one.unmet(e) is None for one in group.metrics):
             values |= group.measure(inputs)
-    network = inputs.network
     expected = {one.name for one in METRICS if one.missing_is_expected}
     return table.tidy(
         values, network["seed"], network["diverged"], variant, width, expected

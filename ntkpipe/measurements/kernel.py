@@ -182,7 +182,7 @@ def kernels(
     start = theta[:, :1]
     k = ntk.shape[-1]
     trace = np.trace(theta, axis1=-2, axis2=-1)
-    points = len(data["x_train"])
+    points = data["x_train"].shape[-2]
     ends = [0] if len(snapshot) == 1 else [0, -1]
     low, high = compare.extreme_eigenvalues(finite(theta[:, ends]) / points)
     # no condition number if Θ is singular up to rounding
@@ -225,17 +225,17 @@ def parts(theta: np.ndarray, nngp: np.ndarray, y: np.ndarray) -> dict[str, np.nd
     Args:
         theta: kernels as matrices, (s p n·k n·k).
         nngp: Σ, (s p n n).
-        y: targets, (n k).
+        y: targets, (n k) of all networks or (s 1 n k) of each.
     """
     k = theta.shape[-1] // nngp.shape[-1]
     sigma = np.einsum("spnm,ij->spnimj", nngp, np.eye(k)).reshape(theta.shape)
-    rest, target = theta - sigma, y.ravel()
+    rest, target = theta - sigma, y.reshape(*y.shape[:-2], -1)
     found = {
         "nngp_change": compare.relative_change(sigma[:, :1], sigma),
         "ntk_rest_change": compare.relative_change(rest[:, :1], rest),
     }
-    if len(target) == rest.shape[-1]:  # not of a traced kernel of several outputs
-        along = np.einsum("i,spij,j->sp", target, rest, target)
+    if target.shape[-1] == rest.shape[-1]:  # not of a traced kernel of several outputs
+        along = (target * (rest @ target[..., None])[..., 0]).sum(-1)
         found["ntk_rest_drop"] = 1 - along / along[:, :1]
     return found
 
@@ -274,7 +274,8 @@ def finite(a: np.ndarray) -> np.ndarray:
 def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
     learned, rate = e.model.learned_output, e.training.learning_rate
-    start = finite(matrix(inputs.network["ntk"])[:, 0]) / len(inputs.data["x_train"])
+    points = inputs.data["x_train"].shape[-2]
+    start = finite(matrix(inputs.network["ntk"])[:, 0]) / points
     return kernels(
         inputs.network, inputs.data, inputs.limit, rate, learned
     ) | loss_rate(inputs.network, start, rate)

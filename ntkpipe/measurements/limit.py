@@ -169,13 +169,16 @@ def limit_dynamics(
 def along_target(f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """|g| and ‖h‖ of the residual f − y = g ŷ + h, h ⊥ ŷ = y/‖y‖: (… n k) → (…).
 
+    The targets y are (n k), or (… n k) with axes that fit those of f.
+
     Root mean squares over points: |ŷ·(f − y)|/√N and ‖h‖/√N.
     """
     residual = (f - y).reshape(*f.shape[:-2], -1)
-    unit = y.ravel() / np.linalg.norm(y)
-    along = residual @ unit
+    unit = y.reshape(*y.shape[:-2], -1)
+    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
+    along = (residual * unit).sum(-1)
     across = residual - along[..., None] * unit
-    root = np.sqrt(len(y))
+    root = np.sqrt(y.shape[-2])
     return np.abs(along) / root, np.linalg.norm(across, axis=-1) / root
 
 

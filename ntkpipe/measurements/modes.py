@@ -28,7 +28,7 @@ def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Va
     of `limit_rate`; see `decay_rate`. With a traced kernel, the size of a mode is the
     norm over all outputs.
     """
-    points = len(data["x_train"])
+    points = data["x_train"].shape[-2]
     time = learning_rate * network["step"]
     theta = matrix(network["ntk"])[:, 0] / points
     residual = (network["f_train"] - data["y_train"]).reshape(

@@ -68,23 +68,24 @@ class Study:
 
     def data_of(self, variant: str) -> str:
         """The first variant with the same data; its dataset.npz serves all of them."""
+
+        def data(e: Experiment) -> tuple:
+            return e.data_seed, e.dataset, e.data, e.draws
+
         own = self.variants[variant]
-        return next(
-            name
-            for name, e in self.variants.items()
-            if (e.data_seed, e.dataset) == (own.data_seed, own.dataset)
-        )
+        return next(name for name, e in self.variants.items() if data(e) == data(own))
 
     @property
     def one_data_set(self) -> str:
         """A sentence if intervals hold for one draw of random data, else nothing.
 
-        All networks of a variant see the same data, unless the limit is of many draws.
+        All networks of a variant see the same data, unless `data: redraw` gives each
+        seed its own, or the limit is of many draws.
         """
         drawn_once = [
             name
             for name, e in self.variants.items()
-            if e.dataset.is_random and e.measure.limit_draws == 1
+            if e.dataset.is_random and e.data == "once" and e.measure.limit_draws == 1
         ]
         if not drawn_once:
             return ""

@@ -72,7 +72,8 @@ def train(
     Args:
         model: architecture.
         training: optimiser, steps and recordings.
-        data: training and test points.
+        data: training and test points of all networks; or, along a first axis, those
+            of each network.
         width: hidden width n.
         key: the study's key.
         seeds: number of networks.
@@ -82,16 +83,17 @@ def train(
     # data and keys are arguments of compiled functions and not constants, so that the
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
-    points = Points(x, y, x_test)
+    points, redrawn = Points(x, y, x_test), x.ndim == 3
     run = Run(model, training, width)
-    shapes = jax.eval_shape(run.init, points, key, 0)
+    first_points = Points(*(a[0] for a in points)) if redrawn else points
+    shapes = jax.eval_shape(run.init, first_points, key, 0)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     devices = jax.local_device_count()
     batch = seeds if size <= SIDE_BY_SIDE else devices
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
     # a multiple of the number of devices; surplus networks of the last are dropped
     batch = math.ceil(batch / devices) * devices
-    compiled = run.compiled(points, key, seeds, size, side_by_side)
+    compiled = run.compiled(key, seeds, size, side_by_side, redrawn)
     batches = []
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
@@ -99,7 +101,14 @@ def train(
         replicates: Any = first
         if side_by_side:
             replicates = shared_over_devices(np.arange(first, first + batch))
-        record = _train_batch(compiled, replicates, training, partial(progress, label))
+        seen = points
+        if redrawn and side_by_side:  # surplus networks see the last data
+            rows = np.minimum(np.arange(first, first + batch), seeds - 1)
+            seen = shared_over_devices(Points(*(a[rows] for a in points)))
+        elif redrawn:
+            seen = Points(*(a[first] for a in points))
+        run_batch = compiled.on(seen)
+        record = _train_batch(run_batch, replicates, training, partial(progress, label))
         batches.append(
             record if side_by_side else {k: v[None] for k, v in record.items()}
         )
@@ -149,7 +158,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
 
 
 class Compiled(NamedTuple):
-    """The compiled functions of a `Run`, with its key and points."""
+    """The compiled functions of a `Run`, with its key; `on` gives them their points."""
 
     begin: Callable
     advance: Callable
@@ -159,6 +168,13 @@ class Compiled(NamedTuple):
     end: Callable
     arrays: frozenset[str]
     """Names of the recorded arrays."""
+
+    def on(self, points: Points) -> "Compiled":
+        """The functions of networks that see these points."""
+        functions = self._asdict()
+        arrays = functions.pop("arrays")
+        seen = {name: partial(f, points) for name, f in functions.items()}
+        return Compiled(**seen, arrays=arrays)
 
 
 class Run:
@@ -173,13 +189,14 @@ class Run:
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
 
     def compiled(
-        self, points: Points, key, seeds: int, size: int, side_by_side: bool
+        self, key, seeds: int, size: int, side_by_side: bool, redrawn: bool = False
     ) -> Compiled:
         """Compile the functions for `seeds` networks of `size` weights.
 
         If `side_by_side`, the functions take many networks as an axis of seeds, else
-        one network.
+        one network. If `redrawn`, the points of many networks have this axis, too.
         """
+        own = 0 if redrawn else None
         on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
 
@@ -193,32 +210,36 @@ class Run:
             )
 
         def one_by_one(points, states, f0, steps):
-            step = partial(self.advance, points, steps=steps)
-            return jax.lax.map(lambda network: step(*network), (states, f0))
+            def step(network):
+                state, f0, *own = network
+                return self.advance(own[0] if redrawn else points, state, f0, steps)
 
-        begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
+            networks = (states, f0, points) if redrawn else (states, f0)
+            return jax.lax.map(step, networks)
+
+        begin = jit(self.begin, own, None, 0, level=0 if few else LEVEL)
         if on_cpu and side_by_side and size > STEPPED_TOGETHER and not several:
             advance = jit(one_by_one, donate=1)
         else:
-            advance = jit(self.advance, None, 0, 0, None, donate=1)
+            advance = jit(self.advance, own, 0, 0, None, donate=1)
         return Compiled(
             arrays=frozenset(
                 n for r in self.recorders for n in (*r.arrays, *r.optional)
             ),
-            begin=partial(begin, points, key),
-            advance=partial(advance, points),
-            observe=partial(jit(self.observe, None, 0, 0, None), points),
-            snapshot=partial(jit(self.snapshot, None, 0, 0), points),
-            ends=self._if_any("ends", jit(self.ends, None, 0, 0), points),
-            end=self._if_any("end", jit(self.end, None, 0, 0, level=0), points),
+            begin=lambda points, replicates: begin(points, key, replicates),
+            advance=advance,
+            observe=jit(self.observe, own, 0, 0, None),
+            snapshot=jit(self.snapshot, own, 0, 0),
+            ends=self._if_any("ends", jit(self.ends, own, 0, 0)),
+            end=self._if_any("end", jit(self.end, own, 0, 0, level=0)),
         )
 
-    def _if_any(self, moment: str, f: Callable, points: Points) -> Callable:
+    def _if_any(self, moment: str, f: Callable) -> Callable:
         """The compiled function f, or an empty record if no recorder needs `moment`."""
         nothing = getattr(Recorder, moment)
         if all(getattr(type(r), moment) is nothing for r in self.recorders):
-            return lambda params, start: {}
-        return partial(f, points)
+            return lambda points, params, start: {}
+        return f
 
     def _record(self, moment: str, now: Now) -> dict:
         record: dict = {}
