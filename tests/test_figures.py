@@ -158,7 +158,7 @@ def test_variants_are_called_by_their_labels():
         ({"kind": "modes", "variants": ["mup"]}, "no variant mup .* ntk, standard"),
         ({"kind": "modes", "widths": [17]}, "no width 17; it has 16, 64"),
         ({"kind": "modes", "seed": 9}, "no seed 9: there are 6"),
-        ({"kind": "kernel_slice", "anchor": 999}, "there is no test point 999"),
+        ({"kind": "kernel_slice", "anchor": 999}, "no test point 999"),
         (
             {"kind": "trajectories", "panels": [{"quantity": "weight_change/W7"}]},
             "no layer W7; there are W1, b1, W2, b2",

@@ -149,7 +149,7 @@ def test_ellipses_have_axes_of_one_over_root_lambda():
 
 
 def test_ellipses_need_two_outputs():
-    with pytest.raises(ValueError, match=r"figure fig:.*\b5$"):
+    with pytest.raises(ValueError, match=r"figure fig:.*\b5\b"):
         make(kind="ellipses").table(None, FakeArrays())
 
 
