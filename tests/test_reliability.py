@@ -596,7 +596,7 @@ def test_dead_networks_are_told(tmp_path):
     everything = artifacts.load(made["measurements", "", 0]).data
     cosine = reading.read(everything, "ntk_cosine", "final", None, 1, None).values
     assert set(cosine.index.unique("seed")) == set(ever.index[ever == 0])
-    assert "without a value (0/0) are" in text
+    assert "no value (0/0) of" in text
 
 
 def test_a_study_of_dead_networks_has_its_page(tmp_path):
@@ -677,11 +677,11 @@ def test_the_page_says_what_made_it(whole, tmp_path):
     text = page(one, made, tmp_path)
     versions = provenance.versions()
     assert f"jax {versions['jax']}" in text and f"python {versions['python']}" in text
-    assert "Run on cpu (3 networks a width, seed 0)" in text
+    assert "Run on cpu (3 networks per width, seed 0)" in text
     few = micro(
         seed=7, variants={"one": {"seeds": 1}, "two": {}}, claims=[], figures=[]
     )
-    assert build.seeds(few) == "1 to 3 networks a width, seed 7"
+    assert build.seeds(few) == "1 to 3 networks per width, seed 7"
 
 
 def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
@@ -976,7 +976,7 @@ def test_a_full_disk_is_told_in_a_sentence_and_loses_nothing(finished, tmp_path)
 @pytest.mark.workflow
 def test_a_disk_full_of_everything_is_told_and_loses_nothing(finished, tmp_path):
     """Logs and Snakemake's own files have no room, either."""
-    sentence = r"ntkpipe: \S+tiny is on a disk that is full "
+    sentence = r"ntkpipe: the disk of \S+tiny is full "
     with small_disk(tmp_path / "disk", "20m"):
         folder = Path(shutil.copytree(finished, tmp_path / "disk" / "tiny"))
         whole = kills.contents(folder)

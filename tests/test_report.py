@@ -338,10 +338,10 @@ def test_only_what_is_not_there_is_a_fault():
     faults, remarks = doubts(("singular", 1, 1), ("unresolved", 1, 1))
     assert faults == []
     assert remarks == [
-        f"{where}1 of 4 networks has a singular kernel: λ_min is 0 but for rounding",
+        f"{where}1 of 4 networks has a singular kernel: λ_min is 0 up to rounding",
         f"{where}1 of 4 networks moved its kernel by less than rounding errors",
     ]
-    says = "0 but for rounding"
+    says = "0 up to rounding"
     assert doubts(("singular", 0, 1), seeds=1)[1][0].endswith(says)
     assert "1 of 1 network has" in doubts(("singular", 0, 1), seeds=1)[1][0]
 
@@ -360,9 +360,9 @@ def test_a_value_that_is_missing_has_its_cause_where_that_is_known():
         name = row[0].removeprefix("undefined/")
         assert faults[0].endswith(f"1 of 4 networks has no value of {name}")
     faults, _ = doubts(("undefined/ntk_change", 1, 3), ("dead", 1, 1))
-    assert faults[1].endswith("(0/0) are ntk_change: 1 of 4 networks, all dead")
+    assert faults[1].endswith("(0/0) of ntk_change for 1 of 4 networks, all dead")
     faults, _ = doubts(("undefined/limit_min", 0, 1), width=0, seeds=1)
-    assert faults == ["tanh (no biases), width ∞: without a value (0/0) are limit_min"]
+    assert faults == ["tanh (no biases), width ∞: no value (0/0) of limit_min"]
 
 
 def test_momentum_has_its_own_stability_limit():
@@ -378,7 +378,7 @@ def test_a_loss_that_was_not_reached_is_a_remark():
     faults, remarks = doubts(
         *(("converged", seed, seed > 0) for seed in range(4)), stop_at_loss=1e-3
     )
-    says = "1 of 4 networks did not reach the loss to stop at in 20 steps"
+    says = "1 of 4 networks did not reach the stopping loss within 20 steps"
     assert faults == [] and remarks == [f"tanh (no biases), width 8: {says}"]
 
 
@@ -485,7 +485,7 @@ def test_a_large_animation_is_linked():
 def test_a_picture_that_is_not_there_is_named():
     figure = FigurePage(name="fig-9", title="t", caption="c")
     text = Reader(report.page([study(figures=(figure,))], CLAIMS, VERSIONS)).text
-    assert "No picture of fig-9 was made." in text
+    assert "There is no picture of fig-9." in text
 
 
 def test_versions_of_a_study_are_shown_where_they_differ():

@@ -265,7 +265,7 @@ def test_slips_are_told_with_the_nearest_name(change, near):
 
 def test_a_control_is_a_nature():
     (fault,) = faults(changed(claims=[CLAIM | {"metric": "loss", "control": True}]))
-    assert "claims.Z.control: is no key any more: write `nature: control`" in fault
+    assert "claims.Z.control: is no longer a key: write `nature: control`" in fault
 
 
 CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}

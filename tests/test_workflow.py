@@ -373,8 +373,8 @@ def test_a_file_in_place_of_a_folder_is_told_in_a_sentence(tmp_path, path, folde
 @pytest.mark.parametrize(
     ("stage", "options", "says"),
     [
-        ("train", "--variant tanh --width 17", "--width 17: there are 16, 32, 64"),
-        ("train", "--variant= --width 16", "--variant '': there are tanh, relu"),
+        ("train", "--variant tanh --width 17", "no width 17: there are 16, 32, 64"),
+        ("train", "--variant= --width 16", "no variant '': there are tanh, relu"),
         ("figure", "--name nope", "no figure 'nope'"),
     ],
 )
