@@ -1,4 +1,4 @@
-"""The benchmarks at toy size, and the table of their README against its csv."""
+"""The benchmarks run at toy size, and the table of their README is that of the csv."""
 
 import importlib
 import json
@@ -105,7 +105,7 @@ def test_toy_sizes_leave_the_results_alone(capsys):
     assert "--toy needs --output" in capsys.readouterr().err
 
 
-def test_rows_that_are_not_there_are_refused(capsys):
+def test_unknown_rows_are_refused(capsys):
     from benchmarks.__main__ import main
 
     with pytest.raises(SystemExit):
@@ -170,7 +170,7 @@ def gpu_cases():
     return gpu.CORRECT
 
 
-def test_what_a_bare_machine_lacks_is_named(monkeypatch, capsys):
+def test_missing_packages_are_named(monkeypatch, capsys):
     from benchmarks import __main__, wheels
 
     monkeypatch.setattr(wheels, "missing", lambda: ["pydantic"])
@@ -178,7 +178,7 @@ def test_what_a_bare_machine_lacks_is_named(monkeypatch, capsys):
     assert "this Python lacks pydantic" in capsys.readouterr().err
 
 
-def test_packages_for_a_bare_machine_are_those_of_the_lock():
+def test_collected_packages_have_the_versions_of_the_lock():
     from benchmarks import wheels
 
     assert wheels.missing() == []
