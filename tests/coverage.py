@@ -1,7 +1,7 @@
 """Coverage of the intervals by simulation: `python tests/coverage.py [--toy]`.
 
-Each kind of interval is taken of simulated networks, at numbers of seeds of the studies
-in config/studies. The table is written to docs/coverage.md.
+Each kind of interval is computed for simulated networks, with the numbers of seeds that
+the studies in config/studies use. The table is written to docs/coverage.md.
 """
 
 import argparse
@@ -29,7 +29,7 @@ WIDTHS = np.array([64.0, 256.0, 1024.0, 4096.0])
 def seeds_used() -> list[int]:
     """The numbers of seeds of the experiments whose claims have an interval, ascending.
 
-    Of those within a factor of three only the smallest is kept.
+    Only the smallest of several numbers within a factor of three is kept.
     """
     used: Counter[int] = Counter()
     for path in sorted((ROOT / "config" / "studies").glob("*.yaml")):
@@ -51,7 +51,7 @@ def truth(family, statistic: str) -> float:
 
 
 def covered(family, statistic: str, n: int, random, repetitions: int) -> float:
-    """Share of simulations whose interval holds the true value."""
+    """Share of simulations whose interval contains the true value."""
     true, hits = truth(family, statistic), 0
     for k in range(repetitions):
         values = family.rvs(n, random_state=random)
@@ -61,7 +61,7 @@ def covered(family, statistic: str, n: int, random, repetitions: int) -> float:
 
 
 def slope_covered(family, statistic: str, n: int, random, repetitions: int) -> float:
-    """The same of the slope of log Q on log n, which is −1; Q is the statistic."""
+    """The same share for the slope −1 of log Q on log n; Q is the statistic."""
     hits = 0
     for k in range(repetitions):
         draws = family.rvs((len(WIDTHS), n), random_state=random)
@@ -73,7 +73,7 @@ def slope_covered(family, statistic: str, n: int, random, repetitions: int) -> f
 
 
 def share_covered(p: float, n: int, repetitions: int) -> float:
-    """Exact coverage of the share's interval: a sum over the binomial distribution."""
+    """Exact coverage of the interval of a share, by a sum over the binomial law."""
     del repetitions
     hits = np.arange(n + 1)
     results = [statistics.share(int(k), n) for k in hits]
@@ -115,7 +115,7 @@ def table(seeds: list[int], repetitions: int) -> str:
 
 
 def _shown(share: float) -> str:
-    """A coverage in per cent; bold below the accepted one."""
+    """A coverage in per cent, in bold if it is less than accepted."""
     text = f"{100 * share:.1f}"
     return text if share >= LEAST else f"**{text}**"
 

@@ -1,4 +1,4 @@
-"""A kind of claim is one class: that of `extensions/` is judged as any other."""
+"""A kind of claim is one class: the kind in `extensions/` works like all others."""
 
 import json
 from typing import Annotated

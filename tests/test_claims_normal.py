@@ -1,4 +1,4 @@
-"""Scores against the standard normal distribution."""
+"""Claims that scores have a standard normal distribution."""
 
 import math
 
@@ -26,7 +26,7 @@ def scores(n, points=5, mean=0.0, sd=1.0, shared=0.5, seed=0):
         (20, 0.0, 1.0, "inconclusive"),
     ],
 )
-def test_normal(n, mean, sd, verdict):
+def test_scores_are_judged_by_mean_and_variance(n, mean, sd, verdict):
     gauss = claim("normal", metric="limit_z/*")
     found = gauss.evaluate(scores(n, mean=mean, sd=sd))
     assert found.verdict == verdict
@@ -34,7 +34,7 @@ def test_normal(n, mean, sd, verdict):
     assert (dict(found.detail)["largest |z|"] > 3) == (mean > 0)
 
 
-def test_normal_of_another_shape_is_not_supported():
+def test_scores_of_another_shape_are_not_supported():
     measurements = scores(2000)
     exponential = np.random.default_rng(0).exponential(size=len(measurements)) - 1
     gauss = claim("normal", metric="limit_z/*", variance_tolerance=0.25)
@@ -46,10 +46,10 @@ def test_normal_of_another_shape_is_not_supported():
     ("n", "mean", "verdict"),
     [
         (2000, 0.0, "supported"),
-        (2000, 0.08, "supported"),  # |z| = 3.6: the old rule punishes many networks
+        (2000, 0.08, "supported"),  # |z| = 3.6, which a test of z alone rejects
         (2000, 0.3, "contradicted"),
         (2000, 0.15, "inconclusive"),
-        (100, 0.0, "inconclusive"),  # and rewards few
+        (100, 0.0, "inconclusive"),  # a test of z alone accepts this
     ],
 )
 def test_the_mean_is_equivalent_within_a_margin_at_every_index(n, mean, verdict):
@@ -60,7 +60,7 @@ def test_the_mean_is_equivalent_within_a_margin_at_every_index(n, mean, verdict)
     assert detail["its interval from"] < detail["mean farthest from 0"] < detail["to"]
 
 
-def test_normal_with_few_seeds():
+def test_scores_of_few_seeds_are_inconclusive():
     gauss = claim("normal", metric="limit_z/*")
     for n in (1, 2):
         found = gauss.evaluate(scores(n))

@@ -1,4 +1,4 @@
-"""Ratios of two numbers."""
+"""Claims about the ratio of two numbers."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from claim_tables import claim, normal, note, rows
 
 
-def test_ratio_of_variants_is_paired():
+def test_a_ratio_of_variants_is_paired():
     shared = np.exp(2 * normal(10))
     measurements = pd.concat(
         [
@@ -26,7 +26,7 @@ def test_ratio_of_variants_is_paired():
     assert smaller.evaluate(other_seeds).verdict == "inconclusive"
 
 
-def test_ratio_of_metrics_at_each_width():
+def test_a_ratio_of_metrics_is_judged_at_each_width():
     def both(first, second):
         return pd.concat(
             rows(factor * np.exp(0.1 * normal(10)), metric=m, width=w)

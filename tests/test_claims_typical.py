@@ -1,4 +1,4 @@
-"""Published slopes among simulated ones."""
+"""Claims that a published slope is typical of simulated slopes."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What a claim measured, as page, terminal and manual show it."""
+"""The results of claims as page, terminal and manual show them."""
 
 import json
 import math

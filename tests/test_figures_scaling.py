@@ -31,7 +31,7 @@ def test_metrics_along_their_index_are_numbered():
         figure.table(fake_measurements(arrays), arrays)
 
 
-def test_scaling_fit_prediction_and_legend():
+def test_scaling_shows_points_fit_and_prediction():
     _, table, figure = drawn("scaling")
     part = table.query("variant == 'ntk' and metric == 'ntk_change'").groupby("part")
     assert len(part.get_group("seed")) == 12
@@ -54,7 +54,7 @@ def test_scaling_fit_prediction_and_legend():
     assert "predicted slope" in legend(figure)
 
 
-def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
+def test_scaling_fits_from_min_width_and_reads_the_given_step():
     fields = {"kind": "scaling", "min_width": 64, "step": 100} | KINDS["scaling"]
     arrays = FakeArrays(widths=(16, 64, 256))
     _, table, picture = draw(**fields, arrays=arrays)
@@ -101,7 +101,7 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
 
 
 @pytest.mark.parametrize("facet", ["metric", "variant", "none"])
-def test_scaling_facets(facet):
+def test_scaling_has_a_panel_for_each_facet(facet):
     *_, figure = draw(kind="scaling", facet=facet, **KINDS["scaling"])
     assert len(figure.axes) == (1 if facet == "none" else 2)
     entries = [len(ax.get_legend().get_texts()) for ax in figure.axes]
@@ -109,7 +109,7 @@ def test_scaling_facets(facet):
     assert overlaps(figure) == []
 
 
-def test_scaling_fits_each_variant_of_a_metric_from_where_it_is_told():
+def test_scaling_fits_each_variant_from_its_own_min_width():
     metrics = [
         {"metric": "ntk_change", "min_width": {"ntk": 64}},
         {"metric": "weight_change/W2", "min_width": 64},
@@ -199,7 +199,7 @@ def test_short_logarithmic_axes_have_enough_ticks(low, high):
 
 
 def fits(one, figure, metric):
-    """(variant or variants, settings) of each power law of a metric that is drawn."""
+    """(variant or variants, settings) of each drawn power law of a metric."""
     if isinstance(figure.along, dict):
         begin = metric.begin("") or figure.min_width or 0
         along = {v: a for v, a in figure.along.items() if a >= begin}
@@ -215,7 +215,7 @@ def fits(one, figure, metric):
 
 
 def judged(one, figure, metric, variant):
-    """Settings of the claims of the same power law, controls only if no other is."""
+    """Settings of the claims of the same power law; controls only if alone."""
     found = {True: [], False: []}
     for claim in one.claims:
         if claim.kind != "power_law" or claim.metric != metric.metric:
@@ -257,7 +257,7 @@ def test_scaling_with_many_panels_leaves_none_squeezed():
     assert min(ax.get_position().width for ax in picture.axes[:5]) > 0.2
 
 
-def test_scaling_along_a_number_of_the_variants():
+def test_scaling_may_go_along_a_number_of_the_variants():
     figure, table, picture = draw(
         "scaling",
         **CHANGE,

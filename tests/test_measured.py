@@ -1,8 +1,8 @@
-"""Every metric of the products of small studies, against formulas written out here.
+"""Every metric of small studies agrees with a formula that is written out here.
 
-The formulas take one network at a time from the arrays that training, the linearised
-model and infinite width leave. Dynamics are iterated step by step, or integrated by a
-matrix exponential. Metrics of the weights' own recorders are those of their arrays.
+The formulas take the arrays of training, linearised model and infinite width, one
+network at a time. Dynamics are iterated step by step, or integrated by a matrix
+exponential. Metrics of recorders of weights are compared with the recorded arrays.
 """
 
 import math
@@ -120,7 +120,7 @@ def steps_of(theta, test, u, f_test, record, momentum=0.0):
 
 
 def flow_of(theta, test, u, f_test, record):
-    """The same of gradient flow at t = η·step."""
+    """The same for gradient flow at t = η·step."""
     n = len(u)
     generator = np.zeros((n + len(f_test),) * 2)
     generator[:, :n] = -np.concatenate([theta, test])
@@ -130,7 +130,7 @@ def flow_of(theta, test, u, f_test, record):
 
 
 def first_below(time, share, level):
-    """By a line between the logarithms of two records."""
+    """The first time below a level, interpolated between logarithms of two records."""
     for i, s in enumerate(share):
         if s < level:
             if i == 0:
@@ -172,7 +172,7 @@ def of_kernel(e, network, data, limit, seed):
     centre = np.eye(points) - 1 / points
     ideal = centre @ y @ y.T @ centre
     nngp = network["nngp"][seed].astype(float)
-    # of a traced kernel the last layer is traced as well
+    # a traced kernel has k = 1, also in the part of the last layer
     sigmas = [np.kron(a, np.eye(k)) for a in nngp]
     rests = [a - b for a, b in zip(thetas, sigmas, strict=True)]
     found = {}

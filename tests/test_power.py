@@ -1,4 +1,4 @@
-"""How likely a verdict is to come out the same: closed forms, drawing, the command."""
+"""The probability of the same verdict again: closed forms, simulation, the command."""
 
 import math
 import subprocess
@@ -56,7 +56,7 @@ def test_the_widest_interval_has_enough_power(band):
     ("threshold", "found"),
     [(0.3, 0.5), (0.9, 1.0), (0.01, 0.1), (3, 3.4), (60, 64), (99, None)],
 )
-def test_least_factor(threshold, found):
+def test_the_least_factor_reaches_the_threshold(threshold, found):
     factor = power.least_factor(lambda f: f >= threshold, 0.1)
     assert factor == (pytest.approx(found, rel=0.02) if found else math.inf)
 
@@ -166,7 +166,7 @@ def test_seeds_of_a_bound_are_found_by_drawing():
     assert math.isnan(near.ratio) and math.isnan(near.if_true)
 
 
-def test_an_inconclusive_claim_is_asked_for_the_verdict_that_it_should_have():
+def test_the_power_of_an_inconclusive_claim_is_that_of_the_expected_verdict():
     found = power.of_claim(equals(0.05), rows(standardised()))
     assert found.verdict == "inconclusive" and found.again < 0.05
     assert found.factor > 2
@@ -184,7 +184,7 @@ def test_an_inconclusive_claim_is_asked_for_the_verdict_that_it_should_have():
 def test_a_claim_without_an_interval_has_no_number_of_seeds(statement, values, said):
     found = power.of_claim(claim("bound", metric="q", **statement), rows(values))
     assert said in found.note and math.isnan(found.factor)
-    # a missing law is one that does not come out the same
+    # a missing law counts as one whose verdict changes
     assert power.expected_changes(power.table([found])) == (said == "missing")
 
 

@@ -1,4 +1,4 @@
-"""Matrix products at full precision on every device; what is compiled can be kept."""
+"""Matrix products have full precision on every device; compilations can be cached."""
 
 import os
 import re
@@ -21,7 +21,7 @@ PARAMS = MODEL.init_params(jax.random.key(0), 8, 3, 2, jnp.float32)
 
 
 def precisions(lowered) -> list[str]:
-    """What is asked of each matrix product that has two factors to round."""
+    """The requested precision of each matrix product of two inexact factors."""
     lines = [line for line in lowered.as_text().splitlines() if "dot_general" in line]
     return [re.search(r"precision = \[(\w+), (\w+)\]", line)[0] for line in lines]
 

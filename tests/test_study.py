@@ -1,4 +1,4 @@
-"""Study files: valid ones load, faulty ones say everything that is wrong at once."""
+"""Valid study files load; for faulty ones all faults are reported at once."""
 
 import json
 import os
@@ -88,7 +88,7 @@ variants:
     assert [three.seeds_at(w) for w in (8, 16)] == [1, 2]
 
 
-def test_all_faults_are_told_at_once_with_their_places():
+def test_all_faults_are_reported_at_once_with_their_places():
     text = """
 title: A
 dataset: {kind: circle, points: "4", target: {kind: prodct}}
@@ -222,7 +222,7 @@ BETWEEN = {
 
 def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
     assert keys(SIX) == BETWEEN
-    # and beside a key that can't be read, in what can be
+    # even if one key can't be read, faults of the other keys are reported
     claim = "claims: [{kind: bound, id: Z, says: s, source: s, at_most: 1, metric: 3}]"
     assert keys(f"{SIX}colour: red\n{claim}").keys() == {
         *BETWEEN,
@@ -234,7 +234,7 @@ def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
 def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
     three = SIX + "variants: {a: {}, b: {seeds: 4}, c: {training: {record: 5}}}"
     assert keys(three) == BETWEEN
-    # two variants make good what a third inherits
+    # two variants correct the fault, a third one inherits it
     some = """variants:
   a: {training: {optimizer: gd}, model: {parameterization: ntk}}
   b: {}
@@ -273,14 +273,14 @@ TRAINING = {"learning_rate": 0.1, "steps": 3}
         ({"figures": [{"kind": "spektrum"}]}, "spectrum"),
     ],
 )
-def test_slips_are_told_with_the_nearest_name(change, near):
+def test_misspelt_names_are_reported_with_the_nearest_one(change, near):
     (fault,) = faults(changed(**change))
     assert f"did you mean {near}?" in fault
 
 
 def test_a_control_is_a_nature():
     (fault,) = faults(changed(claims=[CLAIM | {"metric": "loss", "control": True}]))
-    assert "claims.Z.control: is no key any more: write `nature: control`" in fault
+    assert "claims.Z.control: is no longer a key: write `nature: control`" in fault
 
 
 CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}
@@ -323,7 +323,7 @@ CURVES = SCALING | {"kind": "trajectories"}
         ),
     ],
 )
-def test_metrics_that_are_not_there_are_refused_before_anything_runs(keys, key, named):
+def test_missing_metrics_are_refused_before_anything_runs(keys, key, named):
     with pytest.raises(study.StudyError) as error:
         study.parse(changed(**keys), "x.yaml")
     (fault,) = error.value.faults
@@ -485,7 +485,7 @@ def test_mutants_are_validated_with_0_or_2_and_a_line_for_each_fault(tmp_path):
     assert len(lines) >= codes.count("2")
 
 
-def test_files_that_are_not_there_or_no_text(tmp_path):
+def test_missing_binary_and_large_files_are_refused(tmp_path):
     with pytest.raises(study.StudyError, match="can't be read"):
         study.load(tmp_path / "gone.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
@@ -522,7 +522,7 @@ def test_figures_have_names_that_files_may_have():
     assert fault.startswith("x.yaml: figures.claims.name: claims is the name of a")
 
 
-def test_kinds_of_model():
+def test_a_kind_of_model_has_its_own_keys():
     points = {"kind": "points", "x": [[1.0]], "y": [[1.0]]}
     one = changed(model={"kind": "one_parameter", "alpha": 2.0}, dataset=points)
     assert study.parse(one, "x.yaml").variants["base"].model.depth == 0

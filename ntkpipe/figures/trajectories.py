@@ -99,8 +99,8 @@ class Trajectories(TimeFigure):
             ("dataset",) if needed else ()
         )
 
-    def _measured(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """The keys of quantities that are metrics, not recordings."""
+    def _metric_keys(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """(key, name) of the quantities that are metrics, not recorded by training."""
         for i, panel in enumerate(self.panels):
             base = panel.quantity.partition("/")[0]
             if base not in RECORDED:
@@ -108,7 +108,7 @@ class Trajectories(TimeFigure):
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics shown; `_unmet` checks them in each experiment."""
-        for key, metric in self._measured():
+        for key, metric in self._metric_keys():
             yield key, metric, []
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
@@ -118,7 +118,7 @@ class Trajectories(TimeFigure):
             name, _, layer = panel.quantity.partition("/")
             if name == "weight_change" and layer:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
-        for key, metric in self._measured():
+        for key, metric in self._metric_keys():
             if reason := measurements.unmet(metric, e):
                 yield Fault(key, f"not recorded: {reason}")
 
@@ -188,7 +188,7 @@ class Trajectories(TimeFigure):
 
 
 def _draw_bands(ax: maxes.Axes, part: pd.DataFrame, colors: Mapping, by: str) -> None:
-    """Lines of all widths, or variants; predictions lie dashed over their networks."""
+    """Draw the lines of all widths or variants; predictions lie over networks."""
     for (hue, model), curve in part.groupby([by, "model"]):
         color, ls = colors[hue], MODELS[model][1]
         if model != "network":
@@ -249,7 +249,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
 
 
 def _measured(quantity, known, seeds):
-    """Steps (t,), values (s t) of a metric, and whether a seed has one at each step."""
+    """Steps (t,), values (s t) of a metric, and (s,) whether a seed has all values."""
     rows = known[known["metric"] == quantity]
     if rows.empty:
         raise ValueError(

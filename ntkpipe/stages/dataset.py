@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """Draw the data, or read a user's file: dataset.npz."""
+    """Draw the data, or read a user's file, and write dataset.npz."""
     source = job.experiment.dataset
-    if job.inputs:  # a user's file, which a store may have moved
+    if job.inputs:  # a user's file; a storage plugin may have copied it
         source = source.with_file(job.inputs[0])
         job = replace(job, inputs=())
     e, key = job.experiment, key_of_data(job.experiment.seed)
@@ -38,10 +38,10 @@ def run(job: Job) -> None:
 
 
 def key_of_data(seed: int):
-    """The key of the data of a study's seed."""
+    """The random key of the data for a study's seed."""
     import jax
 
-    # keys of networks are folded in by width, the key of the data by no width
+    # keys of networks are folded with their width, and no width is as large as this
     return jax.random.fold_in(jax.random.key(seed), 2**31 - 1)
 
 

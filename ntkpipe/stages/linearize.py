@@ -12,7 +12,7 @@ from ntkpipe.stages.train import TRAIN
 
 
 def run(job: Job) -> None:
-    """The linearised model of each network in closed form: linearized.npz."""
+    """Compute the linearised model of each network, and write linearized.npz."""
     import jax
 
     from ntkpipe.kernels import linear

@@ -51,17 +51,15 @@ class Study:
         if jobs > MOST_JOBS:
             text = f"{jobs} trainings, at most {MOST_JOBS} in a study"
             yield Fault(("variants",), text)
-        if (
-            "figures" in self.variants
-        ):  # constancy.csv of the variant could be a figure's
-            yield Fault(
-                ("variants",), "`figures` is reserved for the folder of figures"
-            )
+        # STUDY/figures/constancy.csv could belong to a variant or to a figure
+        if "figures" in self.variants:
+            text = "`figures` is reserved for the folder of figures"
+            yield Fault(("variants",), text)
         claims, figures = dict(enumerate(self.claims)), dict(enumerate(self.figures))
         yield from between(self.variants, self.variants, claims, figures)
 
     def jobs(self) -> Iterator[tuple[str, int]]:
-        """All (variant, width)."""
+        """(variant, width) of all trainings."""
         for name, experiment in self.variants.items():
             for width in experiment.widths:
                 yield name, width
