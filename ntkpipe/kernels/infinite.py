@@ -134,8 +134,8 @@ def kernels(
     The kernels of relu, erf, gelu, linear and square have closed forms. Any other
     activation is expanded in Hermite polynomials. By Parseval's identity the series
     stops when each layer leaves out less than 1e-10 of its diagonal. If the longest
-    allowed series leaves out more, a warning states the share. The length of a series depends on the values of
-    the inputs, so that jit cannot trace it.
+    allowed series leaves out more, a warning states the share. The length of a series
+    depends on the values of the inputs, so that jit cannot trace it.
 
     Args:
         x1: (n, d).

@@ -31,8 +31,8 @@ def slowest_rate(time: np.ndarray, loss: np.ndarray, rate: np.ndarray) -> np.nda
     """inf_t log(L(0)/L(t))/(λt), t > 0, of a loss (… t) and a rate λ (…).
 
     Du et al. 2019, theorem 4.1: ‖u(t)‖² ≤ e^{−λt}‖u(0)‖², so that the value is 1 or
-    more. The value is 2 or more if the kernel is constant and λ its smallest eigenvalue. Only times at which
-    the loss is above rounding count; NaN unless λ > 0.
+    more. The value is 2 or more if the kernel is constant and λ its smallest
+    eigenvalue. Only times at which the loss is above rounding count; NaN unless λ > 0.
     """
     start = loss[..., :1]
     # rounding of outputs of size 1, squared, with a margin
