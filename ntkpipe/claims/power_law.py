@@ -148,7 +148,7 @@ class PowerLaw(Equivalence):
         slope = Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan)
         detail: Detail = ()
         if self.correction:
-            slope, b, gone = corrected_slope(n, sample, self.id, self.level)
+            slope, b, gone = corrected_slope(n, sample, self.level)
             detail = (("b", b), ("slope without correction", fit.slope))
         else:
             line = np.vander(np.log(np.asarray(n, float)), 2)
