@@ -72,7 +72,6 @@ def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
         ({"variant": "ntk"}, True),
         ({"variant": "ntk", "min_width": 64}, False),
         ({"variant": "ntk", "statistic": "median"}, False),
-        ({"variant": "ntk", "confidence": 0.9}, False),
         ({"variant": "standard", "min_width": 64}, False),
         ({"variant": "none"}, False),
     ],
@@ -98,6 +97,25 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
     # one estimator either way
     np.testing.assert_array_equal(fit["slope"], own["slope"])
     np.testing.assert_allclose(fit[ends], own[ends], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("own", "level"),
+    [({"confidence": 0.9}, "90"), ({"looks": 2}, "97.5"), ({"correction": True}, "95")],
+)
+def test_scaling_prints_slope_interval_and_level_of_its_claim(own, level):
+    arrays = FakeArrays(variants=("ntk",), widths=(16, 64, 256, 1024))
+    rows = fake_measurements(arrays)
+    law = {"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"}
+    claim = PowerLaw(**law, predicted=-1.0, tolerance=0.1, **own)
+    arrays.claims = (claim,)
+    verdict = claim.evaluate(rows)
+    _, table, picture = draw("scaling", arrays, rows, **CHANGE)
+    fit = table[table["part"] == "fit"].iloc[0]
+    shown = [fit["slope"], fit["slope_low"], fit["slope_high"], fit["level"]]
+    of_claim = [verdict.estimate, verdict.ci_low, verdict.ci_high, verdict.level]
+    assert shown == of_claim
+    assert f"{level} % interval" in legend(picture)
 
 
 @pytest.mark.parametrize("facet", ["metric", "variant", "none"])

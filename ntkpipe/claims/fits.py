@@ -28,10 +28,19 @@ FARTHEST, GRID, STEPS = 15.0, 601, 5
 are tried, and the Gauss–Newton steps from each of their minima."""
 
 
+class Misfit(NamedTuple):
+    """How far points are from a fit: χ², its degrees of freedom and its p-value."""
+
+    chi2: float
+    freedom: int
+    p: float
+
+
 class ScalingFit(NamedTuple):
     """The line log Q = intercept + slope·log n, all on the natural scale of Q and n.
 
-    `widths` may be any positive abscissa. The band is pointwise.
+    A fit with a correction has the further term log(1 + b/n). `widths` may be any
+    positive abscissa. The band is pointwise. `level` is that of all intervals.
     """
 
     widths: np.ndarray
@@ -47,6 +56,9 @@ class ScalingFit(NamedTuple):
     band_low: np.ndarray
     band_high: np.ndarray
     local_slopes: np.ndarray
+    level: float
+    b: float  # of the correction, else 0
+    misfit: Misfit | None
     note: str
 
 
@@ -106,16 +118,11 @@ def scaling_fit(
         band_low=np.array([p.low for p in line]),
         band_high=np.array([p.high for p in line]),
         local_slopes=local,
+        level=confidence,
+        b=0.0,
+        misfit=misfit(sample, np.vander(x, 2)),
         note=note,
     )
-
-
-class Misfit(NamedTuple):
-    """How far points are from a fit: χ², its degrees of freedom and its p-value."""
-
-    chi2: float
-    freedom: int
-    p: float
 
 
 def misfit(sample: Sample, design: np.ndarray) -> Misfit | None:
@@ -197,6 +204,42 @@ def corrected_slope(
         sample._replace(point=residuals), np.column_stack([line, 1 / (n + b)])
     )
     return found._replace(estimate=p, low=low, high=high), b, gone
+
+
+def corrected_fit(
+    widths: ArrayLike, sample: Sample, *, confidence: float = 0.95, points: int = 50
+) -> ScalingFit:
+    """`scaling_fit` with the slope, the curve and the band of `corrected_slope`.
+
+    The band is that of the fit's linear approximation in b.
+    """
+    n = np.asarray(widths, float)
+    straight = scaling_fit(n, sample, confidence=confidence, points=points)
+    slope, b, gone = corrected_slope(n, sample, confidence)
+    at, grid = np.log(n), straight.grid
+    constant = float(np.mean(sample.point - slope.estimate * at - np.log1p(b / n)))
+    curve = constant + slope.estimate * np.log(grid) + np.log1p(b / grid)
+    tangent, tangent_on_grid = (
+        np.column_stack([np.log(x), np.ones_like(x), n.min() / (x + b)])
+        for x in (n, grid)
+    )
+    half = np.full(len(grid), math.nan)
+    if math.isfinite(b):
+        rows = tangent_on_grid @ np.linalg.pinv(tangent)
+        on_grid = [interval(sample, row, confidence) for row in rows]
+        half = np.array([one.high - one.estimate for one in on_grid])
+    return straight._replace(
+        slope=slope.estimate,
+        slope_low=slope.low,
+        slope_high=slope.high,
+        intercept=constant,
+        line=np.exp(curve),
+        band_low=np.exp(curve - half),
+        band_high=np.exp(curve + half),
+        b=b,
+        misfit=gone,
+        note=slope.note,
+    )
 
 
 def _rest(n: np.ndarray, b: float) -> np.ndarray:
