@@ -66,6 +66,10 @@ def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
     np.testing.assert_allclose(final / table, 2)
 
 
+LAW = {"id": "T-1", "set": "before", "says": "s", "source": "s"}
+LAW |= {"metric": "ntk_change"}
+
+
 @pytest.mark.parametrize(
     ("claim", "is_shown"),
     [
@@ -83,7 +87,7 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
     rows = fake_measurements(arrays)
     figure = make(kind="scaling", **CHANGE)
     law = PowerLaw(
-        **{"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"},
+        **LAW,
         **{"predicted": -1.0, "tolerance": 0.1} | claim,
     )
     arrays.claims = (law,)
@@ -106,8 +110,7 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
 def test_scaling_prints_slope_interval_and_level_of_its_claim(own, level):
     arrays = FakeArrays(variants=("ntk",), widths=(16, 64, 256, 1024))
     rows = fake_measurements(arrays)
-    law = {"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"}
-    claim = PowerLaw(**law, predicted=-1.0, tolerance=0.1, **own)
+    claim = PowerLaw(**LAW, predicted=-1.0, tolerance=0.1, **own)
     arrays.claims = (claim,)
     verdict = claim.evaluate(rows)
     _, table, picture = draw("scaling", arrays, rows, **CHANGE)
@@ -173,8 +176,7 @@ def test_scaling_ticks_are_those_of_the_panel_with_the_first_ones():
 def test_scaling_of_what_a_claim_calls_exact_has_no_interval():
     arrays = FakeArrays(variants=("ntk",))
     rows = fake_measurements(arrays, seeds=1)
-    law = {"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"}
-    arrays.claims = (PowerLaw(**law, predicted=-1.0, tolerance=0.1, exact=True),)
+    arrays.claims = (PowerLaw(**LAW, predicted=-1.0, tolerance=0.1, exact=True),)
     _, table, picture = draw("scaling", arrays, rows, **CHANGE)
     fit = table[table["part"] == "fit"]
     assert (fit["slope"] == fit["slope_low"]).all() and fit["note"].isna().all()
