@@ -250,7 +250,7 @@ def name_of(claim) -> str:
 def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
-        return name_of(claim), says, claim.set, "", "", "", NOT_MEASURED
+        return name_of(claim), says, claim.band_set, "", "", "", NOT_MEASURED
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if claim.known:
         verdict += f" (known)<br><sub>{claim.reason}</sub>"
@@ -261,7 +261,7 @@ def _claim_row(claim, row) -> tuple[str, ...]:
         verdict += " ≈"
     level = words.level(values) or text.NONE
     shown = words.accepted(values), words.measured(values), level, verdict
-    return name_of(claim), says, claim.set, *shown
+    return name_of(claim), says, claim.band_set, *shown
 
 
 # ------------------------------------------------------------------ gallery

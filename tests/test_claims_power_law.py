@@ -147,7 +147,7 @@ def test_a_law_with_a_correction_is_about_the_exponent():
     detail = dict(found.detail)
     assert found.verdict == "supported" and detail["b"] == pytest.approx(100, rel=0.3)
     assert detail["p"] > 1e-3 and detail["degrees of freedom"] == 2
-    assert detail["slope without correction"] == plain.estimate
+    assert detail["slope without correction"] == pytest.approx(plain.estimate)
     few = claim("power_law", **law, correction=True, min_width=256).evaluate(bent)
     assert few.verdict == "inconclusive" and "four widths" in note(few)
     with pytest.raises(pydantic.ValidationError, match="needs four variants"):
@@ -211,3 +211,18 @@ def test_fit_for_the_figure_is_the_claims_fit():
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
     fit, found = law.fit(scaling(-1.0)), law.evaluate(scaling(-1.0))
     assert (fit.slope, fit.slope_low) == (found.estimate, found.ci_low)
+
+
+def test_the_line_of_a_fit_with_a_correction_is_its_curve():
+    law = {"metric": "q", "predicted": -1, "tolerance": 0.1}
+    straight = scaling(-1.0, sigma=0.01)
+    bent = straight.assign(value=straight["value"] * (1 + 40 / straight["width"]))
+    corrected = claim("power_law", **law, correction=True)
+    fit, found = corrected.fit(bent), corrected.evaluate(bent)
+    assert (fit.slope, fit.slope_low) == (found.estimate, found.ci_low)
+    curve = np.exp(fit.intercept) * fit.grid**fit.slope * (1 + fit.b / fit.grid)
+    np.testing.assert_allclose(fit.line, curve)
+    np.testing.assert_allclose(fit.line, (1 + 40 / fit.grid) / fit.grid, rtol=0.03)
+    assert (fit.band_low < fit.line).all() and (fit.line < fit.band_high).all()
+    few = corrected.fit(bent[bent["width"] > 128])
+    assert np.isnan(few.slope) and np.isnan(few.line).all()

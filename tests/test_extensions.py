@@ -76,8 +76,8 @@ variants:
   base: {}
   huber: {linearize: none, training: {loss: {kind: huber, delta: 0.1}}}
 claims:
-  - {id: N-1, kind: near, says: It is small, source: me, variant: base,
-     metric: largest_output, within: 1000}
+  - {id: N-1, kind: near, set: before, says: It is small, source: me,
+     variant: base, metric: largest_output, within: 1000}
 figures:
   - {name: fit, kind: fit, title: T, caption: C}
 """

@@ -66,13 +66,16 @@ def test_scaling_fits_from_min_width_and_reads_the_given_step():
     np.testing.assert_allclose(final / table, 2)
 
 
+LAW = {"id": "T-1", "set": "before", "says": "s", "source": "s"}
+LAW |= {"metric": "ntk_change"}
+
+
 @pytest.mark.parametrize(
     ("claim", "is_shown"),
     [
         ({"variant": "ntk"}, True),
         ({"variant": "ntk", "min_width": 64}, False),
         ({"variant": "ntk", "statistic": "median"}, False),
-        ({"variant": "ntk", "confidence": 0.9}, False),
         ({"variant": "standard", "min_width": 64}, False),
         ({"variant": "none"}, False),
     ],
@@ -84,7 +87,7 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
     rows = fake_measurements(arrays)
     figure = make(kind="scaling", **CHANGE)
     law = PowerLaw(
-        **{"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"},
+        **LAW,
         **{"predicted": -1.0, "tolerance": 0.1} | claim,
     )
     arrays.claims = (law,)
@@ -98,6 +101,24 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
     # one estimator either way
     np.testing.assert_array_equal(fit["slope"], own["slope"])
     np.testing.assert_allclose(fit[ends], own[ends], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("own", "level"),
+    [({"confidence": 0.9}, "90"), ({"looks": 2}, "97.5"), ({"correction": True}, "95")],
+)
+def test_scaling_prints_slope_interval_and_level_of_its_claim(own, level):
+    arrays = FakeArrays(variants=("ntk",), widths=(16, 64, 256, 1024))
+    rows = fake_measurements(arrays)
+    claim = PowerLaw(**LAW, predicted=-1.0, tolerance=0.1, **own)
+    arrays.claims = (claim,)
+    verdict = claim.evaluate(rows)
+    _, table, picture = draw("scaling", arrays, rows, **CHANGE)
+    fit = table[table["part"] == "fit"].iloc[0]
+    shown = [fit["slope"], fit["slope_low"], fit["slope_high"], fit["level"]]
+    of_claim = [verdict.estimate, verdict.ci_low, verdict.ci_high, verdict.level]
+    assert shown == of_claim
+    assert f"{level} % interval" in legend(picture)
 
 
 @pytest.mark.parametrize("facet", ["metric", "variant", "none"])
@@ -155,8 +176,7 @@ def test_scaling_ticks_are_those_of_the_panel_with_the_first_ones():
 def test_scaling_of_what_a_claim_calls_exact_has_no_interval():
     arrays = FakeArrays(variants=("ntk",))
     rows = fake_measurements(arrays, seeds=1)
-    law = {"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"}
-    arrays.claims = (PowerLaw(**law, predicted=-1.0, tolerance=0.1, exact=True),)
+    arrays.claims = (PowerLaw(**LAW, predicted=-1.0, tolerance=0.1, exact=True),)
     _, table, picture = draw("scaling", arrays, rows, **CHANGE)
     fit = table[table["part"] == "fit"]
     assert (fit["slope"] == fit["slope_low"]).all() and fit["note"].isna().all()

@@ -47,6 +47,7 @@ MICRO = {
         {
             "id": "still",
             "kind": "bound",
+            "set": "before",
             "says": "The kernel stands still",
             "source": "nobody",
             "metric": "ntk_change",

@@ -223,8 +223,10 @@ BETWEEN = {
 def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
     assert keys(SIX) == BETWEEN
     # even if one key can't be read, faults of the other keys are reported
-    claim = "claims: [{kind: bound, id: Z, says: s, source: s, at_most: 1, metric: 3}]"
-    assert keys(f"{SIX}colour: red\n{claim}").keys() == {
+    claim = (
+        "{kind: bound, id: Z, set: before, says: s, source: s, at_most: 1, metric: 3}"
+    )
+    assert keys(f"{SIX}colour: red\nclaims: [{claim}]").keys() == {
         *BETWEEN,
         "colour",
         "claims.Z.metric",
@@ -283,7 +285,8 @@ def test_a_control_is_a_nature():
     assert "claims.Z.control: is no longer a key: write `nature: control`" in fault
 
 
-CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}
+CLAIM = {"id": "Z", "set": "before", "says": "s", "source": "s"}
+CLAIM |= {"kind": "bound", "at_most": 1}
 SCALING = {"name": "f", "kind": "scaling", "title": "T", "caption": "C"}
 CURVES = SCALING | {"kind": "trajectories"}
 
@@ -361,10 +364,23 @@ def test_figures_show_what_is_there(figure, message):
     study.parse(changed(**with_figure), "x.yaml")
 
 
+@pytest.mark.parametrize("nature", ["law", "identity", "control"])
+def test_a_law_states_when_its_band_was_set(nature):
+    claim = {key: value for key, value in CLAIM.items() if key != "set"}
+    text = changed(claims=[claim | {"metric": "loss", "nature": nature}])
+    if nature == "law":
+        (fault,) = faults(text)
+        assert "claims.Z.set: is missing: write `set: before`" in fault
+    else:
+        (found,) = study.parse(text, "x.yaml").claims
+        assert found.band_set == "before"
+
+
 def test_claims_and_figures_must_name_variants_that_exist():
     claim = {
         "kind": "power_law",
         "id": "Z",
+        "set": "before",
         "says": "s",
         "source": "s",
         "variant": "nowhere",

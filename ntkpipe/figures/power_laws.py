@@ -143,9 +143,10 @@ def law_handles(
         handles.append(entry("one seed", marker=".", alpha=0.6, **points))
     handles.append(entry("fit", color=GREY))
     if table.loc[table["part"] == "fit", "low"].notna().any():
-        handles.append(
-            mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval")
-        )
+        levels = sorted(table["level"].dropna().unique())
+        shown = " or ".join(f"{100 * level:.4g}" for level in levels)
+        label = f"{shown} % interval"
+        handles.append(mpatches.Patch(color=GREY, alpha=0.25, lw=0, label=label))
     if (table["part"] == "predicted").any():
         handles.append(entry("predicted slope", color=INK, lw=1, ls=LINEARIZED))
     if edges:
@@ -156,7 +157,6 @@ def law_handles(
 
 
 def through_centre(law: ScalingFit, slope: float) -> np.ndarray:
-    """The line of a predicted slope through the centre of the fitted one."""
-    centre = np.exp(np.log(law.widths).mean())
-    at_centre = np.exp(law.intercept) * centre**law.slope
+    """The line of a predicted slope through the centre of the points."""
+    centre, at_centre = (np.exp(np.log(v).mean()) for v in (law.widths, law.means))
     return at_centre * (law.grid / centre) ** slope

@@ -62,7 +62,7 @@ class Metric(Prediction):
         return begin.get(variant) if isinstance(begin, dict) else begin
 
 
-CONFIDENCE = 0.95  # of the intervals that are shown
+CONFIDENCE = 0.95  # of the intervals of a fit that no claim is about
 
 
 @section
@@ -71,7 +71,7 @@ class Scaling(BaseFigure):
 
     The fit is least squares through the statistic of each width, with a bootstrap over
     seeds for its 95 % interval. Where the study makes a claim about the same numbers,
-    fit and interval are those of the claim.
+    fit and interval are those of the claim: its level, and its correction 1 + b/n.
     """
 
     kind: Literal["scaling"] = "scaling"
@@ -143,7 +143,7 @@ class Scaling(BaseFigure):
         if not frames:
             raise ValueError(f"figure {self.name}: {reason}")
         columns = ["variant", "metric", "part", "x", "seed", "value", "low", "high"]
-        columns += ["slope", "slope_low", "slope_high", "predicted", "note"]
+        columns += ["slope", "slope_low", "slope_high", "level", "predicted", "note"]
         return concatenated(frames, columns)
 
     def _series(self, measurements: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -202,7 +202,6 @@ class Scaling(BaseFigure):
             if isinstance(claim, PowerLaw)
             and claim.metric in metrics
             and (claim.step, claim.statistic) == (self.step, self.statistic)
-            and claim.confidence == CONFIDENCE
         )
 
     def _fit(
@@ -256,6 +255,7 @@ class Scaling(BaseFigure):
                 "slope": law.slope,
                 "slope_low": law.slope_low,
                 "slope_high": law.slope_high,
+                "level": law.level,
                 "predicted": predicted,
                 "note": law.note or None,
             }
