@@ -38,7 +38,7 @@ def test_slope_and_error_agree_with_the_closed_form():
     v = fits.slope_coefficients(x) ** 2 * np.log(samples).var(1, ddof=1) / 6
     freedom = v.sum() ** 2 / (v**2 / 5).sum()
     half = stats.t.ppf(0.975, freedom) * math.sqrt(v.sum())
-    # 4,000 resamples know a standard error to about 1 %.
+    # with 4,000 resamples a standard error is accurate to about 1 %
     np.testing.assert_allclose(fit.slope_high - fit.slope, half, rtol=0.06)
     np.testing.assert_allclose(fit.slope - fit.slope_low, fit.slope_high - fit.slope)
 

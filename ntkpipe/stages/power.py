@@ -58,8 +58,9 @@ def summary(rows: pd.DataFrame) -> str:
     few, many = powers.too_few(rows), powers.too_many(rows)
     return "\n".join(
         [
-            f"Σ(1 − P) = {powers.expected_changes(rows):.2f} over the "
-            f"{powers.counted(rows).sum()} laws and numbers with an interval",
+            f"expected number of other verdicts, Σ(1 − P): "
+            f"{powers.expected_changes(rows):.2f} of {powers.counted(rows).sum()} "
+            "laws and numbers with an interval",
             f"{len(few)} claims with P < {powers.ENOUGH} or too few seeds:",
             *(f"    {_line(row)}" for row in few.to_dict("records")),
             f"{len(many)} studies with more seeds than their claims need:",
