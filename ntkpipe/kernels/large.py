@@ -95,8 +95,8 @@ def _aligned(*kernels: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
             )
         if len({(str(t.rows), str(t.columns), t.mirrored) for t in group}) > 1:
             raise ValueError(
-                "the kernels are cut differently: call `tiles` for all of them with the "
-                "same `tile` and `budget`"
+                "the kernels are cut differently: call `tiles` for all of them with "
+                "the same `tile` and `budget`"
             )
         yield group
 
