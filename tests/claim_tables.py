@@ -14,7 +14,7 @@ WIDTHS = (64, 128, 256, 512, 1024)
 
 def claim(kind, **fields):
     common = {"kind": kind, "id": "T-1", "says": "so it is", "source": "Test 2024"}
-    # as from a study file: JSON, so that lists are read as tuples in strict mode
+    # JSON, as from a study file, because strict mode then reads lists as tuples
     return ADAPTER.validate_json(json.dumps(common | fields))
 
 

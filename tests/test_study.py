@@ -207,7 +207,7 @@ BETWEEN = {
 
 def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
     assert keys(SIX) == BETWEEN
-    # and beside a key that can't be read, in what can be
+    # even if one key can't be read, faults of the other keys are reported
     claim = "claims: [{kind: bound, id: Z, says: s, source: s, at_most: 1, metric: 3}]"
     assert keys(f"{SIX}colour: red\n{claim}").keys() == {
         *BETWEEN,
