@@ -2,7 +2,7 @@
 
 Loss L(w) = 1/(2Nα²) Σ_i ‖f(x_i; w) − y_i‖² with f = α(h − h₀), where h₀ is zero or the
 network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then moves f by
-−(η/N) Θ (f − y), with Θ the NTK of h, whatever α is. Time is t = η·step.
+−(η/N) Θ (f − y), with Θ the NTK of h, for every α. Time is t = η·step.
 
 The steps between two records are one compiled loop over donated buffers. The recorders
 read outputs at recorded steps and kernels at snapshots. No trajectory of weights is
@@ -31,10 +31,11 @@ from ntkpipe.training.recorders.base import Now, Points, Recorder, Start
 from ntkpipe.training.recorders.outputs import layer_names
 from ntkpipe.training.trajectory import Trajectory
 
-# Up to SIDE_BY_SIDE weights a network, the seeds of a width train together as an array.
-# Wider networks train one after the other, one on each device. The steps of seeds that
-# train together are a vmap up to STEPPED_TOGETHER weights and a lax.map above, which
-# takes 0.7 of the time at width 128 on one core (docs/performance.md, "Seeds").
+# Networks of at most SIDE_BY_SIDE weights train together: all seeds of a width are one
+# array. Wider networks train one after the other, one on each device. The steps of
+# networks that train together are a vmap up to STEPPED_TOGETHER weights. Above it, they
+# are a lax.map on a CPU, which takes 0.7 of the time of a vmap at width 128 on one core
+# (docs/performance.md, "Seeds").
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
 # The compiler's optimisation level. A short job mostly compiles, and the loop compiles
@@ -89,7 +90,7 @@ def train(
     devices = jax.local_device_count()
     batch = seeds if size <= SIDE_BY_SIDE else devices
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
-    # a multiple of the number of devices; surplus networks of the last are dropped
+    # a multiple of the number of devices; surplus networks are dropped at the end
     batch = math.ceil(batch / devices) * devices
     compiled = run.compiled(points, key, seeds, size, side_by_side)
     batches = []
@@ -138,7 +139,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     record |= _numpy(run.end(state.params, start))
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
-    for name in ("f_test", "ntk"):  # in float32, may overflow before the loss does
+    for name in ("f_test", "ntk"):  # in float32 these may overflow before the loss
         over_time = tuple(range(axis, record[name].ndim))
         diverged = diverged | ~np.isfinite(record[name]).all(over_time)
     return record | {
@@ -164,7 +165,7 @@ class Compiled(NamedTuple):
 class Run:
     """The functions of one network that `train` compiles.
 
-    There are few functions, as compiling each takes time.
+    There are few functions, because compiling each takes time.
     """
 
     def __init__(self, model: MLP, training: Training, width: int):
@@ -177,8 +178,8 @@ class Run:
     ) -> Compiled:
         """Compile the functions for `seeds` networks of `size` weights.
 
-        If `side_by_side`, the functions take many networks as an axis of seeds, else
-        one network.
+        If `side_by_side`, the functions take many networks, with an axis of seeds.
+        Otherwise they take one network.
         """
         on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
@@ -233,7 +234,7 @@ class Run:
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
-        """A network at initialisation, and what recorders keep of it."""
+        """A network at initialisation, and the arrays that recorders keep of it."""
         params = self.init(points, key, replicate)
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
@@ -253,7 +254,7 @@ class Run:
         """Train for `steps` steps, or fewer if the loss falls below `stop_at_loss`."""
         x, y, _ = points
         target = self.training.stop_at_loss
-        # `stop_at_loss` is in units of y, the loss is divided by α²
+        # `stop_at_loss` is in units of y, but the loss is divided by α²
         target = None if target is None else target / self.model.alpha**2
         rates = self.model.learning_rates(state.params)
 
