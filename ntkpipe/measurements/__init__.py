@@ -1,7 +1,7 @@
-"""From arrays to one tidy table: variant, width, seed, step, metric, value.
+"""Compute metrics from arrays, as a table of variant, width, seed, step, metric, value.
 
-A module here lists metrics as records, next to the function that computes them. The
-metrics of what a recorder records on demand are in the file of the recorder.
+Each module lists metrics as records, next to the function that computes them. Metrics
+of an optional recording are in the file of its recorder.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def unknown(name: str) -> str | None:
 
 
 def unmet(name: str, e: Experiment) -> str | None:
-    """Why an experiment has no value of a metric; None if it has, or may have, one.
+    """Why an experiment has no value of a metric; None if it has one or may have one.
 
     A pattern needs one matching metric that the experiment has.
     """

@@ -174,7 +174,7 @@ def kernels(
         network: the arrays of a trajectory.
         data: training points and targets.
         limit: infinite-width kernels, if computed.
-        learning_rate: η, divided by the largest stable one.
+        learning_rate: η.
         learned_output: whether the last layer is learned, so that Σ is a part of Θ.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
@@ -234,7 +234,7 @@ def parts(theta: np.ndarray, nngp: np.ndarray, y: np.ndarray) -> dict[str, np.nd
         "nngp_change": compare.relative_change(sigma[:, :1], sigma),
         "ntk_rest_change": compare.relative_change(rest[:, :1], rest),
     }
-    if len(target) == rest.shape[-1]:  # not of a traced kernel of several outputs
+    if len(target) == rest.shape[-1]:  # not if the kernel of several outputs is traced
         along = np.einsum("i,spij,j->sp", target, rest, target)
         found["ntk_rest_drop"] = 1 - along / along[:, :1]
     return found
@@ -245,7 +245,7 @@ def loss_rate(network: Arrays, theta: np.ndarray, learning_rate: float) -> Value
 
     Args:
         network: the arrays of a trajectory.
-        theta: kernels (s n n) over N, one for each network or one for all.
+        theta: kernels divided by N, (s n n), or (1 n n) for all networks.
         learning_rate: η.
     """
     step = network["step"]
@@ -267,7 +267,7 @@ def pseudo_error(ntk: np.ndarray) -> np.ndarray:
 
 
 def finite(a: np.ndarray) -> np.ndarray:
-    """Kernels that are not finite, of diverged networks, as zeros; they get no rows."""
+    """Replace kernels that are not finite by zeros; diverged networks have no rows."""
     return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
 
 

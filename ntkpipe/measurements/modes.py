@@ -1,4 +1,4 @@
-"""Decay rates of the residual along eigenvectors of the first kernel."""
+"""Decay rates of the residual along eigenvectors of the kernel at initialisation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ METRICS = (
 def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Values:
     """Decay rate of the residual along eigenvectors of H(w₀), over that of the steps.
 
-    The ratio is 1 for gradient descent on the linearised model, whose rates are those
-    of `limit_rate`; see `decay_rate`. With a traced kernel, the size of a mode is the
-    norm over all outputs.
+    `decay_rate` fits the first rate, and `limit_rate` gives the second. The ratio is 1
+    for gradient descent on the linearised model. With a traced kernel, the size of a
+    mode is the norm over all outputs.
     """
     points = len(data["x_train"])
     time = learning_rate * network["step"]
@@ -35,7 +35,7 @@ def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Va
         *network["f_train"].shape[:2], theta.shape[-1], -1
     )
     values, vectors = np.linalg.eigh(theta)
-    # np.linalg.eigh ascends; mode 1 is the fastest
+    # np.linalg.eigh returns eigenvalues in ascending order; mode 1 is the fastest
     values, vectors = values[:, ::-1], vectors[..., ::-1]
     size = np.linalg.norm(np.einsum("sni,stnk->sitk", vectors, residual), axis=-1)
     ratio = decay_rate(time, size) / limit_rate(values, learning_rate, flow=False)
