@@ -3,7 +3,7 @@
     Θ(x, x')_ij = Σ_l (η_l s_l² h_l(x)·h_l(x') + η'_l t_l²) (δ_li(x)·δ_lj(x')),
 
 where η_l, η'_l are the layer's relative learning rates, 1 in most parametrisations.
-With them Θ is the kernel of gradient descent.
+Because of them Θ is the kernel of gradient descent in every parametrisation.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ def layer_block(s1: Signals, s2: Signals, outputs: Outputs = "full") -> Array:
     if outputs == "trace":
         outer = _dot(s1.delta.reshape(n, -1), s2.delta.reshape(m, -1)) / k
         return inner * outer[:, None, :, None]
-    # a product of matrices: of an einsum of δ, XLA transposes factors and product
+    # a matrix product: for an einsum of δ, XLA would transpose factors and product
     outer = _dot(s1.delta.reshape(-1, q), s2.delta.reshape(-1, q))
     return inner * outer.reshape(n, k, m, k)
 
@@ -34,7 +34,7 @@ def layer_block(s1: Signals, s2: Signals, outputs: Outputs = "full") -> Array:
 def block(sites1, sites2, outputs: Outputs = "full", layers: Layers = "sum"):
     """Θ between two sets of points, the sum over layers of `layer_block`.
 
-    With `layers="each"`, a dict of the layers' parts.
+    With `layers="each"`, the result is a dict of the layers' parts.
     """
     parts = {name: layer_block(sites1[name], sites2[name], outputs) for name in sites1}
     return sum(parts.values()) if layers == "sum" else parts
@@ -43,11 +43,11 @@ def block(sites1, sites2, outputs: Outputs = "full", layers: Layers = "sum"):
 def last_layer(sites: dict[str, Signals]) -> Array:
     """The empirical NNGP s² h·h' + t², the last layer's part of Θ traced, (n n).
 
-    The last layer's part is the "Σ part" of Θ and the same for each output. The other
-    layers' parts contain derivatives of the activation; their sum is the "Σ̇ part". If
-    the last layer is not learned, Θ has no Σ part, and the NNGP is computed as if the
-    layer were learned. Sites are named `layer.copy`. Without dense layers the result is
-    empty, (0 0).
+    The last layer's part of Θ is its "Σ part", which is the same for each output. The
+    other layers' parts contain derivatives of the activation; their sum is the "Σ̇
+    part". If the last layer is not learned, Θ has no Σ part, and the NNGP is computed
+    as if the layer were learned. Sites are named `layer.copy`. Without dense layers the
+    result is empty, (0 0).
     """
     layer = {name: name.split(".")[0] for name in sites}
     depth = max((int(n) for n in layer.values() if n.isdigit()), default=None)

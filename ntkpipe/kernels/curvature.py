@@ -8,8 +8,8 @@ For a dense layer z = s·h W + t·β the gradient of f at one input is s·h δ�
 ∇²f in any direction is s·(ḣ δᵀ + h δ̇ᵀ). It is an element of {a δᵀ + h bᵀ}, which has
 n_in + n_out coordinates instead of n_in·n_out. For h ⊥ a, with δ and h normalised,
 (a, b) ↦ W is an isometry E, and Eᵀ∇²f E has all non-zero eigenvalues of ∇²f. Lanczos
-runs on the coordinates (a, b). One product with Eᵀ∇²f E is two products with each W,
-and no n × n array is written. The network only has to be written in `models.dense`.
+runs on the coordinates (a, b). One product with Eᵀ∇²f E takes two products with each W,
+and no further n × n array is formed. The network must be written in `models.dense`.
 
 Derivatives are with respect to u = w/√η, η the layers' relative learning rates. In u,
 gradient descent has one learning rate and Θ(x, x) = ‖∇_u f‖². If all relative rates are
@@ -98,8 +98,8 @@ def joint(
     """The norm of the (P P k) array ∇²f(x): max ∇²f(u, u)·c over unit u and c.
 
     Alternate two steps: u is the eigenvector of ∇²(c·f) with the largest |eigenvalue|,
-    then c ∝ (uᵀ∇²f_i u)_i. The value never falls. The alternation starts once from each
-    output, and the largest value is kept. It is a lower bound of the maximum.
+    then c ∝ (uᵀ∇²f_i u)_i. The value never decreases. The alternation starts once from
+    each output, and the largest value is kept. It is a lower bound of the maximum.
 
     Args:
         apply: network `apply(params, x, site)`, see `curvature`.
@@ -249,7 +249,7 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
 def whole(apply: Apply, params, x: Array) -> Curvature:
     """`curvature` of any model with few weights P, from its P × P Hessians."""
     flat, unravel = ravel_pytree(params)
-    # the coordinates u = w/√η of the module's heading
+    # the coordinates u = w/√η of the module's docstring
     rates = taps.learning_rates(apply, params, x)
     rates, _ = ravel_pytree(jax.tree.map(jnp.full_like, params, rates))
     root = jnp.sqrt(rates)[None, None]  # (1 1 P)

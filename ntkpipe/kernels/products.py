@@ -1,8 +1,9 @@
 """Products Θv without Θ: eigenvalues and norms of kernels that are never formed.
 
 A product Θv = J(Jᵀv) costs one backward and one forward pass of all points. `lanczos`
-calls such products from the host and keeps float64 without 64-bit JAX, while that of
-`curvature` is a compiled loop, as a loop in Python compiles for 23 s instead of 3 s.
+calls these products from the host and computes in float64 even without 64-bit JAX.
+`curvature` has a Lanczos method of its own, a compiled loop: a Python loop would take
+23 s to compile instead of 3 s.
 
 `apply` is a network `apply(params, x, site)`, x are points (n d), and `key` is a random
 key, by default key 0.
@@ -21,14 +22,14 @@ from ntkpipe.kernels import empirical, taps, tiles
 from ntkpipe.kernels.taps import Apply, Outputs
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""Relative difference of Θv and J(Jᵀv) up to which it is rounding."""
+"""Largest relative difference of Θv and J(Jᵀv) that counts as rounding."""
 
 
 def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarray:
     """Θ(x, x) v = J(Jᵀv) for v (n k), with `chunk` of the points x (n d) at a time.
 
-    Jᵀv is summed over all chunks before J is applied. Θ has the learning rates that the
-    dense layers state.
+    Jᵀv is summed over all chunks before J is applied. Θ includes the relative learning
+    rates of the dense layers.
 
     Raises:
         ValueError: v has another shape.
@@ -74,8 +75,9 @@ _add = partial(jax.jit, donate_argnums=0)(partial(jax.tree.map, jnp.add))
 def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> float:
     """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: compare `ntk` with autodiff.
 
-    A few dozen points are cheap and enough. They reveal a network for which the
-    layerwise formula is wrong because samples depend on each other, as in batch norm.
+    A few dozen points are cheap and enough. The check finds networks for which the
+    layerwise formula is wrong because an output depends on several samples, as with
+    batch normalisation.
 
     Raises:
         ArithmeticError: the difference is more than rounding.
@@ -106,13 +108,14 @@ def checked(apply, params, x, v, product, outputs) -> float:
     if not error < TOLERANCE[y.dtype.name]:
         raise ArithmeticError(
             f"Θv differs by {error:.1e} from J(Jᵀv): the layerwise formula is wrong "
-            "for a network whose samples see each other, as in batch norm"
+            "for a network in which an output depends on several samples, as with "
+            "batch normalisation"
         )
     return error
 
 
 class Extremes(NamedTuple):
-    """Smallest and largest eigenvalue, each with a bound on its distance to one."""
+    """Smallest and largest Ritz value; errors bound the distance to an eigenvalue."""
 
     low: float
     high: float
@@ -127,8 +130,8 @@ def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
     `product` is v ↦ A v for arrays v of the shape of the random vector `start`, and
     `iterations` the largest number of products. The errors are the residual norms
     |β_m s_m| of the Ritz vectors: some eigenvalue lies within this distance. The
-    largest eigenvalue of an NTK takes about 10 products. The smallest is overestimated
-    by an unknown amount: for a precise value, form the kernel.
+    largest eigenvalue of an NTK takes about 10 products. The smallest eigenvalue is
+    overestimated by an unknown amount; only the kernel itself gives a precise value.
 
     Raises:
         ValueError: `iterations` is below 1, or `start` is zero.
