@@ -109,9 +109,9 @@ def hermite_coefficients(
     By Parseval's identity Σ a_k² = E[φ²]. By the Cauchy–Schwarz inequality, the part of
     E[φ²] that the series leaves out bounds the error of every kernel entry. The series
     stops when the share left out is below `tolerance`. The integrals are trapezoidal
-    sums of spacing h, whose error is about e^{−2πs/h}, s the distance of the nearest
-    pole from the real axis. Gauss–Hermite nodes are too far apart to resolve φ(√q z)
-    for large q.
+    sums of spacing h, whose error is about e^{−2πs/h}, with s the distance of the
+    nearest pole from the real axis. Gauss–Hermite nodes are too far apart to resolve
+    φ(√q z) for large q.
 
     Args:
         phi: the activation.

@@ -234,9 +234,8 @@ def parts(theta: np.ndarray, nngp: np.ndarray, y: np.ndarray) -> dict[str, np.nd
         "nngp_change": compare.relative_change(sigma[:, :1], sigma),
         "ntk_rest_change": compare.relative_change(rest[:, :1], rest),
     }
-    if (
-        target.shape[-1] == rest.shape[-1]
-    ):  # not if the kernel of several outputs is traced
+    # not if the kernel of several outputs is traced
+    if target.shape[-1] == rest.shape[-1]:
         along = (target * (rest @ target[..., None])[..., 0]).sum(-1)
         found["ntk_rest_drop"] = 1 - along / along[:, :1]
     return found

@@ -57,7 +57,7 @@ class MLP:
     zero_output: Literal["none", "subtract", "double", "alike"] = "none"
     """How f(w₀) = 0 is obtained. `subtract`: the frozen initial network is subtracted.
     `double`: (f₁ − f₂)/√2 of two networks with equal initial weights. `alike`:
-    (f₁ + f₂)/√2 of two such networks, minus its frozen initial value."""
+    (f₁ + f₂)/√2 of two such networks, minus their frozen initial value."""
     output_weights: Literal["learned", "signs", "heavy"] = "learned"
     """`signs`: the last layer has fixed weights ±1 and no bias (Du et al. 2019);
     `heavy`: learned, |v| = 5^−½ u^−⅖ with u uniform, so that E v² = 1 and E v⁴ = ∞."""
