@@ -62,6 +62,9 @@ class Measure:
         for key in (key for key, value in asked.items() if value):
             if not e.has_limit:
                 yield Fault((key,), "needs limit: steps or flow")
+        if self.modes and e.training.optimizer != "gd":
+            text = f"needs training.optimizer: gd, not {e.training.optimizer}"
+            yield Fault(("modes",), text)
         if self.limit_draws > 1 and not data.is_random:
             yield Fault(("limit_draws",), "needs data that are drawn at random")
         if sizes and self.limit_points > sizes.test:

@@ -79,7 +79,7 @@ STUDIES = {
             "kernel": "trace",
         },
         "linearize": "steps",
-        "measure": {"loss_error": True, "modes": 2},
+        "measure": {"loss_error": True},
     },
 }
 
@@ -232,10 +232,11 @@ def of_training(e, network, data, seed):
         ("loss_growth", last): max(loss) / loss[0],
         ("converged", last): float(stops is not None and loss[-1] < stops),
         ("diverged", 0): 0,
-        ("loss_rate", last): slowest(
-            RATE * step[ran], loss[ran], smallest / len(data["x_train"])
-        ),
     }
+    if e.training.optimizer == "gd":
+        found["loss_rate", last] = slowest(
+            RATE * step[ran], loss[ran], smallest / len(data["x_train"])
+        )
     if stops and loss[-1] < stops:
         found["stop_step", last] = network["stop_step"][seed]
     for at, now in enumerate(step):

@@ -178,6 +178,23 @@ def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
         np.testing.assert_allclose(rate, 1, rtol=1e-6)
 
 
+def test_the_loss_rate_counts_no_step_after_the_stop():
+    step, theta = np.array([0, 10, 20]), np.diag([3.0, 2.0])[None]
+    network = {"step": step, "loss": np.exp(-0.3 * step)[None].copy()}
+    network["loss"][0, 2] = 0.9  # would be the slowest
+    network["stop_step"] = np.array([10])
+    found = kernel_.loss_rate(network, theta, 0.1)
+    np.testing.assert_allclose(found["loss_rate"][1], [[0.3 / 0.1 / 2]])
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
+def test_rates_of_gradient_descent_are_those_of_no_other_optimizer(optimizer):
+    training = {"learning_rate": 0.1, "steps": 2, "optimizer": optimizer}
+    e = experiment(training=training, linearize="none")
+    unmet = measurements.unmet("loss_rate", e)
+    assert unmet is None if optimizer == "gd" else "optimizer: gd" in unmet
+
+
 def test_modes_of_a_traced_kernel_take_all_outputs_together():
     network, data = run()
     theta = np.array([np.diag([5.0, 4.0, 3.0, 2.0, 1.0])] * 3)

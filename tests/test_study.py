@@ -136,6 +136,13 @@ colour: red
             "needs equal angles",
         ),
         ({"measure": {"straightness": True}}, "measure.straightness: needs limit"),
+        (
+            {
+                "measure": {"modes": 1},
+                "training": {"learning_rate": 1, "steps": 2, "optimizer": "momentum"},
+            },
+            "measure.modes: needs training.optimizer: gd, not momentum",
+        ),
         ({"measure": {"limit_points": 5}}, "measure.limit_points: needs limit"),
         (
             {"measure": {"limit_points": 66}, "limit": "flow"},

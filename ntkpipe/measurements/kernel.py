@@ -8,7 +8,7 @@ import numpy as np
 
 from ntkpipe.kernels import compare
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import slowest_rate
+from ntkpipe.measurements.rates import DESCENT, slowest_rate
 from ntkpipe.metric import (
     HIDDEN_LAYERS,
     LIMIT,
@@ -67,7 +67,7 @@ METRICS = (
         label="relative change of the Σ̇ part of Θ",
         when=SIGMA,
     ),
-    _snapshots(
+    _change(
         "ntk_rest_drop",
         "relative decrease of the Σ̇ part along the targets",
         "1 − yᵀΣ̇(t)y/yᵀΣ̇(0)y",
@@ -136,6 +136,7 @@ METRICS = (
         "smallest mean decay rate of the loss up to any step, over λ_min of H(w₀)",
         "inf_t log(L(0)/L(t))/(λ_min t)",
         at="last",
+        when=(DESCENT,),
         missing_is_expected=True,  # where nothing is trained
     ),
     _ends(
@@ -277,9 +278,10 @@ def _kernels(inputs: Inputs) -> Values:
     learned, rate = e.model.learned_output, e.training.learning_rate
     points = inputs.data["x_train"].shape[-2]
     start = finite(matrix(inputs.network["ntk"])[:, 0]) / points
-    return kernels(
-        inputs.network, inputs.data, inputs.limit, rate, learned
-    ) | loss_rate(inputs.network, start, rate)
+    values = kernels(inputs.network, inputs.data, inputs.limit, rate, learned)
+    if DESCENT.met(e):
+        values |= loss_rate(inputs.network, start, rate)
+    return values
 
 
 GROUP = Group(METRICS, _kernels)

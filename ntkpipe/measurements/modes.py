@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import decay_rate, limit_rate
+from ntkpipe.measurements.rates import DESCENT, decay_rate, limit_rate
 from ntkpipe.metric import Arrays, Group, Index, Inputs, Metric, Values, given
 
 METRICS = (
@@ -15,7 +15,7 @@ METRICS = (
         "rate/(−log|1 − ηλ_i|/η)",
         index=Index("i", lambda e: range(1, e.measure.modes + 1)),
         at="last",
-        when=(given("measure.modes"),),
+        when=(given("measure.modes"), DESCENT),
     ),
 )
 

@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from ntkpipe.metric import Need
+
+DESCENT = Need(lambda e: e.training.optimizer == "gd", "`training.optimizer: gd`")
+"""The rates are those of plain gradient descent, in the time η·step."""
+
 
 def limit_rate(eigenvalue: np.ndarray, learning_rate: float, flow: bool) -> np.ndarray:
     """Decay rate in time t = η·step: λ for the flow, −log|1 − ηλ|/η for the steps."""
