@@ -240,3 +240,16 @@ def test_the_command_reads_a_finished_run(finished, tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     code, said = run_command(finished, tmp_path / "c.csv", "--results", "elsewhere")
     assert code == 2 and "run a study first" in said
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("n", [3, 5])
+def test_widened_networks_have_the_variance_of_new_ones(n, positive):
+    values = np.exp(normal(n)) if positive else normal(n)
+    measured = power.networks(equals(1), rows(values))
+    (reading,) = power.widened(measured).readings.values()
+    wide = reading.values["q"].to_numpy()
+    if positive:
+        values, wide = np.log(values), np.log(wide)
+    assert wide.mean() == pytest.approx(values.mean())
+    assert wide.var() == pytest.approx(values.var(ddof=1))

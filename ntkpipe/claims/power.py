@@ -6,8 +6,10 @@ drawn separately. The intervals resample in the same way (`ntkpipe.claims.statis
 Networks are drawn with replacement, as many as there are, and the claim is judged on
 them. The share of draws with the verdict of the run is P(same verdict).
 The draws are around the run's own estimate: P holds *if the estimate is the truth*.
-P is too high if networks are few: the variance of n networks drawn from n is smaller by
-(n − 1)/n than that of n new ones. P says nothing about a claim that an extreme decides,
+The variance of n networks drawn from n is smaller by (n − 1)/n than that of n new ones.
+The values are therefore widened by √(n/(n − 1)) about their mean before they are drawn
+(`widened`), but not for shares, whose networks are in a band or are not.
+P says nothing about a claim that an extreme decides,
 because no draw goes beyond the extremes of the run.
 
 **By the normal law.** An interval e ± h of level c has the standard error s = h/z with
@@ -33,6 +35,7 @@ import scipy
 
 from ntkpipe.claims import statistics
 from ntkpipe.claims.base import Equivalence, Judgement, Statement, Verdict
+from ntkpipe.claims.fraction import Fraction
 from ntkpipe.claims.ratio import Ratio
 from ntkpipe.claims.reading import Reading, Readings
 from ntkpipe.lazy import Lazy
@@ -125,6 +128,31 @@ def networks(claim: Statement, measurements: pd.DataFrame) -> Networks:
             _part(width, seeds[variant, width], reading) for width in reading.widths
         )
     return Networks(readings, parts)
+
+
+def widened(measured: Networks) -> Networks:
+    """The same networks, with √(n/(n − 1)) times their distance from their mean.
+
+    n networks that are drawn from these have the variance of n new ones. Positive
+    values are widened on the logarithmic scale, so that they stay positive.
+    """
+    readings = Readings()
+    for key, (values, note) in measured.readings.items():
+        parts = [_widened(group) for _, group in values.groupby(level="width")]
+        readings[key] = Reading(pd.concat(parts).reindex(values.index), note)
+    return measured._replace(readings=readings)
+
+
+def _widened(values: pd.DataFrame) -> pd.DataFrame:
+    n = len(values)
+    factor = math.sqrt(n / (n - 1)) if n > 1 else 1.0
+
+    def column(x: pd.Series) -> pd.Series:
+        if (x > 0).all():
+            return np.exp(np.log(x).mean() + factor * (np.log(x) - np.log(x).mean()))
+        return x.mean() + factor * (x - x.mean())
+
+    return values.apply(column)
 
 
 def _part(width: int, seeds: tuple[int, ...], reading: Reading) -> Part:
@@ -294,6 +322,8 @@ def of_claim(
         draws = min(draws, FEW_DRAWS)
     if is_extreme(claim):
         return row._replace(note="no P: an extreme decides, which no draw exceeds")
+    if not isinstance(claim, Fraction):  # its networks are in the band, or not
+        measured = widened(measured)
     again = same_verdict(claim, measured, wanted, random, draws)
     row = row._replace(again=again, again_error=standard_error(again, draws))
     if not half > 0:
