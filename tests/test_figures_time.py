@@ -208,7 +208,9 @@ def test_trajectories_coloured_by_variant_have_the_limit_and_the_residual():
     y = data["y_train"][:, 0] / np.linalg.norm(data["y_train"])
     residual = (limit["mean_train"] - data["y_train"])[..., 0]
     across_of = np.linalg.norm(residual - np.outer(residual @ y, y), axis=1)
-    np.testing.assert_allclose(across, across_of[: len(across)] / np.sqrt(POINTS))
+    np.testing.assert_allclose(
+        across, across_of[: len(across)] / np.sqrt(POINTS), atol=1e-14
+    )
     assert len(picture.axes) == 6  # a row for each width
     assert {"ntk", "standard", "infinite width"} <= set(legend(picture))
     assert overlaps(picture) == []
