@@ -538,8 +538,8 @@ held = set()
 compiled = loop.Run.compiled
 def look(*arguments):
     run = compiled(*arguments)
-    def begin(replicates):
-        state, start = run.begin(replicates)
+    def begin(*given):
+        state, start = run.begin(*given)
         held.add(len(state.params[0][0]["w"].sharding.device_set))
         return state, start
     return run._replace(begin=begin)
