@@ -26,7 +26,7 @@ import yaml
 
 from ntkpipe import measurements, study, text
 from ntkpipe.artifacts import Product, ProductError
-from ntkpipe.claims import power, words
+from ntkpipe.claims import normal_law, power, words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.report import gallery
 from ntkpipe.report.thumbnail import thumbnail
@@ -176,7 +176,7 @@ def power_table(results: Path) -> str:
     total = power.expected_changes(table)
     head = (
         f"Σ(1 − P) = {total:.2f} over {counted.sum()} laws and numbers that have an "
-        f"interval. {len(short)} claims have P < {power.ENOUGH} or too few seeds."
+        f"interval. {len(short)} claims have P < {normal_law.ENOUGH} or too few seeds."
     )
     heads = ("study", "claim", "verdict", "h/δ", "P", "P if true", "seeds", "needed")
     rows = [

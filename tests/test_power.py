@@ -10,7 +10,7 @@ import pytest
 from claim_tables import claim, normal, rows, scaling
 from scipy.stats import norm
 
-from ntkpipe.claims import power
+from ntkpipe.claims import normal_law, power
 from ntkpipe.claims.statistics import generator
 
 
@@ -28,8 +28,8 @@ def equals(tolerance, predicted=0, **more):
 
 
 def test_the_design_rule_is_99_percent():
-    assert power.chance(0, 0.43, (-1, 1)) == pytest.approx(0.9906, abs=1e-4)
-    assert power.widest(0, (-1, 1)) == pytest.approx(0.432, abs=1e-3)
+    assert normal_law.chance(0, 0.43, (-1, 1)) == pytest.approx(0.9906, abs=1e-4)
+    assert normal_law.widest(0, (-1, 1)) == pytest.approx(0.432, abs=1e-3)
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.3, -0.6])
@@ -40,16 +40,16 @@ def test_the_normal_law_is_that_of_drawn_estimates(truth, half, verdict):
     inside = (drawn - half >= -0.5) & (drawn + half <= 1)
     outside = (drawn + half < -0.5) | (drawn - half > 1)
     share = (inside if verdict == "supported" else outside).mean()
-    p = power.chance(truth, half, (-0.5, 1), 0.9, verdict)
+    p = normal_law.chance(truth, half, (-0.5, 1), 0.9, verdict)
     assert p == pytest.approx(share, abs=0.004)
 
 
 @pytest.mark.parametrize("band", [(-1, 2), (-1, math.inf), (-math.inf, 2)])
 def test_the_widest_interval_has_enough_power(band):
-    half = power.widest(0.5, band, 0.9)
-    assert power.chance(0.5, half, band, 0.9) == pytest.approx(power.ENOUGH)
-    assert power.widest(3.5, (-1, 2), verdict="contradicted") > 0
-    assert power.widest(3.5, (-1, 2)) == power.widest(2, (-1, 2)) == 0
+    half = normal_law.widest(0.5, band, 0.9)
+    assert normal_law.chance(0.5, half, band, 0.9) == pytest.approx(normal_law.ENOUGH)
+    assert normal_law.widest(3.5, (-1, 2), verdict="contradicted") > 0
+    assert normal_law.widest(3.5, (-1, 2)) == normal_law.widest(2, (-1, 2)) == 0
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_share_of_draws_is_the_closed_form(ratio):
     half = power.of_claim(equals(1.0), table, draws=1).half_width
     assert half == pytest.approx(1.972 / math.sqrt(200), rel=0.04)
     found = power.of_claim(equals(half / ratio), table, draws=400)
-    closed = power.chance(0, half, (-half / ratio, half / ratio))
+    closed = normal_law.chance(0, half, (-half / ratio, half / ratio))
     assert found.if_true == pytest.approx(closed)
     assert found.ratio == pytest.approx(ratio)
     assert found.again == pytest.approx(closed, abs=4 * found.again_error + 0.02)
@@ -148,9 +148,9 @@ def test_the_share_of_draws_is_the_closed_form(ratio):
 def test_off_the_prediction_power_is_that_of_the_estimate():
     table = rows(standardised() + 0.3)
     found = power.of_claim(equals(0.6), table, draws=20)
-    at_estimate = power.chance(0.3, found.half_width, (-0.6, 0.6))
+    at_estimate = normal_law.chance(0.3, found.half_width, (-0.6, 0.6))
     assert found.if_true == pytest.approx(at_estimate)
-    assert at_estimate < power.chance(0, found.half_width, (-0.6, 0.6))
+    assert at_estimate < normal_law.chance(0, found.half_width, (-0.6, 0.6))
 
 
 def test_seeds_of_a_bound_are_found_by_drawing():
@@ -161,7 +161,7 @@ def test_seeds_of_a_bound_are_found_by_drawing():
     )
     # 0.3 = h + 2.33 standard errors at 1.66 + 2.33 = 3.99: n = (3.99/0.3)² = 177
     assert near.factor_by == "resampling" and 1.2 < near.factor < 2.6
-    assert near.again < power.ENOUGH < far.again
+    assert near.again < normal_law.ENOUGH < far.again
     assert int(far.seeds_needed) < 10
     assert math.isnan(near.ratio) and math.isnan(near.if_true)
 
@@ -210,7 +210,7 @@ def test_the_sum_counts_laws_only():
 
 def test_a_claim_with_just_enough_power_has_neither_too_few_nor_too_many_seeds():
     one = power.of_claim(equals(5), rows(standardised()), "s")
-    table = power.table([one._replace(again=power.ENOUGH, factor=1.0)])
+    table = power.table([one._replace(again=normal_law.ENOUGH, factor=1.0)])
     assert power.too_few(table).empty and power.too_many(table).empty
     less = power.table([one._replace(again=0.98, factor=1.0)])
     more = power.table([one._replace(again=1.0, factor=1.1)])

@@ -12,14 +12,7 @@ The values are therefore widened by √(n/(n − 1)) about their mean before the
 P says nothing about a claim that an extreme decides,
 because no draw goes beyond the extremes of the run.
 
-**By the normal law.** An interval e ± h of level c has the standard error s = h/z with
-Φ(z) = (1 + c)/2. Over new seeds e ~ N(μ, s²) for a true value μ, and the verdict is
-*supported* iff low + h ≤ e ≤ high − h, *contradicted* iff e < low − h or e > high + h:
-
-    P(supported)    = Φ((high − h − μ)/s) − Φ((low + h − μ)/s)
-    P(contradicted) = Φ((low − h − μ)/s) + Φ((μ − high − h)/s)
-
-For a band p ± δ and μ = p this is 2Φ(z(δ/h − 1)) − 1, which is 0.99 at h = 0.43 δ.
+**By the normal law.** See `ntkpipe.claims.normal_law`.
 """
 
 from __future__ import annotations
@@ -31,11 +24,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import numpy as np
-import scipy
 
 from ntkpipe.claims import statistics
 from ntkpipe.claims.base import Equivalence, Judgement, Statement, Verdict
 from ntkpipe.claims.fraction import Fraction
+from ntkpipe.claims.normal_law import ENOUGH, chance, widest
 from ntkpipe.claims.ratio import Ratio
 from ntkpipe.claims.reading import Reading, Readings
 from ntkpipe.lazy import Lazy
@@ -45,8 +38,6 @@ if TYPE_CHECKING:
 else:
     pd = Lazy("pandas")
 
-ENOUGH = 0.99
-"""P(same verdict) that a study is designed for."""
 RESAMPLES = 500
 """Bootstrap samples of each drawn table: a standard error is then known to 3 %."""
 CLEAR, FEW_DRAWS = 0.9999, 50
@@ -201,47 +192,6 @@ def _fewer_resamples() -> Iterator[None]:
         yield
     finally:
         statistics.RESAMPLES = kept
-
-
-def chance(
-    truth: float,
-    half: float,
-    band: tuple[float, float],
-    level: float = 0.95,
-    verdict: Judgement = "supported",
-) -> float:
-    """P(verdict) of an interval of half-width h, by the normal law (see above)."""
-    low, high = band
-    z = scipy.special.ndtri((1 + level) / 2)
-    if half == 0:
-        inside = low <= truth <= high
-        return float(inside == (verdict == "supported"))
-    phi, s = scipy.special.ndtr, half / z
-    if verdict == "supported":
-        inner = phi((high - half - truth) / s) - phi((low + half - truth) / s)
-        return max(0.0, float(inner))
-    return float(phi((low - half - truth) / s) + phi((truth - high - half) / s))
-
-
-def widest(
-    truth: float,
-    band: tuple[float, float],
-    level: float = 0.95,
-    verdict: Judgement = "supported",
-    enough: float = ENOUGH,
-) -> float:
-    """The largest half-width h with P(verdict) ≥ `enough`; 0 if there is none."""
-    low, high = band
-    ends = [abs(truth - end) for end in band if math.isfinite(end)]
-    most = max(ends, default=0.0)
-
-    def lacks(half: float) -> float:
-        return chance(truth, half, (low, high), level, verdict) - enough
-
-    least = 1e-9 * most
-    if most == 0 or lacks(least) < 0:
-        return 0.0
-    return float(scipy.optimize.brentq(lacks, least, most, rtol=1e-6))
 
 
 def least_factor(passes: Callable[[float], bool], few: float) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ntkpipe import artifacts
 from ntkpipe.artifacts import ProductError
+from ntkpipe.claims import normal_law
 from ntkpipe.claims import power as powers
 from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
@@ -61,7 +62,7 @@ def summary(rows: pd.DataFrame) -> str:
             f"expected number of other verdicts, Σ(1 − P): "
             f"{powers.expected_changes(rows):.2f} of {powers.counted(rows).sum()} "
             "laws and numbers with an interval",
-            f"{len(few)} claims with P < {powers.ENOUGH} or too few seeds:",
+            f"{len(few)} claims with P < {normal_law.ENOUGH} or too few seeds:",
             *(f"    {_line(row)}" for row in few.to_dict("records")),
             f"{len(many)} studies with more seeds than their claims need:",
             *(

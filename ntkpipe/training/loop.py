@@ -31,11 +31,11 @@ from ntkpipe.training.recorders.base import Now, Points, Recorder, Start
 from ntkpipe.training.recorders.outputs import layer_names
 from ntkpipe.training.trajectory import Trajectory
 
-# Networks of at most SIDE_BY_SIDE weights train together: all seeds of a width are one
-# array. Wider networks train one after the other, one on each device. The steps of
-# networks that train together are a vmap up to STEPPED_TOGETHER weights. Above it, they
-# are a lax.map on a CPU, which takes 0.7 of the time of a vmap at width 128 on one core
-# (docs/performance.md, "Seeds").
+# The networks of a width, if they have at most SIDE_BY_SIDE weights, are one array with
+# an axis of seeds and train together. Wider networks train one after the other, one on
+# each device. The steps of networks that train together are a vmap up to
+# STEPPED_TOGETHER weights. Above it, they are a lax.map on a CPU, which takes 0.7 of
+# the time of a vmap at width 128 on one core (docs/performance.md, "Seeds").
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
 # The compiler's optimisation level. A short job mostly compiles, and the loop compiles
@@ -85,15 +85,13 @@ def train(
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
     points, redrawn = Points(x, y, x_test), x.ndim == 3
-    run = Run(model, training, width)
-    first_points = Points(*(a[0] for a in points)) if redrawn else points
-    shapes = jax.eval_shape(run.init, first_points, key, 0)
+    run, devices = Run(model, training, width), jax.local_device_count()
+    one = _points_of(points, 0, seeds) if redrawn else points
+    shapes = jax.eval_shape(run.init, one, key, 0)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    devices = jax.local_device_count()
-    batch = seeds if size <= SIDE_BY_SIDE else devices
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
     # a multiple of the number of devices; surplus networks are dropped at the end
-    batch = math.ceil(batch / devices) * devices
+    batch = math.ceil(seeds / devices) * devices if size <= SIDE_BY_SIDE else devices
     compiled = run.compiled(key, seeds, size, side_by_side, redrawn)
     batches = []
     for first in range(0, seeds, batch):
@@ -102,17 +100,10 @@ def train(
         replicates: Any = first
         if side_by_side:
             replicates = shared_over_devices(np.arange(first, first + batch))
-        seen = points
-        if redrawn and side_by_side:  # surplus networks see the last data
-            rows = np.minimum(np.arange(first, first + batch), seeds - 1)
-            seen = shared_over_devices(Points(*(a[rows] for a in points)))
-        elif redrawn:
-            seen = Points(*(a[first] for a in points))
-        run_batch = compiled.on(seen)
-        record = _train_batch(run_batch, replicates, training, partial(progress, label))
-        batches.append(
-            record if side_by_side else {k: v[None] for k, v in record.items()}
-        )
+        seen = _points_of(points, replicates, seeds) if redrawn else points
+        run_batch, show = compiled.on(seen), partial(progress, label)
+        record = _train_batch(run_batch, replicates, training, show)
+        batches.append(jax.tree.map(lambda a: a if side_by_side else a[None], record))
     whole = {k: np.concatenate([b[k] for b in batches])[:seeds] for k in batches[0]}
     for recorder in run.recorders:
         if recorder.first_only:
@@ -125,6 +116,17 @@ def train(
         "seed": np.arange(seeds),
         **whole,
     }
+
+
+def _points_of(points: Points, replicates: Any, seeds: int) -> Points:
+    """The points of one network, or of many along a first axis.
+
+    The surplus networks of a batch have numbers from `seeds` on and see the last data.
+    """
+    if np.ndim(replicates) == 0:
+        return Points(*(a[replicates] for a in points))
+    rows = np.minimum(np.asarray(replicates), seeds - 1)
+    return shared_over_devices(Points(*(a[rows] for a in points)))
 
 
 def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
