@@ -2,9 +2,9 @@
 
     Θ(x, x')_ij = Σ_l η_l ∂f_i/∂w_l · ∂f'_j/∂w_l
 
-over all parameters w_l, η_l their relative learning rates, 1 by default. With them Θ is
-the kernel of gradient descent. Of a layer the part is
-(η s² h·h' + t²)(δ_i·δ'_j), see `signals`.
+over all parameters w_l, where η_l are their relative learning rates, 1 by default.
+Because of them Θ is the kernel of gradient descent in every parametrisation. The part
+of a layer is (η s² h·h' + t²)(δ_i·δ'_j), see `signals`.
 """
 
 import math
@@ -25,7 +25,7 @@ than their products (574 ms against 238 for an attention network of 256 points).
 def block(signals1, signals2, outputs: Outputs = "full", layers: Layers = "sum"):
     """Θ between two sets of points, (n k m k) or (n 1 m 1), the sum of all parts.
 
-    With `layers="each"`, a dict of the parameters' parts.
+    With `layers="each"`, the result is a dict of the parameters' parts.
     """
     if layers == "each":
         return {name: part(s, signals2[name], outputs) for name, s in signals1.items()}
@@ -99,10 +99,10 @@ def joined(signals: dict[str, Signals]) -> dict[str, Signals]:
 def last_layer(signals: dict[str, Signals]) -> Array:
     """The empirical NNGP s² h·h' + t², the last layer's part of Θ traced, (n n).
 
-    The last layer's part is the "Σ part" of Θ and the same for each output. The other
-    layers' parts contain derivatives of the activation; their sum is the "Σ̇ part". If
-    the last layer is not learned, Θ has no Σ part, and the NNGP is computed as if the
-    layer were learned. Without layers the result is empty, (0 0).
+    The last layer's part of Θ is its "Σ part", which is the same for each output. The
+    other layers' parts contain derivatives of the activation; their sum is the "Σ̇
+    part". If the last layer is not learned, Θ has no Σ part, and the NNGP is computed
+    as if the layer were learned. Without layers the result is empty, (0 0).
     """
     layers = [s for s in signals.values() if s.form == "layer"]
     if not layers:

@@ -1,8 +1,8 @@
-"""Θ tile by tile, in the memory of a few tiles and of the signals.
+"""Compute Θ tile by tile, with memory for the signals and a few tiles only.
 
-`plan` cuts Θ so that signals and one tile fit into memory, and estimates the cost.
-`tiles` computes one tile after the other. Of a symmetric Θ it leaves out the tiles
-below the diagonal.
+`plan` cuts Θ so that signals and tiles fit into memory, and estimates the cost. `tiles`
+computes one tile after the other. If Θ is symmetric, it leaves out the tiles below the
+diagonal.
 """
 
 import collections
@@ -88,13 +88,13 @@ def plan(
     """Cut Θ(x1, x2) so that signals and tiles take at most `budget` bytes.
 
     Nothing is computed. If the signals of all points of x1 fit into memory, all are
-    held. Otherwise those of a band of points are held, and the signals of x2 are
+    held. Otherwise the signals of a band of points are held, and the signals of x2 are
     computed again for each band.
 
     The first arguments and `rates` are those of `empirical.ntk`. `tile` is the number
-    of points along the side of a tile: by default 128 to 512, fewer for many outputs or
-    little memory, 4096 on accelerators. The default budget is half of the free memory.
-    The rows of a tile are distributed over a number of `devices`.
+    of points along the side of a tile: by default 128 to 512, or fewer for many outputs
+    or little memory, and up to 4096 on accelerators. The default budget is half of the
+    free memory. The rows of a tile are distributed over a number of `devices`.
 
     Raises:
         MemoryError: the smallest tiles do not fit.
@@ -142,7 +142,7 @@ def plan(
 
 
 def _flop(found, k: int, outputs: Outputs, pairs: float, passes: float) -> float:
-    """Of `pairs` pairs of points, and of `passes` forward and backward passes."""
+    """FLOP of `pairs` pairs of points, and of `passes` forward and backward passes."""
     outer = k if outputs == "trace" else k * k
     products = 2 * pairs * sum(_multiplied(s, outer) for s in found.values())
     once = sum((1 + k) * s.cost.flop + s.cost.forming for s in found.values())
@@ -199,7 +199,7 @@ def tiles(
     devices: tuple[jax.Device, ...] | None = None,
     rates=None,
 ) -> Iterator[Tile]:
-    """Θ(x1, x2) tile by tile; of Θ(x1, x1) the tiles on and above the diagonal.
+    """Θ(x1, x2) tile by tile; for Θ(x1, x1), the tiles on and above the diagonal.
 
     Up to `QUEUE` tiles are computed ahead of the one that is read, so that no core
     waits for the reader. The rows of a tile are distributed over `devices`, by default
@@ -254,7 +254,7 @@ jitted_block = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 def chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
     """Points in chunks of one size; the last chunk is padded with its last point.
 
-    With one size there is one compilation, and the number of devices divides the size.
+    One size needs one compilation. The number of devices divides the size of `plan`.
     """
     x = np.asarray(x)
     cut = []
