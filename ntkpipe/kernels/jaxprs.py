@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import Literal
 
 Path = tuple[int, ...]
 """The position of an equation: its index, after those of the calls around it."""
@@ -46,7 +45,7 @@ class Scan(NamedTuple):
 
 def is_constant(atom) -> bool:
     """Whether an operand is written into the equation."""
-    return isinstance(atom, Literal)
+    return hasattr(atom, "val")
 
 
 def called(equation) -> tuple[Any, list] | None:
