@@ -25,7 +25,7 @@ COMMANDS = {
     "validate": "check study files; list all faults at once",
     "power": "estimate how likely other networks are to give the same verdicts",
     "replicate": "run studies again with other seeds, and compare the verdicts",
-    "explain": "how each parameter of a network enters its kernel",
+    "explain": "print how each parameter of a network enters its kernel",
     "schema": "print the JSON schema of study files",
 }
 EXAMPLE = """\

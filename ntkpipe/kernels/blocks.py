@@ -18,8 +18,11 @@ from ntkpipe.kernels.signals import Array, Cost, Layers, Outputs, Signals
 LEAF = 256
 """Diagonal blocks of at most this many rows N·k are computed whole, not by halves."""
 FEW = 1024
-"""Jacobians of at most this many columns are joined. Joining large ones takes longer
-than their products (574 ms against 238 for an attention network of 256 points)."""
+"""Jacobians of at most this many columns are joined.
+
+Joining large Jacobians takes longer than their products: 574 ms instead of 238 for an
+attention network of 256 points.
+"""
 
 
 def block(signals1, signals2, outputs: Outputs = "full", layers: Layers = "sum"):
@@ -30,7 +33,7 @@ def block(signals1, signals2, outputs: Outputs = "full", layers: Layers = "sum")
     if layers == "each":
         return {name: part(s, signals2[name], outputs) for name, s in signals1.items()}
     learned = [name for name, s in signals1.items() if s.rate or s.bias]
-    # of parameters that are all fixed, Θ is zero
+    # if all parameters are fixed, Θ is zero
     names = learned or list(signals1)[:1]
     return sum(part(signals1[name], signals2[name], outputs) for name in names)
 
@@ -52,12 +55,12 @@ def _outer(d1: Array, d2: Array, outputs: Outputs) -> Array:
     if outputs == "trace":
         outer = _dot(d1.reshape(n, -1), d2.reshape(m, -1)) / k
         return outer[:, None, :, None]
-    # a product of matrices: of an einsum of δ, XLA transposes factors and product
+    # a matrix product: for an einsum of δ, XLA would transpose factors and product
     return _dot(d1.reshape(-1, q), d2.reshape(-1, q)).reshape(n, k, m, k)
 
 
 def _over_positions(s1: Signals, s2: Signals, outputs: Outputs) -> Array:
-    """Σ_tsg (h_tg·h'_sg)(δ_tg·δ'_sg), or of rows the pairs t, s of one row."""
+    """Σ_tsg (h_tg·h'_sg)(δ_tg·δ'_sg); for rows, over the pairs t, s of equal rows."""
     k = s1.delta.shape[1]
     if s1.form == "rows":
         same = s1.h[:, :, None, None] == s2.h[None, None]
@@ -79,7 +82,7 @@ def is_few(s: Signals) -> bool:
 
 
 def joined(signals: dict[str, Signals]) -> dict[str, Signals]:
-    """The same Θ with the Jacobians of few columns joined to one."""
+    """Signals of the same Θ, in which the Jacobians of few columns are joined."""
     few = {name: s for name, s in signals.items() if is_few(s)}
     if len(few) < 2:
         return signals

@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     bytes: int  # peak memory: signals and the tiles in the queue, without the kernel
     kernel_bytes: int  # memory of the whole kernel, or of the kernels of all layers
     flop: float  # of the signals and of the tiles that are computed
-    forms: Forms  # in which each parameter enters, the cheapest for so many points
+    forms: Forms  # of the parameters, the cheapest for this number of points
 
     def __str__(self):
         """One line for the log."""
@@ -107,7 +107,7 @@ def plan(
     )
     k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
     point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(found))
-    # what a forward and backward pass of a point holds
+    # memory of a forward and backward pass of a point
     passed = size * sum(s.cost.inputs + s.cost.units for s in found.values())
     budget = free_memory() / 2 if budget is None else budget
     side = tile or _side(max(n, m), k)
@@ -150,7 +150,7 @@ def _flop(found, k: int, outputs: Outputs, pairs: float, passes: float) -> float
 
 
 def _multiplied(s: Signals, outer: int) -> int:
-    """Multiplications of one pair of points, for so many pairs of outputs."""
+    """Multiplications for one pair of points and `outer` pairs of outputs."""
     if s.form == "jacobian":
         return outer * s.delta.shape[-1]
     inner = 0 if s.form == "rows" else s.h.shape[-1]
@@ -158,7 +158,7 @@ def _multiplied(s: Signals, outer: int) -> int:
 
 
 def _places(s: Signals) -> int:
-    """Pairs of positions, and groups, that one pair of points has."""
+    """Number of pairs of positions, times groups, of one pair of points."""
     if s.form in ("layer", "jacobian"):
         return 1
     t, g = s.delta.shape[2], s.delta.shape[3] if s.form == "positions" else 1
@@ -166,7 +166,7 @@ def _places(s: Signals) -> int:
 
 
 def _factors(found: dict[str, Signals]) -> int:
-    """Tiles in which the parts of Θ are factors, h·h' or δ·δ' for each of them."""
+    """Number of tiles of factors: h·h' or δ·δ' of each part of Θ."""
     whole = [s for s in found.values() if not is_few(s)]
     return sum(map(_places, whole)) + (len(whole) < len(found))
 
