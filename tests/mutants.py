@@ -60,7 +60,8 @@ PACKAGES = {
         ),
     ),
     "claims": Package(
-        ("claims/**/*.py",), ("test_claims*.py", "test_statistics.py", "test_study.py")
+        ("claims/**/*.py",),
+        ("test_claims*.py", "test_statistics.py", "test_power.py", "test_study.py"),
     ),
     "measurements": Package(
         ("measurements/**/*.py", "metric.py"),
@@ -107,6 +108,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "error = float(np.std(unexplained(draws), ddof=1)) if spread.any() else 0.0",
         "error = float(np.std(unexplained(draws), ddof=0)) if spread.any() else 0.0",
     ): "of thousands of draws; the error of drawing is larger by far",
+    (
+        "claims/base.py",
+        "wide = [equivalence(r.low, r.high, *band) for r in intervals(corrected)]",
+        "wide = [equivalence(r.high, r.low, *band) for r in intervals(corrected)]",
+    ): "only `contradicted` is read; an interval is disjoint either way round",
 }
 
 

@@ -679,5 +679,6 @@ def test_a_meaning_is_in_words_and_a_formula_in_symbols():
 
 def test_an_axis_says_what_a_metric_is_and_its_index():
     assert measurements.label("loss") == "training loss"
+    assert measurements.label("limit_gap_test") == "limit gap test"
     assert "W2" in measurements.label("weight_change/W2")
     assert measurements.label("mode_rate/3").endswith(", 3")

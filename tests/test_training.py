@@ -17,6 +17,7 @@ from ntkpipe.models.mlp import MLP
 from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.training import loop, train
 from ntkpipe.training.protocol import Training
+from ntkpipe.training.recorders.base import Recorder
 from ntkpipe.training.recorders.landscape import Landscape
 from ntkpipe.training.recorders.matrix import KeepMatrix
 from ntkpipe.training.trajectory import OPTIONAL
@@ -131,12 +132,14 @@ def test_networks_are_independent_of_how_many_there_are():
     assert np.abs(np.subtract.outer(start, other["f_train"][:, 0].ravel())).min() > 1e-6
 
 
-def test_stops_at_the_first_step_below_the_loss():
+@pytest.mark.parametrize("alpha", [1, 3])
+def test_stops_at_the_first_step_below_the_loss(alpha):
+    model = MLP(depth=2, activation="tanh", b_std=0.1, alpha=alpha)
     every = Training(learning_rate=0.2, steps=200, record=201, spacing="linear")
-    full = train(MODEL, every, DATA, 8, KEY, 4)
-    target = 0.02
+    full = train(model, every, DATA, 8, KEY, 4)
+    target = 1.5 * float(np.median(full["loss"].min(1)))
     stopping = Training(learning_rate=0.2, steps=200, record=9, stop_at_loss=target)
-    run = train(MODEL, stopping, DATA, 8, KEY, 4)
+    run = train(model, stopping, DATA, 8, KEY, 4)
     for seed in range(4):
         below = np.flatnonzero(full["loss"][seed] < target)
         if len(below):
@@ -461,3 +464,7 @@ def test_networks_may_each_see_their_own_data(monkeypatch, most):
         for name in ("f_train", "f_test", "ntk", "ntk_test_train", "loss"):
             np.testing.assert_allclose(each[name][seed], alone[name][seed], rtol=1e-9)
     assert np.abs(each["f_train"][0] - each["f_train"][1]).max() > 0.01
+
+
+def test_a_recorder_that_records_nothing_stores_no_numbers():
+    assert Recorder().numbers(SimpleNamespace()) == 0
