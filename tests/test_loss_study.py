@@ -26,8 +26,8 @@ variants:
   flow: {linearize: flow, widths: [8]}
   infinite: {limit: steps, model: {zero_output: subtract}, widths: [128]}
 claims:
-  - {id: C-1, kind: bound, says: A wide network is near its linearisation, source: me,
-     metric: linear_gap, min_width: 128, variant: descent, at_most: 0.5}
+  - {id: C-1, kind: bound, set: before, says: Wide networks are near linear,
+     source: me, metric: linear_gap, min_width: 128, variant: descent, at_most: 0.5}
 """
 
 

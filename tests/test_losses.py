@@ -199,7 +199,7 @@ def test_a_study_states_a_loss_that_fits_its_targets(loss, dataset, fault):
             "f.panels: needs `training.loss: squared`",
         ),
         (
-            "claims: [{kind: bound, id: Z, says: s, source: s, nature: law, "
+            "claims: [{kind: bound, id: Z, says: s, source: s, set: before, "
             "at_most: 1, metric: loss_rate}]",
             "loss_rate: needs `training.loss: squared`",
         ),

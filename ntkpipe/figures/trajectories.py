@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from ntkpipe import measurements
 from ntkpipe.claims.base import MetricRead
+from ntkpipe.data.base import of_networks
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     color_entries,
@@ -75,6 +76,7 @@ class Trajectories(TimeFigure):
     """
 
     kind: Literal["trajectories"] = "trajectories"
+    takes_redrawn: ClassVar[bool] = True
     panels: tuple[Panel, ...]
     """Quantities, side by side."""
     models: tuple[Literal["network", "linearized", "limit"], ...] = (
@@ -98,8 +100,8 @@ class Trajectories(TimeFigure):
             ("dataset",) if needed else ()
         )
 
-    def _measured(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """The keys of quantities that are metrics, not recordings."""
+    def _metric_keys(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """(key, name) of the quantities that are metrics, not recorded by training."""
         for i, panel in enumerate(self.panels):
             base = panel.quantity.partition("/")[0]
             if base not in RECORDED:
@@ -107,7 +109,7 @@ class Trajectories(TimeFigure):
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics shown; `_unmet` checks them in each experiment."""
-        for key, metric in self._measured():
+        for key, metric in self._metric_keys():
             yield key, metric, []
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
@@ -119,7 +121,7 @@ class Trajectories(TimeFigure):
                 yield from only_squares("panels", e)
             if name == "weight_change" and layer:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
-        for key, metric in self._measured():
+        for key, metric in self._metric_keys():
             if reason := measurements.unmet(metric, e):
                 yield Fault(key, f"not recorded: {reason}")
 
@@ -189,7 +191,7 @@ class Trajectories(TimeFigure):
 
 
 def _draw_bands(ax: maxes.Axes, part: pd.DataFrame, colors: Mapping, by: str) -> None:
-    """Lines of all widths, or variants; predictions lie dashed over their networks."""
+    """Draw the lines of all widths or variants; predictions lie over networks."""
     for (hue, model), curve in part.groupby([by, "model"]):
         color, ls = colors[hue], MODELS[model][1]
         if model != "network":
@@ -208,20 +210,24 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     For infinite width there is one row of values for all seeds.
     """
     norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
+
+    def data():
+        return of_networks(arrays("dataset", variant), len(norm))
+
     name, _, layer = quantity.partition("/")
     values = None
     if quantity in ("residual_along", "residual_across"):
         from ntkpipe.measurements.limit import along_target
 
         f = product["mean_train"][None] if model == "limit" else product["f_train"]
-        parts = along_target(f, arrays("dataset", variant)["y_train"])
+        parts = along_target(f, data()["y_train"])
         values = parts[quantity == "residual_across"]
     elif model == "limit":
         part = {"loss": "train", "test_loss": "test"}.get(quantity)
         if part:
             mean, sd = product[f"mean_{part}"], product[f"sd_{part}"][..., None]
-            y = arrays("dataset", variant)[f"y_{part}"]
-            # with another loss than the squared one there is no spread
+            y = data()[f"y_{part}"]
+            # with another loss than the squared loss there is no spread
             spread = SQUARED.of_residual(np.sqrt(y.shape[-1]) * sd, len(y))
             loss = arrays.experiment(variant).training.loss
             values = (np.asarray(loss.value(mean, y)) + spread)[None]
@@ -229,8 +235,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
         values = product["loss"]
     elif quantity == "test_loss":
         loss = arrays.experiment(variant).training.loss
-        y = arrays("dataset", variant)["y_test"]
-        values = np.asarray(loss.value(product["f_test"], y))
+        values = np.asarray(loss.value(product["f_test"], data()["y_test"]))
     elif quantity in ("weight_change", "weight_distance"):
         change = product["weight_change"]
         if model == "network":
@@ -250,7 +255,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
 
 
 def _measured(quantity, known, seeds):
-    """Steps (t,), values (s t) of a metric, and whether a seed has one at each step."""
+    """Steps (t,), values (s t) of a metric, and (s,) whether a seed has all values."""
     rows = known[known["metric"] == quantity]
     if rows.empty:
         raise ValueError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """The linearised model of each network, trained alike: linearized.npz."""
+    """Compute the linearised model of each network, and write linearized.npz."""
     from ntkpipe.kernels import linear
 
     e, network, data = job.experiment, job.read("network"), job.read("dataset")
@@ -63,17 +63,16 @@ def in_function_space(
     from ntkpipe.training import batches, function_space
 
     training, flow = e.training, e.linearize == "flow"
-    points, size = len(data["y_train"]), training.batch
+    points, size = data["y_train"].shape[-2], training.batch
 
-    def predict(ntk, f_train, ntk_test, f_test, origin, key):
+    def predict(y, ntk, f_train, ntk_test, f_test, origin, key):
         how: dict[str, Any] = {"ntk_test": ntk_test, "f0_test": f_test}
         how |= {"alpha": e.model.alpha, "flow": flow}
         if origin is not None:
             how["origin"] = descent.Origin(*origin)
         if size is not None:
             how["weights"] = lambda step: batches.weights(key, step, points, size)
-        start = ntk, f_train, data["y_train"], network["step"]
-        return function_space.train(training, *start, **how)
+        return function_space.train(training, ntk, f_train, y, network["step"], **how)
 
     # the flow without a closed form is solved by SciPy
     is_jax = training.closed_form or not flow
@@ -82,9 +81,11 @@ def in_function_space(
     start = [network[name][:, 0].astype(float) for name in read]
     names = ("origin_train", "origin_test", "origin_square")
     origins = [network[name].astype(float) for name in names if name in network]
+    y = np.broadcast_to(data["y_train"], (e.draws, *data["y_train"].shape[-2:]))
     study = jax.random.key(e.seed)
     return [
         of_seed(
+            y[seed % e.draws],
             *(array[seed] for array in start),
             [array[seed] for array in origins] or None,
             None if size is None else batches.key_of(study, width, seed),

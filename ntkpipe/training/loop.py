@@ -2,7 +2,7 @@
 
 Loss L(w) = 1/(Nα²) Σ_i ℓ(f(x_i; w), y_i), `losses`, with f = α(h − h₀), where h₀ is
 zero or the network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then
-moves f by −(η/N) Θ ∂ℓ/∂f, with Θ the NTK of h, whatever α is. Time is t = η·step.
+moves f by −(η/N) Θ ∂ℓ/∂f, with Θ the NTK of h, for every α. Time is t = η·step.
 
 The steps between two records are one compiled loop over donated buffers. The recorders
 read outputs at recorded steps and kernels at snapshots. No trajectory of weights is
@@ -34,10 +34,11 @@ from ntkpipe.training.recorders.base import Now, Points, Recorder, Start
 from ntkpipe.training.recorders.outputs import layer_names
 from ntkpipe.training.trajectory import Trajectory
 
-# Up to SIDE_BY_SIDE weights a network, the seeds of a width train together as an array.
-# Wider networks train one after the other, one on each device. The steps of seeds that
-# train together are a vmap up to STEPPED_TOGETHER weights and a lax.map above, which
-# takes 0.7 of the time at width 128 on one core (docs/performance.md, "Seeds").
+# The networks of a width, if they have at most SIDE_BY_SIDE weights, are one array with
+# an axis of seeds and train together. Wider networks train one after the other, one on
+# each device. The steps of networks that train together are a vmap up to
+# STEPPED_TOGETHER weights. Above it, they are a lax.map on a CPU, which takes 0.7 of
+# the time of a vmap at width 128 on one core (docs/performance.md, "Seeds").
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
 # The compiler's optimisation level. A short job mostly compiles, and the loop compiles
@@ -79,7 +80,8 @@ def train(
     Args:
         model: architecture.
         training: optimiser, steps and recordings.
-        data: training and test points.
+        data: training and test points of all networks; or, along a first axis, those
+            of each network.
         width: hidden width n.
         key: the study's key.
         seeds: number of networks.
@@ -89,16 +91,15 @@ def train(
     # data and keys are arguments of compiled functions and not constants, so that the
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
-    points = Points(x, y, x_test)
-    run = Run(model, training, width)
-    shapes = jax.eval_shape(run.init, points, key, 0)
+    points, redrawn = Points(x, y, x_test), x.ndim == 3
+    run, devices = Run(model, training, width), jax.local_device_count()
+    one = _points_of(points, 0, seeds) if redrawn else points
+    shapes = jax.eval_shape(run.init, one, key, 0)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    devices = jax.local_device_count()
-    batch = seeds if size <= SIDE_BY_SIDE else devices
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
-    # a multiple of the number of devices; surplus networks of the last are dropped
-    batch = math.ceil(batch / devices) * devices
-    compiled = run.compiled(points, key, seeds, size, side_by_side)
+    # a multiple of the number of devices; surplus networks are dropped at the end
+    batch = math.ceil(seeds / devices) * devices if size <= SIDE_BY_SIDE else devices
+    compiled = run.compiled(key, seeds, size, side_by_side, redrawn)
     batches = []
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
@@ -106,10 +107,10 @@ def train(
         replicates: Any = first
         if side_by_side:
             replicates = shared_over_devices(np.arange(first, first + batch))
-        record = _train_batch(compiled, replicates, training, partial(progress, label))
-        batches.append(
-            record if side_by_side else {k: v[None] for k, v in record.items()}
-        )
+        seen = _points_of(points, replicates, seeds) if redrawn else points
+        run_batch, show = compiled.on(seen), partial(progress, label)
+        record = _train_batch(run_batch, replicates, training, show)
+        batches.append(jax.tree.map(lambda a: a if side_by_side else a[None], record))
     whole = {k: np.concatenate([b[k] for b in batches])[:seeds] for k in batches[0]}
     for recorder in run.recorders:
         if recorder.first_only:
@@ -143,41 +144,56 @@ def train_linearized(
         recorded steps. They do not stop at `stop_at_loss`.
     """
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
-    points = Points(x, y, x_test)
+    points, redrawn = Points(x, y, x_test), x.ndim == 3
+    own, n = 0 if redrawn else None, x.shape[-2]
     run = Run(model, replace(training, stop_at_loss=None), width, linear=True)
-    state = jax.eval_shape(run.state, points, key, 0)
+    one = _points_of(points, 0, seeds) if redrawn else points
+    state = jax.eval_shape(run.state, one, key, 0)
     size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
     @jax.jit
-    @partial(jax.vmap, in_axes=(None, None, 0))
+    @partial(jax.vmap, in_axes=(own, None, 0))
     def begin(points, key, replicate):
         state = run.state(points, key, replicate)
         return state, run.zero(model.apply(state.params, points.all()))
 
     @jax.jit
-    @partial(jax.vmap, in_axes=(None, 0, 0))
+    @partial(jax.vmap, in_axes=(own, 0, 0))
     def observe(points, state, f0):
         f = run.outputs(state.params, points.all(), f0, state.w0)
         moved = jax.tree.map(jnp.subtract, state.params, state.w0)
         square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(moved))
         return {
-            "f_train": f[: len(x)],
-            "f_test": f[len(x) :],
-            "loss": run.loss.value(f[: len(x)], points.y),
+            "f_train": f[:n],
+            "f_test": f[n:],
+            "loss": run.loss.value(f[:n], points.y),
             "weight_change": jnp.sqrt(square),
         }
 
-    advance = jax.jit(jax.vmap(run.advance, (None, 0, 0, None)), donate_argnums=1)
+    advance = jax.jit(jax.vmap(run.advance, (own, 0, 0, None)), donate_argnums=1)
     steps, together = training.recorded(), seeds if size <= SIDE_BY_SIDE else 1
     networks = []
     for first in range(0, seeds, together):
-        state, f0 = begin(points, key, np.arange(first, min(first + together, seeds)))
+        replicates = np.arange(first, min(first + together, seeds))
+        seen = _points_of(points, replicates, seeds) if redrawn else points
+        state, f0 = begin(seen, key, replicates)
         observed = []
         for count in np.diff(steps, prepend=0):
-            state = advance(points, state, f0, int(count))
-            observed.append(_numpy(observe(points, state, f0)))
+            state = advance(seen, state, f0, int(count))
+            observed.append(_numpy(observe(seen, state, f0)))
         networks.append(jax.tree.map(lambda *a: np.stack(a, 1), *observed))
     return jax.tree.map(lambda *a: np.concatenate(a), *networks)
+
+
+def _points_of(points: Points, replicates: Any, seeds: int) -> Points:
+    """The points of one network, or of many along a first axis.
+
+    The surplus networks of a batch have numbers from `seeds` on and see the last data.
+    """
+    if np.ndim(replicates) == 0:
+        return Points(*(a[replicates] for a in points))
+    rows = np.minimum(np.asarray(replicates), seeds - 1)
+    return shared_over_devices(Points(*(a[rows] for a in points)))
 
 
 def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
@@ -201,7 +217,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     record |= _numpy(run.end(state.params, start))
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
-    for name in ("f_test", "ntk"):  # in float32, may overflow before the loss does
+    for name in ("f_test", "ntk"):  # in float32 these may overflow before the loss
         over_time = tuple(range(axis, record[name].ndim))
         diverged = diverged | ~np.isfinite(record[name]).all(over_time)
     return record | {
@@ -212,7 +228,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
 
 
 class Compiled(NamedTuple):
-    """The compiled functions of a `Run`, with its key and points."""
+    """The compiled functions of a `Run`, with its key; `on` gives them their points."""
 
     begin: Callable
     advance: Callable
@@ -223,11 +239,18 @@ class Compiled(NamedTuple):
     arrays: frozenset[str]
     """Names of the recorded arrays."""
 
+    def on(self, points: Points) -> "Compiled":
+        """The functions of networks that see these points."""
+        functions = self._asdict()
+        arrays = functions.pop("arrays")
+        seen = {name: partial(f, points) for name, f in functions.items()}
+        return Compiled(**seen, arrays=arrays)
+
 
 class Run:
     """The functions of one network that `train` compiles.
 
-    There are few functions, as compiling each takes time.
+    There are few functions, because compiling each takes time.
     """
 
     def __init__(
@@ -239,13 +262,15 @@ class Run:
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
 
     def compiled(
-        self, points: Points, key, seeds: int, size: int, side_by_side: bool
+        self, key, seeds: int, size: int, side_by_side: bool, redrawn: bool = False
     ) -> Compiled:
         """Compile the functions for `seeds` networks of `size` weights.
 
-        If `side_by_side`, the functions take many networks as an axis of seeds, else
-        one network.
+        If `side_by_side`, the functions take many networks, with an axis of seeds.
+        Otherwise they take one network. If `redrawn`, the points of many networks have
+        this axis, too.
         """
+        own = 0 if redrawn else None
         on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
 
@@ -259,32 +284,36 @@ class Run:
             )
 
         def one_by_one(points, states, f0, steps):
-            step = partial(self.advance, points, steps=steps)
-            return jax.lax.map(lambda network: step(*network), (states, f0))
+            def step(network):
+                state, f0, *own = network
+                return self.advance(own[0] if redrawn else points, state, f0, steps)
 
-        begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
+            networks = (states, f0, points) if redrawn else (states, f0)
+            return jax.lax.map(step, networks)
+
+        begin = jit(self.begin, own, None, 0, level=0 if few else LEVEL)
         if on_cpu and side_by_side and size > STEPPED_TOGETHER and not several:
             advance = jit(one_by_one, donate=1)
         else:
-            advance = jit(self.advance, None, 0, 0, None, donate=1)
+            advance = jit(self.advance, own, 0, 0, None, donate=1)
         return Compiled(
             arrays=frozenset(
                 n for r in self.recorders for n in (*r.arrays, *r.optional)
             ),
-            begin=partial(begin, points, key),
-            advance=partial(advance, points),
-            observe=partial(jit(self.observe, None, 0, 0, None), points),
-            snapshot=partial(jit(self.snapshot, None, 0, 0), points),
-            ends=self._if_any("ends", jit(self.ends, None, 0, 0), points),
-            end=self._if_any("end", jit(self.end, None, 0, 0, level=0), points),
+            begin=lambda points, replicates: begin(points, key, replicates),
+            advance=advance,
+            observe=jit(self.observe, own, 0, 0, None),
+            snapshot=jit(self.snapshot, own, 0, 0),
+            ends=self._if_any("ends", jit(self.ends, own, 0, 0)),
+            end=self._if_any("end", jit(self.end, own, 0, 0, level=0)),
         )
 
-    def _if_any(self, moment: str, f: Callable, points: Points) -> Callable:
+    def _if_any(self, moment: str, f: Callable) -> Callable:
         """The compiled function f, or an empty record if no recorder needs `moment`."""
         nothing = getattr(Recorder, moment)
         if all(getattr(type(r), moment) is nothing for r in self.recorders):
-            return lambda params, start: {}
-        return partial(f, points)
+            return lambda points, params, start: {}
+        return f
 
     def _record(self, moment: str, now: Now) -> dict:
         record: dict = {}
@@ -302,7 +331,7 @@ class Run:
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
-        """A network at initialisation, and what recorders keep of it."""
+        """A network at initialisation, and the arrays that recorders keep of it."""
         state = self.state(points, key, replicate)
         params = state.params
         y, found = self._signals(params, points.all())
@@ -336,7 +365,7 @@ class Run:
     def advance(self, points: Points, state: _State, f0, steps) -> _State:
         """Train for `steps` steps, or fewer if the loss falls below `stop_at_loss`."""
         target = self.training.stop_at_loss
-        # `stop_at_loss` is in units of y, the loss is divided by α²
+        # `stop_at_loss` is in units of y, but the loss is divided by α²
         target = None if target is None else target / self.model.alpha**2
         rates = self.model.learning_rates(state.params)
 

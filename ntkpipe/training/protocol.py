@@ -44,7 +44,7 @@ class Protocol:
     snapshots: Annotated[int, Field(ge=1, le=1000)] = 2
     """Number of recorded steps with kernels, including the first and last."""
     kernel: Literal["full", "trace"] = "full"
-    """`full`: all k × k outputs of the kernel; `trace`: its trace divided by k."""
+    """`full`: all k × k pairs of outputs; `trace`: trace over outputs divided by k."""
 
     @property
     def heavy_ball(self) -> float:
@@ -58,6 +58,11 @@ class Protocol:
         The linearised model then lives in function space.
         """
         return self.optimizer in ("gd", "momentum")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is gradient descent on all points, without weight decay."""
+        return self.optimizer == "gd" and not (self.batch or self.weight_decay)
 
     @property
     def decays_to_zero(self) -> bool:

@@ -56,7 +56,7 @@ def layer_names(params) -> list[str]:
 
 
 def layer_norms(params) -> jax.Array:
-    """Norms of W1, b1, W2, …; of twins, over both."""
+    """Norms of W1, b1, W2, …; for twins, each over both networks."""
     squares = [
         sum(jnp.sum(layers[index][name] ** 2) for layers in params)
         for index, layer in enumerate(params[0])
