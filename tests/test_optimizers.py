@@ -23,16 +23,14 @@ widths: [6]
 seeds: 2
 seed: 3
 variants:
-  batches: {data: redraw, training: {batch: 4, weight_decay: 0.3}}
+  batches: {training: {batch: 4, weight_decay: 0.3}}
   start:
     training: {optimizer: momentum, momentum: 0.7, loss: squared, weight_decay: 0.3,
                decay_to: w0}
   adam:
     model: {parameterization: ntk, zero_output: none}
     training: {optimizer: adam, learning_rate: 0.05, batch: 5}
-  sign:
-    data: redraw
-    training: {optimizer: sign, learning_rate: 0.05, weight_decay: 0.1}
+  sign: {training: {optimizer: sign, learning_rate: 0.05, weight_decay: 0.1}}
 """
 ONE = study.parse(TEXT, "ways.yaml")
 VARIANTS = pytest.mark.parametrize("variant", ONE.variants)
@@ -101,8 +99,6 @@ def test_networks_and_linearised_models_are_those_of_plain_loops(
 ):
     e = ONE.variants[variant]
     data = artifacts.load(made["dataset", ONE.data_of(variant), 0]).data
-    if e.data == "redraw":
-        data = {name: array[1] for name, array in data.items()}
     found = artifacts.load(made[product, variant, 6]).data
     w, f, w0 = plain_loop(e, data, 1, product == "linearized")
     for part in ("train", "test"):
