@@ -113,6 +113,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "wide = [equivalence(r.low, r.high, *band) for r in intervals(corrected)]",
         "wide = [equivalence(r.high, r.low, *band) for r in intervals(corrected)]",
     ): "only `contradicted` is read; an interval is disjoint either way round",
+    (
+        "kernels/products.py",
+        "apply: Apply, params, x, *, iterations: int = 30, key=None, chunk: int = 1024",
+        "apply: Apply, params, x, *, iterations: int = 31, key=None, chunk: int = 1024",
+    ): "one step more of the same recurrence; the stated errors hold for both",
 }
 
 
