@@ -114,6 +114,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "wide = [equivalence(r.high, r.low, *band) for r in intervals(corrected)]",
     ): "only `contradicted` is read; an interval is disjoint either way round",
     (
+        "kernels/empirical.py",
+        "@partial(jax.jit, donate_argnums=0)",
+        "@partial(jax.jit, donate_argnums=-1)",
+    ): "which memory may be reused; the numbers are the same",
+    (
         "kernels/products.py",
         "apply: Apply, params, x, *, iterations: int = 30, key=None, chunk: int = 1024",
         "apply: Apply, params, x, *, iterations: int = 31, key=None, chunk: int = 1024",

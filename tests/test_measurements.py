@@ -378,6 +378,9 @@ def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
     assert found["limit_ntk_mode/3"] == pytest.approx(values[3])
     assert found["limit_nngp_mode/1"] == pytest.approx(values[1] / 2)
     assert "limit_ntk_mode/2" not in found
+    # from 16 to N/16, both included
+    assert limit_.limit_frequencies((), 256) == (16,)
+    assert limit_.limit_frequencies((), 320) == (16, 17, 18, 19, 20)
     assert found["limit_eigenvalue/1"] == pytest.approx(values[0])
     # cos γ and sin γ have the same
     assert found["limit_eigenvalue/3"] == pytest.approx(values[1])
