@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from ntkpipe.claims.base import Equivalence, Finding, judge_all, worst_of
 from ntkpipe.claims.reading import Step, pooled
 from ntkpipe.claims.statistics import (
@@ -63,7 +61,7 @@ class Equals(Equivalence):
             for group in groups
         ]
         band, log = self.band(), self.statistic in LOGARITHMIC
-        share = np.full(len(widths), 1 / len(widths))
+        share = [1 / len(widths)] * len(widths)
         verdict, results = judge_all(samples, share, self.level, band, log=log)
         worst = worst_of(results, *band)
         at = (("at", names[worst]),) if self.each else ()
