@@ -215,7 +215,8 @@ def test_scores_against_the_limit_are_standardised():
         "mean_test": np.full((1, 2, 2), 0.5),
         "sd_test": np.full((1, 2), 2.0),
     }
-    found = limit_.against_limit(network, limit, 2)
+    outputs = {"limit_z": network["f_test"][:, -1]}
+    found = limit_.against_limit(outputs, network["step"], limit, 2)
     assert list(found) == ["limit_z/0", "limit_z/1"]
     _, z = found["limit_z/1"]
     np.testing.assert_allclose(z[:, 0], (network["f_test"][:, -1, 1, 0] - 0.5) / 2)
