@@ -25,6 +25,7 @@ from jax.flatten_util import ravel_pytree
 
 from benchmarks.rivals import Rivals
 from ntkpipe.kernels import curvature, empirical, infinite, linear, tiles
+from ntkpipe.kernels.signals import learning_rates
 from ntkpipe.models.mlp import MLP
 from ntkpipe.runtime import KEEP_FREED
 from ntkpipe.training.loop import Points, Run
@@ -95,11 +96,12 @@ def network(points, width, k=1, depth=2, d=1, dtype="float32", activation="relu"
 def kernel_gemm(rounds, rivals, **sizes) -> list[float]:
     """Rate of Θ in per cent of that of a matrix product; each pair of points once."""
     model, params, x = network(**sizes)
+    rates = learning_rates(params)
 
     def run():
         if len(x) <= empirical.WHOLE:
-            return empirical._halves(model.apply, params, x, "full", "sum")
-        for tile in tiles.tiles(model.apply, params, x):
+            return empirical._halves(model.apply, params, x, "full", "sum", rates)
+        for tile in tiles.tiles(model.apply, params, x, rates=rates):
             last = tile.theta
         return last
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "check study files; list all faults at once",
     "power": "estimate how likely other networks are to give the same verdicts",
     "replicate": "run studies again with other seeds, and compare the verdicts",
+    "explain": "print how each parameter of a network enters its kernel",
     "schema": "print the JSON schema of study files",
 }
 EXAMPLE = """\
@@ -58,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
             _add_power(command)
         elif name == "replicate":
             _add_replicate(command)
+        elif name == "explain":
+            _add_explain(command)
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
@@ -123,6 +126,19 @@ def _add_replicate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cores", default="all", help="cores for Snakemake (default: all)"
     )
+
+
+def _add_explain(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "network",
+        nargs="+",
+        help="study file (YAML), or module:function with function(width, key, x) -> "
+        "(apply, params)",
+    )
+    command.add_argument(
+        "--shape", default="1", help="of a point, as 16,16,3; default: 1"
+    )
+    command.add_argument("--width", type=_positive, default=16, help="default: 16")
 
 
 def _positive(text: str) -> int:
@@ -192,6 +208,11 @@ def _run(options: argparse.Namespace) -> int:
 
         chosen, cores = select(options.studies, options.run), ["--cores", options.cores]
         return replicate(chosen, options.studies, options.results, options.seeds, cores)
+    if options.stage == "explain":
+        from ntkpipe.stages.explain import explain
+
+        shape = tuple(map(_positive, options.shape.split(",")))
+        return explain(options.network, shape, options.width)
     studies = study.load_files(options.study)
     if options.stage == "verify":
         from ntkpipe.stages.verify import verify

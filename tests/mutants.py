@@ -56,7 +56,7 @@ PACKAGES = {
         (
             *("test_linear.py", "test_measurements.py", "test_precision.py"),
             *("test_infinite.py", "test_large.py", "test_empirical.py"),
-            "test_curvature.py",
+            *("test_curvature.py", "test_taps.py", "test_explain.py"),
         ),
     ),
     "claims": Package(

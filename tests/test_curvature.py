@@ -9,7 +9,6 @@ from jax.flatten_util import ravel_pytree
 from ntkpipe.kernels import curvature, empirical
 from ntkpipe.models.dense import dense
 from ntkpipe.models.mlp import MLP
-from ntkpipe.models.parameterizations import Scale
 
 
 def network(width=6, d=3, k=2, n=2, **model):
@@ -43,12 +42,12 @@ def norms(hessians):
 )
 def test_compact_norm_is_that_of_the_dense_hessian(options):
     model, params, x = network(**options)
-    found = curvature.curvature(model.apply, params, x, iterations=64)
     rates = model.learning_rates(params)
+    found = curvature.curvature(model.apply, params, x, iterations=64, rates=rates)
     expected = norms(dense_hessians(model.apply, params, x, rates))
     np.testing.assert_allclose(found.hessian_norm, expected, rtol=1e-9)
     assert np.all(found.error < 1e-6 * expected)
-    theta = empirical.ntk(model.apply, params, x)
+    theta = empirical.ntk(model.apply, params, x, rates=rates)
     np.testing.assert_allclose(
         found.gradient_norm**2, np.einsum("nini->ni", theta), rtol=1e-12
     )
@@ -75,11 +74,10 @@ def assert_dense_norm(apply, params):
 
 
 def test_residual_network_needs_no_new_code():
-    def apply(params, x, site=dense):
-        one = Scale(1.0, 1.0, 1.0, 1.0)
-        h = jnp.tanh(site("1.0", x, params[0], one))
-        h = h + jnp.tanh(site("2.0", h, params[1], one))
-        return site("3.0", h, params[2], one)
+    def apply(params, x):
+        h = jnp.tanh(dense(x, params[0], 1, 1))
+        h = h + jnp.tanh(dense(h, params[1], 1, 1))
+        return dense(h, params[2], 1, 1)
 
     assert_dense_norm(apply, layers((3, 6), (6, 6), (6, 2)))
 
@@ -112,7 +110,7 @@ def test_one_hidden_layer_has_a_closed_form(options):
     rates = model.learning_rates(params)
     h = dense_hessians(model.apply, params, x, rates)
     np.testing.assert_allclose(found.hessian_norm, norms(h), rtol=1e-10)
-    theta = empirical.ntk(model.apply, params, x)
+    theta = empirical.ntk(model.apply, params, x, rates=rates)
     np.testing.assert_allclose(
         found.gradient_norm**2, np.einsum("nini->ni", theta), rtol=1e-12
     )
@@ -124,7 +122,10 @@ def test_joint_norm_of_one_hidden_layer_has_a_closed_form(zero_output):
         depth=1, k=3, parameterization="mup", n=3, zero_output=zero_output
     )
     found = curvature.one_hidden_layer_joint(model, params, x)
-    climbed = curvature.joint(model.apply, params, x, iterations=64, rounds=30)
+    rates = model.learning_rates(params)
+    climbed = curvature.joint(
+        model.apply, params, x, iterations=64, rounds=30, rates=rates
+    )
     np.testing.assert_allclose(found, climbed.hessian_norm, rtol=1e-6)
     assert np.all(climbed.hessian_norm <= found * (1 + 1e-12))
 
@@ -157,17 +158,15 @@ def test_curvature_falls_with_the_root_of_the_width():
 
 
 def test_linear_network_has_no_curvature_of_one_layer():
-    apply = lambda params, x, site=dense: site(  # noqa: E731
-        "1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0)
-    )
+    apply = lambda params, x: x @ params["w"]  # noqa: E731
     found = curvature.curvature(apply, {"w": jnp.ones((3, 1))}, jnp.ones((1, 3)))
     assert float(found.hessian_norm[0, 0]) == 0.0
     assert float(found.gradient_norm[0, 0]) == pytest.approx(3**0.5)
 
 
 def test_parameters_outside_dense_layers_are_refused():
-    def apply(params, x, site=dense):
-        return params["gain"] * site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
+    def apply(params, x):
+        return params["gain"] * (x @ params["w"])
 
     params = {"w": jnp.ones((3, 1)), "gain": jnp.ones((1, 1))}
     with pytest.raises(ValueError, match="gain"):
@@ -180,13 +179,12 @@ def test_depth_two_has_no_closed_form():
 
 
 def test_weights_that_are_constants_have_no_curvature():
-    one = Scale(1.0, 0.5, 1.0, 1.0)
     fixed = {"w": jnp.linspace(-1, 1, 12).reshape(4, 3)}
 
-    def apply(params, x, site=dense):
-        h = jnp.tanh(site("1.0", x, params[0], one))
-        h = jnp.tanh(site("2.0", h, fixed, one))
-        return site("3.0", h, params[1], one)
+    def apply(params, x):
+        h = jnp.tanh(dense(x, params[0], 1, 0.5))
+        h = jnp.tanh(dense(h, fixed, 1, 0.5))
+        return dense(h, params[1], 1, 0.5)
 
     assert_dense_norm(apply, layers((3, 4), (3, 2)))
 
@@ -203,7 +201,7 @@ def test_points_may_have_another_precision_than_weights():
 @pytest.mark.parametrize("parameterization", ["ntk", "mean_field"])
 def test_the_whole_hessian_of_a_model_of_few_weights(parameterization):
     model, params, x = network(width=4, depth=1, k=2, parameterization=parameterization)
-    whole = curvature.whole(model.apply, params, x)
+    whole = curvature.whole(model.apply, params, x, model.learning_rates(params))
     closed = curvature.one_hidden_layer(model, params, x)
     np.testing.assert_allclose(whole.hessian_norm, closed.hessian_norm, rtol=1e-10)
     np.testing.assert_allclose(whole.gradient_norm, closed.gradient_norm, rtol=1e-12)

@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkpipe.kernels import blocks, curvature, empirical, taps, tiles
-from ntkpipe.models.dense import dense
+from ntkpipe.kernels import blocks, curvature, empirical, signals, tiles, uses
 from ntkpipe.models.mlp import MLP
-from ntkpipe.models.parameterizations import Scale
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "index.json").read_text())
@@ -67,7 +65,8 @@ def test_kernel_weighs_layers_by_their_learning_rates(
     model, params, x = network(
         parameterization=parameterization, zero_output=zero_output, b_std=b_std, n=2
     )
-    theta = empirical.ntk(model.apply, params, x)
+    rates = model.learning_rates(params)
+    theta = empirical.ntk(model.apply, params, x, rates=rates)
     np.testing.assert_allclose(
         theta, brute_force(model, params, x, x), rtol=1e-12, atol=1e-13
     )
@@ -84,70 +83,29 @@ def test_traced_kernel_is_the_mean_of_the_diagonal_blocks():
 
 def test_kernel_times_vector_is_jvp_of_vjp():
     model, params, x = network(k=3, parameterization="mean_field")
-    theta = empirical.ntk(model.apply, params, x)
+    rates = model.learning_rates(params)
+    theta = empirical.ntk(model.apply, params, x, rates=rates)
     v = jax.random.normal(jax.random.key(1), (4, 3))
-    product = empirical.ntk_vector_product(model.apply, params, x, v)
+    product = empirical.ntk_vector_product(model.apply, params, x, v, rates)
     np.testing.assert_allclose(
         product, np.einsum("nimj,mj->ni", theta, v), rtol=1e-12, atol=1e-13
     )
 
 
-def test_residual_network_needs_no_new_code():
-    def apply(params, x, site=dense):
-        one = Scale(1.0, 1.0, 1.0, 1.0)
-        h = jnp.tanh(site("1.0", x, params[0], one))
-        h = h + jnp.tanh(site("2.0", h, params[1], one))
-        return site("3.0", h, params[2], one)
-
-    keys = jax.random.split(jax.random.key(0), 3)
-    params = [
-        {"w": jax.random.normal(key, shape), "b": jnp.zeros(shape[1])}
-        for key, shape in zip(keys, [(3, 6), (6, 6), (6, 2)], strict=True)
-    ]
-    x = jax.random.normal(jax.random.key(5), (4, 3))
-    theta = empirical.ntk(apply, params, x)
-    jacobian = jax.jacrev(lambda p: apply(p, x))(params)
-    expected = sum(
-        jnp.tensordot(j, j, (tuple(range(2, j.ndim)),) * 2)
-        for j in jax.tree.leaves(jacobian)
-    )
-    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-13)
+def transposed(p, x):
+    return jnp.tanh(x @ p["w"]) @ p["w"].T
 
 
-def test_two_layers_of_one_name_are_refused():
-    def apply(params, x, site=dense):
-        one = Scale(1.0, 0.0, 1.0, 1.0)
-        return site("1.0", site("1.0", x, params, one), params, one)
-
-    with pytest.raises(ValueError, match="two layers are called"):
-        empirical.ntk(apply, {"w": jnp.eye(2)}, jnp.ones((2, 2)))
+def scaled(p, x):
+    return jnp.tanh(x @ p["w"]) @ p["v"] * p["w"].sum()
 
 
-ONE = Scale(1.0, 0.0, 1.0, 1.0)
-
-
-def transposed(p, x, site=dense):
-    h = jnp.tanh(site("1.0", x, {"w": p["w"]}, ONE))
-    return site("2.0", h, {"w": p["w"].T}, ONE)
-
-
-def scaled(p, x, site=dense):
-    h = jnp.tanh(site("1.0", x, {"w": p["w"]}, ONE))
-    return site("2.0", h, {"w": p["v"]}, ONE) * p["w"].sum()
-
-
-def skipping(p, x, site=dense):
-    h = jnp.tanh(site("1.0", x, {"w": p["w"]}, ONE)) + x @ p["w"]
-    return site("2.0", h, {"w": p["v"]}, ONE)
-
-
-def through_another(p, x, site=dense):
+def through_another(p, x):
     # v is read by the inputs of the layer of w, and nowhere else outside of its own
-    h = jnp.tanh(site("1.0", x * p["v"].sum(), {"w": p["w"]}, ONE))
-    return site("2.0", h, {"w": p["v"]}, ONE)
+    return jnp.tanh((x * p["v"].sum()) @ p["w"]) @ p["v"]
 
 
-@pytest.mark.parametrize("apply", [transposed, scaled, skipping, through_another])
+@pytest.mark.parametrize("apply", [transposed, scaled, through_another])
 def test_weights_that_are_read_outside_of_their_layer_too(apply):
     keys = jax.random.split(jax.random.key(0), 3)
     params = {"w": jax.random.normal(keys[0], (3, 4))}
@@ -162,76 +120,66 @@ def test_weights_that_are_read_outside_of_their_layer_too(apply):
         curvature.curvature(apply, params, x)
 
 
-def test_a_learning_rate_of_what_is_no_parameter_is_refused():
-    fast = ONE._replace(lr_w=4.0)
+def test_a_weight_read_twice_is_closed_but_has_no_compact_hessian():
+    def apply(p, x):
+        return jnp.tanh(x @ p["w"]) @ p["v"] + (x @ p["w"]) @ p["v"]
 
-    def apply(p, x, site=dense):
-        return site("1.0", x, {"w": 2 * p["w"]}, fast)
-
-    with pytest.raises(ValueError, match="learning rate of 4 for 'w'"):
-        empirical.ntk(apply, {"w": jnp.eye(2)}, jnp.ones((2, 2)))
-
-
-def test_a_layer_within_a_transformation_enters_by_its_jacobian():
-    params, x = {"w": jnp.arange(6.0).reshape(3, 2) / 5}, jnp.ones((2, 3)) / 2
-
-    def apply(p, x, site=dense):
-        layer = jax.checkpoint(lambda w, h: jnp.tanh(site("1.0", h, {"w": w}, ONE)))
-        return layer(p["w"], x)
-
-    def plain(p, x, site=dense):
-        return jnp.tanh(site("1.0", x, p, ONE))
-
-    expected = empirical.ntk(plain, params, x)
-    np.testing.assert_allclose(empirical.ntk(apply, params, x), expected, rtol=1e-12)
-
-
-def test_parameters_outside_dense_layers_enter_by_their_jacobian():
-    """A gain, a weight read twice and a weight that is computed from parameters."""
-
-    def apply(params, x, site=dense):
-        one = Scale(1.0, 1.0, 1.0, 1.0)
-        h = params["gain"][None] * jnp.tanh(site("1.0", x, params["first"], one))
-        h = jnp.tanh(site("2.0", h, params["twice"], one._replace(lr_w=0.5)))
-        h = jnp.tanh(site("3.0", h, params["twice"], one._replace(lr_w=0.5)))
-        normed = {"w": params["raw"] / jnp.linalg.norm(params["raw"])}
-        return site("4.0", site("5.0", h, normed, one), params["last"], one)
-
-    shapes = {
-        "first": {"w": (3, 4), "b": (4,)},
-        "twice": {"w": (4, 4)},
-        "last": {"w": (4, 2)},
-        "gain": (4,),
-        "raw": (4, 4),
-    }
-    leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda s: isinstance(s, tuple))
-    keys = jax.random.split(jax.random.key(0), len(leaves))
-    params = jax.tree.unflatten(
-        tree, [jax.random.normal(k, s) for k, s in zip(keys, leaves, strict=True)]
-    )
-    x = jax.random.normal(jax.random.key(5), (3, 3))
-    rates = taps.learning_rates(apply, params, x)
-    assert rates == jax.tree.map(lambda _: 1.0, params) | {"twice": {"w": 0.5}}
+    params = {"w": jnp.linspace(-1, 1, 12).reshape(3, 4), "v": jnp.ones((4, 2)) / 3}
+    x = jnp.linspace(-1, 2, 15).reshape(5, 3)
+    theta = empirical.ntk(apply, params, x, layers="each")
     jacobian = jax.jacrev(lambda p: apply(p, x))(params)
-    parts = jax.tree.map(
-        lambda j, rate: rate * jnp.tensordot(j, j, (tuple(range(2, j.ndim)),) * 2),
-        jacobian,
-        rates,
-    )
-    found = empirical.ntk(apply, params, x, layers="each")
-    assert list(found) == ["1.0", "4.0", "['gain']", "['raw']", "['twice']['w']"]
-    np.testing.assert_allclose(found["['gain']"], parts["gain"], rtol=1e-12)
-    np.testing.assert_allclose(
-        sum(found.values()), sum(jax.tree.leaves(parts)), rtol=1e-12, atol=1e-13
-    )
+    for name, j in jacobian.items():
+        rows = j.reshape(5, 2, -1)
+        expected = np.einsum("nip,mjp->nimj", rows, rows)
+        np.testing.assert_allclose(theta[f"['{name}']"], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"'w'.*'v'.* read by one dense layer"):
+        curvature.curvature(apply, params, x)
 
-    def deaf(params, x):
-        return apply(params, x)
 
-    rates_are_one = sum(jax.tree.leaves(parts)) + parts["twice"]["w"]
-    np.testing.assert_allclose(
-        empirical.ntk(deaf, params, x), rates_are_one, rtol=1e-12, atol=1e-13
-    )
+def test_relative_learning_rates_are_a_tree_like_the_parameters():
+    """Of a gain, a weight read twice, biases, and a weight computed from parameters."""
+
+    def apply(p, x):
+        h = p["gain"][None] * jnp.tanh(x @ p["first"] + p["bias"][None])
+        h = jnp.tanh(jnp.tanh(h @ p["twice"]) @ p["twice"])
+        return h @ (p["raw"] / jnp.linalg.norm(p["raw"])) @ p["last"]
+
+    shapes = {"first": (3, 4), "bias": (4,), "twice": (4, 4), "last": (4, 2)}
+    shapes |= {"gain": (4,), "raw": (4, 4)}
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    params = {
+        name: jax.random.normal(key, shape)
+        for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+    }
+    x = jax.random.normal(jax.random.key(5), (3, 3))
+    rates = dict.fromkeys(params, 1.0) | {"twice": 0.5, "bias": 3.0, "gain": 0.25}
+    jacobian = jax.jacrev(lambda p: apply(p, x))(params)
+    parts = {
+        name: rates[name] * jnp.tensordot(j, j, (tuple(range(2, j.ndim)),) * 2)
+        for name, j in jacobian.items()
+    }
+    found = empirical.ntk(apply, params, x, layers="each", rates=rates)
+    names = ["first", "gain", "last", "raw", "twice"]
+    assert list(found) == [f"['{name}']" for name in names]
+    parts["first"] = parts["first"] + parts.pop("bias")
+    for name in names:
+        expected = parts[name]
+        np.testing.assert_allclose(found[f"['{name}']"], expected, rtol=1e-12)
+    theta = empirical.ntk(apply, params, x, rates=rates)
+    np.testing.assert_allclose(theta, sum(parts.values()), rtol=1e-12, atol=1e-13)
+    v = jnp.ones((3, 2))
+    product = empirical.ntk_vector_product(apply, params, x, v, rates)
+    np.testing.assert_allclose(product, theta.sum((2, 3)), rtol=1e-12, atol=1e-13)
+    del rates["raw"]
+    with pytest.raises(ValueError, match="must be a tree of numbers like"):
+        empirical.ntk(apply, params, x, rates=rates)
+
+
+def test_a_network_that_returns_another_shape_is_refused():
+    params, x = {"w": jnp.ones((3, 2))}, jnp.ones((4, 3))
+    for apply in (lambda p, x: (x @ p["w"])[:, 0], lambda p, x: [x @ p["w"]] * 2):
+        with pytest.raises(ValueError, match="must return one array"):
+            uses.trace(apply, params, x)
 
 
 @pytest.mark.parametrize("outputs", ["full", "trace"])
@@ -248,16 +196,16 @@ def test_many_points_are_worked_off_in_squares(outputs, whole, monkeypatch):
     cross = empirical.ntk(model.apply, params, x, x[:7], outputs=outputs)
     np.testing.assert_allclose(cross, whole[:, :, :7], rtol=1e-12, atol=1e-13)
     each = empirical.ntk(model.apply, params, x, outputs=outputs, layers="each")
-    assert list(each) == ["1.0", "2.0", "3.0"]
+    assert list(each) == [f"[0][{index}]['w']" for index in range(3)]
     np.testing.assert_allclose(sum(each.values()), whole, rtol=1e-12, atol=1e-13)
 
 
 def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():
     model, params, x = network(depth=1, k=2)
     h = jnp.tanh(x @ params[0][0]["w"] / np.sqrt(3) + 0.3 * params[0][0]["b"][None])
-    _, sites = taps.signals(model.apply, params, x)
+    _, found = signals.signals(model.apply, params, x)
     expected = h @ h.T / 5 + 0.3**2
-    np.testing.assert_allclose(blocks.last_layer(sites), expected, rtol=1e-13)
+    np.testing.assert_allclose(blocks.last_layer(found), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -127,7 +127,7 @@ def test_spectra_of_the_circle_are_those_of_basri(bias):
 def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth):
     from ntkpipe.kernels.blocks import last_layer
     from ntkpipe.kernels.empirical import ntk
-    from ntkpipe.kernels.taps import signals
+    from ntkpipe.kernels.signals import signals
     from ntkpipe.models.mlp import MLP
 
     model = MLP(
@@ -145,8 +145,8 @@ def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth
     expected, found = (nngp, theta), []
     for seed in range(12):
         params = model.init_params(jax.random.key(seed), width, 3, 1)
-        _, sites = signals(model.apply, params, x)
-        found.append((last_layer(sites), ntk(model.apply, params, x)[:, 0, :, 0]))
+        _, of_x = signals(model.apply, params, x)
+        found.append((last_layer(of_x), ntk(model.apply, params, x)[:, 0, :, 0]))
     for values, limit in zip(zip(*found, strict=True), expected, strict=True):
         values = np.stack(values)
         error = values.std(0) / np.sqrt(len(values)) + 2e-3 * np.abs(limit)

@@ -17,13 +17,11 @@ from ntkpipe.kernels import (
     empirical,
     large,
     products,
-    taps,
     tiles,
+    uses,
 )
 from ntkpipe.kernels.assemble import aligned, place
-from ntkpipe.models.dense import dense
 from ntkpipe.models.mlp import MLP
-from ntkpipe.models.parameterizations import Scale
 
 
 @pytest.fixture(scope="module")
@@ -329,9 +327,9 @@ def test_products_in_chunks_are_those_of_the_whole_kernel(pair):
 def test_the_points_of_a_product_are_computed_1024_at_a_time():
     seen = set()
 
-    def apply(params, x, site=dense):
+    def apply(params, x):
         seen.add(len(x))
-        return site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
+        return x @ params["w"]
 
     params, x = {"w": jnp.ones((1, 1))}, np.linspace(-1, 1, 2050)[:, None]
     found = products.vector_product(apply, params, x, x)
@@ -354,8 +352,8 @@ def test_self_check_finds_samples_that_see_each_other(pair):
     assert products.self_check(apply, params, x[:8]) < 1e-12
     assert products.self_check(apply, params, x[:8], "trace") < 1e-12
 
-    def normed(params, x, site=dense):
-        h = site("1.0", x, params, Scale(1.0, 0.0, 1.0, 1.0))
+    def normed(params, x):
+        h = x @ params["w"]
         return jnp.tanh(h / h.std(0, keepdims=True))
 
     with pytest.raises(ArithmeticError, match="depends on several samples"):
@@ -377,7 +375,7 @@ def test_kernels_of_each_layer_are_planned_and_neither_stored_nor_added(pair, tm
         tiles.plan(apply, before, x, tile=16, layers=layers)
         for layers in ("sum", "each")
     )
-    layers = len(taps.hear(apply, before, x).taps)
+    layers = len(uses.trace(apply, before, x).of_leaf())
     assert each.kernel_bytes == layers * one.kernel_bytes and each.bytes > one.bytes
     with pytest.raises(ValueError, match="layers='each'"):
         large.save(tmp_path / "kernel.npy", apply, before, x, layers="each")
@@ -391,8 +389,8 @@ def test_kernels_of_zeros_have_no_relative_change(pair):
     apply, params, _, x, _ = pair
     zero = jax.tree.map(jnp.zeros_like, params)
 
-    def dead(params, x, site=dense):
-        return 0 * apply(params, x, site)
+    def dead(params, x):
+        return 0 * apply(params, x)
 
     assert products.self_check(dead, params, x[:8]) == 0
     v = np.ones((8, 2))  # the error is absolute, because the kernel is zero

@@ -61,14 +61,14 @@ def test_standard_with_rate_over_width_is_ntk():
     # Sohl-Dickstein 2020: the kernel of standard/n is that of ntk, except for the part
     # of the input layer, which does not grow with the width
     x = jnp.asarray(data().x_train)
-    from ntkpipe.kernels import blocks, taps
+    from ntkpipe.kernels import blocks, signals
 
     parts = {}
     for name in ("standard", "ntk"):
         model = MLP(depth=2, parameterization=name)
         params = model.init_params(KEY, 32, 3, 1)
-        _, sites = taps.signals(model.apply, params, x)
-        parts[name] = [blocks.layer_block(s, s) for s in sites.values()]
+        _, found = signals.signals(model.apply, params, x)
+        parts[name] = [blocks.part(s, s) for s in found.values()]
     for index in (1, 2):
         np.testing.assert_allclose(
             parts["standard"][index] / 32, parts["ntk"][index], rtol=1e-12
@@ -89,20 +89,18 @@ def test_torch_initialisation_is_uniform_within_one_over_root_fan_in():
 
 @pytest.mark.parametrize("parameterization", ["ntk", "standard", "mup", "mean_field"])
 def test_width_changes_neither_hidden_layers_nor_kernel_in_size(parameterization):
+    from ntkpipe.kernels.signals import signals
+
     x = jnp.asarray(data().x_train)
     model = MLP(depth=2, activation="tanh", parameterization=parameterization)
     size = []
     for width in (64, 4096 if parameterization != "standard" else 1024):
         params = model.init_params(KEY, width, 3, 1)
-        seen = {}
-
-        def site(name, h, layer, scale, seen=seen):
-            z = scale.w * h @ layer["w"]
-            seen[name] = jnp.sqrt(jnp.mean(z**2))
-            return z
-
-        model.apply(params, x, site)
-        size.append(float(seen["2.0"]))
+        _, found = signals(model.apply, params, x)
+        hidden = found["[0][1]['w']"].h
+        scale = model.multipliers(1, params[0][1])[0]
+        z = scale * hidden @ params[0][1]["w"]
+        size.append(float(jnp.sqrt(jnp.mean(z**2))))
     assert 0.5 < size[0] / size[1] < 2
 
 
@@ -213,7 +211,8 @@ def test_signs_are_fixed_and_the_kernel_leaves_them_out():
     rows = np.concatenate(
         [np.reshape(j, (len(x), -1)) for j in jax.tree.leaves(jacobian)], axis=1
     )
-    theta = ntk(model.apply, params, x)[:, 0, :, 0]
+    rates = model.learning_rates(params)
+    theta = ntk(model.apply, params, x, rates=rates)[:, 0, :, 0]
     np.testing.assert_allclose(theta, rows @ rows.T, rtol=1e-10)
 
 

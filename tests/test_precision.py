@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ntkpipe.kernels import curvature, products, taps, tiles
+from ntkpipe.kernels import curvature, products, signals, tiles
 from ntkpipe.models.mlp import MLP
 from ntkpipe.training.loop import Points, Run
 from ntkpipe.training.protocol import Training
@@ -27,20 +27,20 @@ def precisions(lowered) -> list[str]:
 
 
 def test_kernels_ask_for_full_precision_by_themselves():
-    sites = taps.signals(MODEL.apply, PARAMS, X)[1]
+    found = signals.signals(MODEL.apply, PARAMS, X)[1]
     for outputs in ("full", "trace"):
-        found = precisions(tiles.jitted_block.lower(sites, sites, outputs, "sum"))
-        assert len(found) == 6
-        assert set(found) == {"precision = [HIGHEST, HIGHEST]"}
+        asked = precisions(tiles.jitted_block.lower(found, found, outputs, "sum"))
+        assert len(asked) == 6
+        assert set(asked) == {"precision = [HIGHEST, HIGHEST]"}
 
 
 def test_signals_and_products_ask_for_full_precision_by_themselves():
-    v = jnp.ones((4, 2), jnp.float32)
+    v, rates = jnp.ones((4, 2), jnp.float32), signals.learning_rates(PARAMS)
     for lowered in (
         tiles.jitted_signals.lower(MODEL.apply, PARAMS, X),
         products.pull.lower(MODEL.apply, PARAMS, X, v),
-        products.push.lower(MODEL.apply, PARAMS, X, PARAMS),
-        curvature.curvature.lower(MODEL.apply, PARAMS, X, iterations=3),
+        products.push.lower(MODEL.apply, PARAMS, X, PARAMS, rates),
+        curvature.of_points.lower(MODEL.apply, PARAMS, X, jax.random.key(0), 3, rates),
         curvature.of_model.lower(SHALLOW, (PARAMS[0][::2],), X),
     ):
         found = precisions(lowered)

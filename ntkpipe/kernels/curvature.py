@@ -9,11 +9,11 @@ For a dense layer z = s·h W + t·β the gradient of f at one input is s·h δ�
 n_in + n_out coordinates instead of n_in·n_out. For h ⊥ a, with δ and h normalised,
 (a, b) ↦ W is an isometry E, and Eᵀ∇²f E has all non-zero eigenvalues of ∇²f. Lanczos
 runs on the coordinates (a, b). One product with Eᵀ∇²f E takes two products with each W,
-and no further n × n array is formed. The network must be written in `models.dense`.
+and no further n × n array is formed. The layers are those of `kernels.uses`.
 
-Derivatives are with respect to u = w/√η, η the layers' relative learning rates. In u,
-gradient descent has one learning rate and Θ(x, x) = ‖∇_u f‖². If all relative rates are
-1, u are the weights.
+Derivatives are with respect to u = w/√η, η the relative learning rates, a tree of
+numbers like the parameters. In u, gradient descent has one learning rate and
+Θ(x, x) = ‖∇_u f‖². If all relative rates are 1, their default, u are the weights.
 """
 
 import math
@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ntkpipe.kernels import taps
-from ntkpipe.kernels.taps import Apply, Signals
+from ntkpipe.kernels import jaxprs, uses
+from ntkpipe.kernels.signals import Signals, learning_rates, signals
+from ntkpipe.kernels.uses import Apply
 from ntkpipe.models.activations import ACTIVATIONS
 from ntkpipe.models.base import ModelKind
 from ntkpipe.models.dense import dense
-from ntkpipe.models.parameterizations import Scale
 
 Array = jax.Array
 
@@ -51,32 +51,45 @@ class Joint(NamedTuple):
     error: Array  # (n,)
 
 
-@partial(jax.jit, static_argnames=("apply", "iterations"))
-@jax.default_matmul_precision("highest")
 def curvature(
-    apply: Apply, params, x: Array, *, iterations: int = 32, key: Array | None = None
+    apply: Apply,
+    params,
+    x: Array,
+    *,
+    iterations: int = 32,
+    key: Array | None = None,
+    rates=None,
 ) -> Curvature:
     """‖∇²f_i(x)‖, ‖∇f_i(x)‖ and κ of every output i at every point, by Lanczos.
 
     About 20 iterations give six digits; `error` is the accuracy reached.
 
     Args:
-        apply: network `apply(params, x, site)` written in `models.dense`; every
-            parameter is read by exactly one dense layer.
+        apply: network `apply(params, x)`; every parameter is read by exactly one layer.
         params: its parameters.
         x: points (n d), all computed at the same time.
         iterations: number of Lanczos steps, each one product with the Hessian.
         key: random key of the start vector; default key 0.
+        rates: relative learning rates, a tree of numbers like `params`; default 1.
 
     Raises:
-        ValueError: a parameter is not read by exactly one dense layer.
+        ValueError: a parameter is not read by exactly one layer.
     """
+    key = jax.random.key(0) if key is None else key
+    return of_points(apply, params, x, key, iterations, learning_rates(params, rates))
+
+
+@partial(jax.jit, static_argnames=("apply", "iterations", "rates"))
+@jax.default_matmul_precision("highest")
+def of_points(apply, params, x, key, iterations, rates) -> Curvature:
+    """`curvature`, compiled."""
     y = jax.eval_shape(apply, params, x)
     units = jnp.eye(y.shape[1], dtype=y.dtype)
-    key = jax.random.key(0) if key is None else key
 
     def at(point, unit):
-        norm, error, _, gradient = _norm(apply, params, point, unit, iterations, key)
+        norm, error, _, gradient = _norm(
+            apply, params, point, unit, iterations, key, rates
+        )
         return norm, gradient, error
 
     over_outputs = jax.vmap(at, (None, 0))
@@ -84,8 +97,6 @@ def curvature(
     return Curvature(norm, gradient, norm / gradient**2, error)
 
 
-@partial(jax.jit, static_argnames=("apply", "iterations", "rounds"))
-@jax.default_matmul_precision("highest")
 def joint(
     apply: Apply,
     params,
@@ -94,6 +105,7 @@ def joint(
     iterations: int = 32,
     rounds: int = 24,
     key: Array | None = None,
+    rates=None,
 ) -> Joint:
     """The norm of the (P P k) array ∇²f(x): max ∇²f(u, u)·c over unit u and c.
 
@@ -102,23 +114,33 @@ def joint(
     each output, and the largest value is kept. It is a lower bound of the maximum.
 
     Args:
-        apply: network `apply(params, x, site)`, see `curvature`.
+        apply: network `apply(params, x)`, see `curvature`.
         params: its parameters.
         x: points (n d).
         iterations: Lanczos steps in each round.
         rounds: number of alternations, each reducing the error by a constant factor.
         key: random key of the start vector; default key 0.
+        rates: relative learning rates, a tree of numbers like `params`; default 1.
 
     Source: higher-order power method, De Lathauwer, De Moor & Vandewalle 2000.
     """
+    key = jax.random.key(0) if key is None else key
+    rates = learning_rates(params, rates)
+    return _joint(apply, params, x, key, iterations, rounds, rates)
+
+
+@partial(jax.jit, static_argnames=("apply", "iterations", "rounds", "rates"))
+@jax.default_matmul_precision("highest")
+def _joint(apply, params, x, key, iterations, rounds, rates) -> Joint:
     y = jax.eval_shape(apply, params, x)
     units = jnp.eye(y.shape[1], dtype=y.dtype)
-    key = jax.random.key(0) if key is None else key
 
     def climb(point, unit):
         def step(_, carry):
             unit = carry[0]
-            norm, error, along, _ = _norm(apply, params, point, unit, iterations, key)
+            norm, error, along, _ = _norm(
+                apply, params, point, unit, iterations, key, rates
+            )
             size = jnp.linalg.norm(along)
             after = jnp.where(size > 0, along / size, unit)
             return after, unit, norm, error
@@ -142,27 +164,26 @@ class _Frame(NamedTuple):
 
     h: Array  # ĥ (p,)
     delta: Array  # δ̂ (q,)
-    scale: Scale
+    weight: float  # s √η
+    bias: float  # the same of the biases
 
     def coordinates(self) -> dict[str, Array]:
         names = {"a": self.h, "b": self.delta}
-        if self.scale.b:
+        if self.bias:
             names["c"] = self.delta
         return jax.tree.map(jnp.zeros_like, names)
 
     def shift(self, move: dict[str, Array], h: Array) -> Array:
-        """The change of the pre-activations of inputs h (1 p) under the move."""
+        """The change (q,) of the pre-activations of an input h (p,) under the move."""
         a = move["a"] - self.h * (self.h @ move["a"])
-        z = (h @ a)[:, None] * self.delta[None]
-        z = z + (h @ self.h)[:, None] * move["b"][None]
-        z = self.scale.w * math.sqrt(self.scale.lr_w) * z
-        if "c" in move:
-            z = z + self.scale.b * math.sqrt(self.scale.lr_b) * move["c"][None]
-        return z
+        z = self.weight * ((h @ a) * self.delta + (h @ self.h) * move["b"])
+        return z + self.bias * move["c"] if "c" in move else z
 
 
-def _frame(site: Signals, unit: Array) -> _Frame:
-    return _Frame(_direction(site.h[0]), _direction(unit @ site.delta[0]), site.scale)
+def _frame(layer: Signals, unit: Array) -> _Frame:
+    weight, bias = layer.scale * math.sqrt(layer.rate), math.sqrt(layer.bias)
+    h, delta = _direction(layer.h[0]), _direction(unit @ layer.delta[0])
+    return _Frame(h, delta, weight, bias)
 
 
 def _direction(v: Array) -> Array:
@@ -171,30 +192,35 @@ def _direction(v: Array) -> Array:
     return v / jnp.where(norm > 0, norm, jnp.inf)
 
 
-def _norm(apply, params, point, unit, iterations, key):
+def _norm(apply, params, point, unit, iterations, key, rates):
     """‖∇²(c·f)‖, its error, (uᵀ∇²f_i u)_i of the eigenvector u, and ‖∇(c·f)‖."""
     x = point[None]
-    loose = taps.hear(apply, params, x).loose
-    if loose:
+    network = uses.trace(apply, params, x)
+    _, found = signals(apply, params, x, rates)
+    if others := [name for name, s in found.items() if s.form != "layer"]:
         raise ValueError(
-            f"the Hessian with respect to {', '.join(loose.values())} has no compact "
-            "form: every parameter must be read by one dense layer, and by one only"
+            f"the Hessian with respect to {', '.join(others)} has no compact form: "
+            "every parameter must be read by one dense layer, and by one only"
         )
-    _, sites = taps.signals(apply, params, x)
-    frames = {name: _frame(s, unit) for name, s in sites.items()}
+    frames = {
+        path: _frame(found[network.names[use.leaf]], unit)
+        for path, use in network.uses.items()
+    }
     zeros, unravel = ravel_pytree(
-        {name: frame.coordinates() for name, frame in frames.items()}
+        {path: frame.coordinates() for path, frame in frames.items()}
     )
+    leaves, jaxpr = jax.tree.leaves(params), network.jaxpr
+
+    def shifted(path, move, operands, z):
+        use = network.uses[path]
+        h = use.layout.inputs(operands[1 - use.operand])
+        return z + frames[path].shift(move, h[0, 0]).reshape(z.shape), ()
 
     def f(flat):
         moves = unravel(flat)
-
-        def moved(name, h, layer, scale):
-            z = dense(name, h, layer, scale)
-            # a layer whose weights are constants has no frame
-            return z + frames[name].shift(moves[name], h) if name in frames else z
-
-        return apply(params, x, moved)[0]
+        arguments = [*leaves, point]
+        out, _ = jaxprs.run(jaxpr.jaxpr, jaxpr.consts, arguments, moves, shifted)
+        return out[0][0]
 
     gradient, product = jax.linearize(jax.grad(lambda flat: f(flat) @ unit), zeros)
     start = jax.random.normal(key, zeros.shape, zeros.dtype)
@@ -246,13 +272,13 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
     return values[best], error, vectors[:, best] @ basis[:-1]
 
 
-def whole(apply: Apply, params, x: Array) -> Curvature:
+def whole(apply: Apply, params, x: Array, rates=None) -> Curvature:
     """`curvature` of any model with few weights P, from its P × P Hessians."""
     flat, unravel = ravel_pytree(params)
     # the coordinates u = w/√η of the module's docstring
-    rates = taps.learning_rates(apply, params, x)
-    rates, _ = ravel_pytree(jax.tree.map(jnp.full_like, params, rates))
-    root = jnp.sqrt(rates)[None, None]  # (1 1 P)
+    leaves, tree = jax.tree.flatten(params)
+    each = map(jnp.full_like, leaves, learning_rates(params, rates))
+    root = jnp.sqrt(ravel_pytree(jax.tree.unflatten(tree, [*each]))[0])[None, None]
 
     def f(flat, point):
         return apply(unravel(flat), point[None]).squeeze(0)
@@ -313,8 +339,9 @@ def _units(model: Any, layers, x: Array) -> tuple[Array, Array, Array]:
             "`curvature`"
         )
     hidden, last = layers
-    first, second = model.scale(0, hidden), model.scale(1, last)
-    z = dense("1.0", x, hidden, first)
+    (w1, b1), (w2, b2) = model.multipliers(0, hidden), model.multipliers(1, last)
+    (rates1, rates2), *_ = model.learning_rates((layers,))
+    z = dense(x, hidden, w1, b1)
     phi = ACTIVATIONS[model.activation]
     one = jnp.ones_like(z)
 
@@ -322,12 +349,13 @@ def _units(model: Any, layers, x: Array) -> tuple[Array, Array, Array]:
         return jax.jvp(phi, (z,), (one,))[1]
 
     d1, d2 = jax.jvp(slope, (z,), (one,))
-    g = first.lr_w * first.w**2 * jnp.sum(x**2, 1) + first.lr_b * first.b**2
-    reach = second.w * math.sqrt(second.lr_w)
-    p = second.w * (g[:, None] * d2)[..., None] * last["w"][None]
+    bias1, bias2 = rates1.get("b", 0) * b1**2, rates2.get("b", 0) * b2**2
+    g = rates1["w"] * w1**2 * jnp.sum(x**2, 1) + bias1
+    reach = w2 * math.sqrt(rates2["w"])
+    p = w2 * (g[:, None] * d2)[..., None] * last["w"][None]
     q = reach * jnp.sqrt(g)[:, None] * d1
-    inner = g[:, None] * second.w**2 * (d1**2 @ last["w"] ** 2)
-    outer = reach**2 * jnp.sum(phi(z) ** 2, 1) + second.lr_b * second.b**2
+    inner = g[:, None] * w2**2 * (d1**2 @ last["w"] ** 2)
+    outer = reach**2 * jnp.sum(phi(z) ** 2, 1) + bias2
     return p, q, inner + outer[:, None]
 
 

@@ -1,4 +1,4 @@
-"""The empirical NTK of a network, Θ = ∇f ∇fᵀ, layer by layer in closed form.
+"""The empirical NTK of any JAX function, Θ = ∇f ∇fᵀ, in closed form where possible.
 
 A kernel of n × m points and k outputs is an array (n k m k), also for k = 1. A kernel
 traced over outputs, tr_k(Θ)/k, is an array (n 1 m 1). `ntk` returns the whole kernel.
@@ -10,20 +10,20 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntkpipe.kernels.assemble import aligned, place
 from ntkpipe.kernels.blocks import LEAF, block
 from ntkpipe.kernels.devices import free_memory
-from ntkpipe.kernels.taps import (
-    Apply,
+from ntkpipe.kernels.signals import (
     Array,
     Layers,
     Outputs,
     learning_rates,
     of_points,
-    signals,
 )
-from ntkpipe.kernels.tiles import Tile, output, plan, tiles
+from ntkpipe.kernels.tiles import Tile, jitted_signals, output, plan, tiles
+from ntkpipe.kernels.uses import Apply
 
 WHOLE = 2048
 """Up to this many rows N·k, `ntk` is one compiled expression; above, it uses tiles.
@@ -31,6 +31,9 @@ WHOLE = 2048
 At 2048 rows and width 1024 one expression takes 0.93 of the time of tiles, see
 docs/performance.md, "One expression or tiles".
 """
+
+SURELY = 2**28
+"""Size of a Jacobian, in numbers, that always fits into memory: 1 to 2 GB."""
 
 
 def ntk(
@@ -40,6 +43,7 @@ def ntk(
     x2: Array | None = None,
     outputs: Outputs = "full",
     layers: Layers = "sum",
+    rates=None,
 ):
     """The empirical NTK Θ(x1, x2), (n k m k), or (n 1 m 1) with `outputs="trace"`.
 
@@ -47,27 +51,33 @@ def ntk(
     it is assembled from tiles; without x2 only half of the tiles are computed.
 
     Args:
-        apply: network `apply(params, x, site)` written in `models.dense`.
-        params: its parameters.
-        x1: points (n d).
-        x2: points (m d); default x1.
+        apply: network `apply(params, x)`, any JAX function with outputs (n k), each
+            of which depends on one point only.
+        params: its parameters, a tree of arrays.
+        x1: points (n …).
+        x2: points (m …); default x1.
         outputs: `full`, or `trace` over outputs divided by k.
-        layers: `sum`, or `each` for a dict of the layers' parts, {name: (n k m k)}.
+        layers: `sum`, or `each` for a dict of the parameters' parts, {path: (n k m k)}.
+            The bias of a layer is included in the part of its weights.
+        rates: relative learning rates, a tree of numbers like `params`; default 1.
 
     Raises:
         MemoryError: Θ is larger than the free memory.
     """
+    rates = learning_rates(params, rates)
     arguments = jax.tree.leaves((params, x1, x2))
     traced = any(isinstance(a, jax.core.Tracer) for a in arguments)
     if traced:
-        return _whole(apply, params, x1, x2, outputs, layers)
-    if _rows(apply, params, x1, x2, outputs) <= WHOLE:
+        return _whole(apply, params, x1, x2, outputs, layers, rates)
+    options = {"outputs": outputs, "layers": layers, "rates": rates}
+    rows = _rows(apply, params, x1, x2, outputs)
+    if rows <= WHOLE and _fits(apply, params, x1, x2, rows, options):
         if x2 is not None:
-            return _whole(apply, params, x1, x2, outputs, layers)
+            return _whole(apply, params, x1, x2, **options)
         # two expressions: in one, XLA computes the mirrored entries a second time, with
         # other roundings, and Θ is not exactly symmetric
-        return _join(_halves(apply, params, x1, outputs, layers))
-    cut = plan(apply, params, x1, x2, outputs=outputs, layers=layers)
+        return _join(_halves(apply, params, x1, **options))
+    cut = plan(apply, params, x1, x2, **options)
     if cut.kernel_bytes > free_memory():
         raise MemoryError(
             f"the {cut}; {free_memory() / 1e9:.3g} GB are free: write it to a file "
@@ -75,7 +85,7 @@ def ntk(
             "`large.compare`"
         )
     size = (len(x1), len(x1 if x2 is None else x2))
-    pieces = tiles(apply, params, x1, x2, outputs=outputs, layers=layers)
+    pieces = tiles(apply, params, x1, x2, **options)
     assemble = in_host_memory if jax.default_backend() == "cpu" else on_device
     kernels = assemble(pieces, *size)
     return kernels if layers == "each" else kernels[""]
@@ -128,28 +138,46 @@ def _rows(apply, params, x1, x2, outputs) -> int:
     return points * output(apply, params, x1).shape[1]
 
 
-@partial(jax.jit, static_argnames=("apply", "outputs", "layers"))
-def _whole(apply, params, x1, x2, outputs, layers):
-    _, sites1 = signals(apply, params, x1)
-    sites2 = sites1 if x2 is None else signals(apply, params, x2)[1]
-    return block(sites1, sites2, outputs, layers)
+def _fits(apply, params, x1, x2, rows: int, options) -> bool:
+    """Whether the signals of all points take at most half of the free memory."""
+    weights = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    if np.ndim(x1) == 2 and rows * weights <= SURELY:
+        return True  # a plan would take a third of the time of a small kernel
+    points = max(len(x1), len(x1 if x2 is None else x2))
+    whole = plan(apply, params, x1, x2, tile=points, budget=1e18, **options)
+    return whole.bytes <= free_memory() / 2
 
 
-@partial(jax.jit, static_argnames=("apply", "outputs", "layers"))
-def _halves(apply, params, x, outputs, layers):
+_compiled = partial(jax.jit, static_argnames=("apply", "outputs", "layers", "rates"))
+
+
+@_compiled
+def _whole(apply, params, x1, x2, outputs, layers, rates):
+    points = max(len(x1), 0 if x2 is None else len(x2))
+
+    def of(x):
+        return jitted_signals(apply, params, x, rates, points, outputs, layers)[1]
+
+    first = of(x1)
+    return block(first, first if x2 is None else of(x2), outputs, layers)
+
+
+@_compiled
+def _halves(apply, params, x, outputs, layers, rates):
     """Θ(x, x) = [[A, C], [Cᵀ, B]] as (A, C, B), with A and B halved in the same way."""
 
-    def halve(sites):
-        n, k, _ = next(iter(sites.values())).delta.shape
+    def halve(found):
+        n, k = next(iter(found.values())).delta.shape[:2]
         if n == 1 or n * (1 if outputs == "trace" else k) <= LEAF:
-            return block(sites, sites, outputs, layers)
+            return block(found, found, outputs, layers)
         first, second = (
-            of_points(sites, slice(n // 2)),
-            of_points(sites, slice(n // 2, n)),
+            of_points(found, slice(n // 2)),
+            of_points(found, slice(n // 2, n)),
         )
         return halve(first), block(first, second, outputs, layers), halve(second)
 
-    return halve(signals(apply, params, x)[1])
+    of_x = jitted_signals(apply, params, x, rates, len(x), outputs, layers)[1]
+    return halve(of_x)
 
 
 @jax.jit
@@ -168,16 +196,14 @@ def _join(halves):
 
 @jax.default_matmul_precision("highest")
 def ntk_vector_product(apply: Apply, params, x: Array, v: Array, rates=None) -> Array:
-    """Θ(x, x) v for v (n k), by one vjp and one jvp; works for any `apply`.
-
-    `rates` are relative learning rates, a tree like `params`. By default they are those
-    that the dense layers state, and the result is the product of `ntk` with v.
-    """
-    rates = learning_rates(apply, params, x) if rates is None else rates
+    """Θ(x, x) v for v (n k), by one vjp and one jvp; arguments as those of `ntk`."""
+    scales = jax.tree.unflatten(
+        jax.tree.structure(params), learning_rates(params, rates)
+    )
 
     def f(params):
         return apply(params, x)
 
     _, pullback = jax.vjp(f, params)
     (g,) = pullback(v)
-    return jax.jvp(f, (params,), (jax.tree.map(jnp.multiply, g, rates),))[1]
+    return jax.jvp(f, (params,), (jax.tree.map(jnp.multiply, g, scales),))[1]

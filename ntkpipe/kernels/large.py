@@ -6,7 +6,7 @@ compared exactly in the memory of their signals and a few tiles. The log states 
 and the memory before a computation begins. `change` estimates ‖Θ₁ − Θ₀‖ from products
 Θv where the estimate is cheaper than the sum over tiles.
 
-`apply` is a network `apply(params, x, site)`, x are points (n d), and `key` is a random
+`apply` is a network `apply(params, x)`, x are points (n …), and `key` is a random
 key, by default key 0. Options are those of `tiles.plan` and `tiles.tiles`.
 """
 
@@ -28,8 +28,9 @@ from ntkpipe.kernels.assemble import place
 from ntkpipe.kernels.compare import matrix
 from ntkpipe.kernels.devices import free_memory
 from ntkpipe.kernels.products import checked, frobenius, vector_product
-from ntkpipe.kernels.taps import Apply, Outputs
+from ntkpipe.kernels.signals import Outputs
 from ntkpipe.kernels.tiles import Tile
+from ntkpipe.kernels.uses import Apply
 
 log = logging.getLogger("ntkpipe")
 
@@ -133,6 +134,7 @@ def compare(
     check: bool = True,
     key: jax.Array | None = None,
     budget: float | None = None,
+    rates=None,
     **options,
 ) -> Comparison:
     """The change of Θ between two sets of parameters, exactly, in bounded memory.
@@ -152,7 +154,7 @@ def compare(
         ArithmeticError: Θv and J(Jᵀv) differ by more than rounding.
     """
     budget = free_memory() / 2 if budget is None else budget
-    options |= {"outputs": outputs, "budget": budget / 2}
+    options |= {"outputs": outputs, "budget": budget / 2, "rates": rates}
     log.info("two kernels at the same time; each of them needs:")
     cut = _announce(apply, before, x, None, options)
     n, k = cut.shape[:2]
@@ -166,8 +168,8 @@ def compare(
     errors = (math.nan, math.nan)
     if check:
         errors = (
-            checked(apply, before, x, v, first, outputs),
-            checked(apply, after, x, v, second, outputs),
+            checked(apply, before, x, v, first, outputs, rates),
+            checked(apply, after, x, v, second, outputs, rates),
         )
     return _comparison(scalars, acted, centred, errors)
 
@@ -258,6 +260,7 @@ def change(
     method: Literal["auto", "exact", "estimate"] = "auto",
     key=None,
     chunk: int = 1024,
+    rates=None,
     **options,
 ) -> Change:
     """‖Θ₁ − Θ₀‖/‖Θ₀‖ by the cheaper method: exact tiles, or random products.
@@ -287,14 +290,15 @@ def change(
         method = "exact"
     if method == "auto":
         tiling = {k: v for k, v in options.items() if k in ("tile", "budget")}
-        exact = 2 * tiles.plan(apply, before, x, **tiling).flop
+        exact = 2 * tiles.plan(apply, before, x, rates=rates, **tiling).flop
         weights = sum(np.size(leaf) for leaf in jax.tree.leaves(before))
         method = "exact" if exact <= 3 * probes * 12 * len(x) * weights else "estimate"
         log.info("change of the kernel: %s, exact is %.1e FLOP", method, exact)
     if method == "exact":
-        return Change(compare(apply, before, after, x, **options).change, 0.0, "exact")
+        found = compare(apply, before, after, x, rates=rates, **options)
+        return Change(found.change, 0.0, "exact")
     shape = (len(x), tiles.output(apply, before, x).shape[1])
-    product = partial(vector_product, apply, x=x, chunk=chunk)
+    product = partial(vector_product, apply, x=x, chunk=chunk, rates=rates)
     key1, key2 = jax.random.split(jax.random.key(0) if key is None else key)
 
     def difference(v):

@@ -5,7 +5,8 @@ calls these products from the host and computes in float64 even without 64-bit J
 `curvature` has a Lanczos method of its own, a compiled loop: a Python loop would take
 23 s to compile instead of 3 s.
 
-`apply` is a network `apply(params, x, site)`, x are points (n d), and `key` is a random
+`apply` is a network `apply(params, x)`, x are points (n …), `rates` are relative
+learning rates, a tree of numbers like `params`, by default 1, and `key` is a random
 key, by default key 0.
 """
 
@@ -18,23 +19,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe.kernels import empirical, taps, tiles
-from ntkpipe.kernels.taps import Apply, Outputs
+from ntkpipe.kernels import empirical, tiles
+from ntkpipe.kernels.signals import Outputs, learning_rates
+from ntkpipe.kernels.uses import Apply
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """Largest relative difference of Θv and J(Jᵀv) that counts as rounding."""
 
 
-def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarray:
-    """Θ(x, x) v = J(Jᵀv) for v (n k), with `chunk` of the points x (n d) at a time.
+def vector_product(
+    apply: Apply, params, x, v, *, chunk: int = 1024, rates=None
+) -> np.ndarray:
+    """Θ(x, x) v = J(Jᵀv) for v (n k), with `chunk` of the points x (n …) at a time.
 
-    Jᵀv is summed over all chunks before J is applied. Θ includes the relative learning
-    rates of the dense layers.
+    Jᵀv is summed over all chunks before J is applied.
 
     Raises:
         ValueError: v has another shape.
     """
-    y = tiles.output(apply, params, x)
+    y, rates = tiles.output(apply, params, x), learning_rates(params, rates)
     v = np.asarray(v, y.dtype)
     if v.shape != (shape := (len(x), y.shape[1])):
         raise ValueError(f"v has the shape {v.shape}, not {shape}")
@@ -47,7 +50,7 @@ def vector_product(apply: Apply, params, x, v, *, chunk: int = 1024) -> np.ndarr
         part = pull(apply, params, points, padded)
         pulled = part if pulled is None else _add(pulled, part)
     parts = [
-        np.asarray(push(apply, params, points, pulled))[: rows.stop - rows.start]
+        np.asarray(push(apply, params, points, pulled, rates))[: rows.stop - rows.start]
         for rows, points in chunks
     ]
     return np.concatenate(parts)
@@ -60,56 +63,57 @@ def pull(apply, params, x, v):
     return jax.vjp(lambda p: apply(p, x), params)[1](v)[0]
 
 
-@partial(jax.jit, static_argnames="apply")
+@partial(jax.jit, static_argnames=("apply", "rates"))
 @jax.default_matmul_precision("highest")
-def push(apply, params, x, pulled):
+def push(apply, params, x, pulled, rates):
     """J C Jᵀv (n k), C the learning rates."""
-    rates = taps.learning_rates(apply, params, x)
-    direction = jax.tree.map(lambda g, rate: g * rate, pulled, rates)
+    scales = jax.tree.unflatten(jax.tree.structure(params), rates)
+    direction = jax.tree.map(lambda g, rate: g * rate, pulled, scales)
     return jax.jvp(lambda p: apply(p, x), (params,), (direction,))[1]
 
 
 _add = partial(jax.jit, donate_argnums=0)(partial(jax.tree.map, jnp.add))
 
 
-def self_check(apply: Apply, params, x, outputs: Outputs = "full", key=None) -> float:
+def self_check(
+    apply: Apply, params, x, outputs: Outputs = "full", key=None, rates=None
+) -> float:
     """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: compare `ntk` with autodiff.
 
-    A few dozen points are cheap and enough. The check finds networks for which the
-    layerwise formula is wrong because an output depends on several samples, as with
-    batch normalisation.
+    A few dozen points are cheap and enough. The check finds networks in which an output
+    depends on several samples, as with batch normalisation: Θ is then wrong.
 
     Raises:
         ArithmeticError: the difference is more than rounding.
     """
-    theta = np.asarray(empirical.ntk(apply, params, x, outputs=outputs), float)
+    theta = empirical.ntk(apply, params, x, outputs=outputs, rates=rates)
+    theta = np.asarray(theta, float)
     key = jax.random.key(0) if key is None else key
     v = np.asarray(jax.random.normal(key, theta.shape[:2]), float)
     product = np.einsum("nimj,mj->ni", theta, v)
-    return checked(apply, params, x, v, product, outputs)
+    return checked(apply, params, x, v, product, outputs, rates)
 
 
-def checked(apply, params, x, v, product, outputs) -> float:
+def checked(apply, params, x, v, product, outputs, rates=None) -> float:
     """Relative difference of Θv, given as `product`, from J(Jᵀv) by autodiff.
 
     Raises:
         ArithmeticError: the difference is more than rounding.
     """
     y = tiles.output(apply, params, x)
-    k = y.shape[1]
+    k, act = y.shape[1], partial(vector_product, apply, params, x, rates=rates)
     if outputs == "trace":
         units = [np.where(np.arange(k) == i, v, 0.0) for i in range(k)]
-        columns = [vector_product(apply, params, x, unit) for unit in units]
+        columns = [act(unit) for unit in units]
         expected = sum(c[:, [i]].astype(float) for i, c in enumerate(columns)) / k
     else:
-        expected = vector_product(apply, params, x, v).astype(float)
+        expected = act(v).astype(float)
     size = np.linalg.norm(expected) or 1.0  # a kernel of zeros
     error = float(np.linalg.norm(product - expected) / size)
     if not error < TOLERANCE[y.dtype.name]:
         raise ArithmeticError(
-            f"Θv differs by {error:.1e} from J(Jᵀv): the layerwise formula is wrong "
-            "for a network in which an output depends on several samples, as with "
-            "batch normalisation"
+            f"Θv differs by {error:.1e} from J(Jᵀv): Θ is wrong for a network in "
+            "which an output depends on several samples, as with batch normalisation"
         )
     return error
 
@@ -160,7 +164,14 @@ def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
 
 
 def extreme_eigenvalues(
-    apply: Apply, params, x, *, iterations: int = 30, key=None, chunk: int = 1024
+    apply: Apply,
+    params,
+    x,
+    *,
+    iterations: int = 30,
+    key=None,
+    chunk: int = 1024,
+    rates=None,
 ) -> Extremes:
     """Extreme eigenvalues of Θ(x, x)/n by `lanczos`; the kernel is never formed."""
     y = tiles.output(apply, params, x)
@@ -168,7 +179,7 @@ def extreme_eigenvalues(
     start = np.asarray(jax.random.normal(key, (len(x), y.shape[1])))
 
     def product(v):
-        return vector_product(apply, params, x, v, chunk=chunk) / len(x)
+        return vector_product(apply, params, x, v, chunk=chunk, rates=rates) / len(x)
 
     return lanczos(product, start, iterations)
 

@@ -15,9 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe.kernels.blocks import block
+from ntkpipe.kernels.blocks import block, is_few, joined
 from ntkpipe.kernels.devices import free_memory, placements
-from ntkpipe.kernels.taps import Apply, Array, Layers, Outputs, signals
+from ntkpipe.kernels.signals import (
+    Array,
+    Forms,
+    Layers,
+    Outputs,
+    Signals,
+    learning_rates,
+    signals,
+)
+from ntkpipe.kernels.uses import Apply
 
 QUEUE = 8
 """Tiles computed ahead of the one that is read."""
@@ -52,6 +61,7 @@ class Plan(NamedTuple):
     bytes: int  # peak memory: signals and the tiles in the queue, without the kernel
     kernel_bytes: int  # memory of the whole kernel, or of the kernels of all layers
     flop: float  # of the signals and of the tiles that are computed
+    forms: Forms  # of the parameters, the cheapest for this number of points
 
     def __str__(self):
         """One line for the log."""
@@ -73,6 +83,7 @@ def plan(
     tile: int | None = None,
     budget: float | None = None,
     devices: int = 1,
+    rates=None,
 ) -> Plan:
     """Cut Θ(x1, x2) so that signals and tiles take at most `budget` bytes.
 
@@ -80,28 +91,32 @@ def plan(
     held. Otherwise the signals of a band of points are held, and the signals of x2 are
     computed again for each band.
 
-    The first arguments are those of `empirical.ntk`. `tile` is the number of points
-    along the side of a tile: by default 128 to 512, or fewer for many outputs or little
-    memory, and up to 4096 on accelerators. The default budget is half of the free
-    memory. The rows of a tile are distributed over a number of `devices`.
+    The first arguments and `rates` are those of `empirical.ntk`. `tile` is the number
+    of points along the side of a tile: by default 128 to 512, or fewer for many outputs
+    or little memory, and up to 4096 on accelerators. The default budget is half of the
+    free memory. The rows of a tile are distributed over a number of `devices`.
 
     Raises:
         MemoryError: the smallest tiles do not fit.
     """
     n, m = len(x1), len(x1 if x2 is None else x2)
     one = jax.ShapeDtypeStruct((1, *np.shape(x1)[1:]), jnp.result_type(x1))
-    y, sites = jitted_signals.eval_shape(apply, params, one)
+    rates = learning_rates(params, rates)
+    y, found = jitted_signals.eval_shape(
+        apply, params, one, rates, max(n, m), outputs, "each"
+    )
     k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
-    point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(sites))
+    point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(found))
+    # memory of a forward and backward pass of a point
+    passed = size * sum(s.cost.inputs + s.cost.units for s in found.values())
     budget = free_memory() / 2 if budget is None else budget
     side = tile or _side(max(n, m), k)
-    parts = len(sites) if layers == "each" else 1
+    parts = len(found) if layers == "each" else 1
     while True:
         side = max(math.ceil(side / devices) * devices, 1)
-        # XLA holds both factors of each layer before it multiplies them; a forward and
-        # backward pass takes about the memory of the signals that it returns
-        tile_bytes = (2 * len(sites) + parts * (1 + QUEUE)) * (side * k) ** 2 * size
-        base = tile_bytes + 3 * side * point
+        # XLA holds both factors of each layer before it multiplies them
+        factors = 2 * _factors(found) + parts * (1 + QUEUE)
+        base = factors * (side * k) ** 2 * size + side * (point + 2 * passed)
         count = math.ceil(n / side)
         band = min(count, int((budget - base) // (side * point)))
         if band >= 1 or tile or side <= 16:
@@ -119,18 +134,41 @@ def plan(
         passes = n * (bands + 1) / 2
     else:
         pairs, passes = n * m, n + m * bands
-    flop = _flop(sites, y.shape[1], outputs, pairs, passes)
+    flop = _flop(found, y.shape[1], outputs, pairs, passes)
+    forms = tuple((name, s.form) for name, s in found.items())
     total = base + band * side * point
     kernel = parts * n * m * k * k * size
-    return Plan((n, k, m, k), side, band, int(total), kernel, flop)
+    return Plan((n, k, m, k), side, band, int(total), kernel, flop, forms)
 
 
-def _flop(sites, k: int, outputs: Outputs, pairs: float, passes: float) -> float:
+def _flop(found, k: int, outputs: Outputs, pairs: float, passes: float) -> float:
     """FLOP of `pairs` pairs of points, and of `passes` forward and backward passes."""
-    widths = [(s.h.shape[1], s.delta.shape[2]) for s in sites.values()]
     outer = k if outputs == "trace" else k * k
-    products = pairs * sum(p + outer * q for p, q in widths)
-    return float(2 * products + 2 * passes * (1 + k) * sum(p * q for p, q in widths))
+    products = 2 * pairs * sum(_multiplied(s, outer) for s in found.values())
+    once = sum((1 + k) * s.cost.flop + s.cost.forming for s in found.values())
+    return float(products + passes * once)
+
+
+def _multiplied(s: Signals, outer: int) -> int:
+    """Multiplications for one pair of points and `outer` pairs of outputs."""
+    if s.form == "jacobian":
+        return outer * s.delta.shape[-1]
+    inner = 0 if s.form == "rows" else s.h.shape[-1]
+    return _places(s) * (inner + outer * s.delta.shape[-1])
+
+
+def _places(s: Signals) -> int:
+    """Number of pairs of positions, times groups, of one pair of points."""
+    if s.form in ("layer", "jacobian"):
+        return 1
+    t, g = s.delta.shape[2], s.delta.shape[3] if s.form == "positions" else 1
+    return t * t * g
+
+
+def _factors(found: dict[str, Signals]) -> int:
+    """Number of tiles of factors: h·h' or δ·δ' of each part of Θ."""
+    whole = [s for s in found.values() if not is_few(s)]
+    return sum(map(_places, whole)) + (len(whole) < len(found))
 
 
 def _side(points: int, k: int) -> int:
@@ -159,6 +197,7 @@ def tiles(
     tile: int | None = None,
     budget: float | None = None,
     devices: tuple[jax.Device, ...] | None = None,
+    rates=None,
 ) -> Iterator[Tile]:
     """Θ(x1, x2) tile by tile; for Θ(x1, x1), the tiles on and above the diagonal.
 
@@ -167,14 +206,19 @@ def tiles(
     all local ones. The other arguments are those of `plan`.
     """
     devices = tuple(jax.local_devices() if devices is None else devices)
-    cut = plan(apply, params, x1, x2, outputs, layers, tile, budget, len(devices))
+    rates = learning_rates(params, rates)
+    cut = plan(
+        apply, params, x1, x2, outputs, layers, tile, budget, len(devices), rates
+    )
     share, spread = placements(devices)
     params = share(params)
     rows = chunks(x1, cut.tile)
     columns = rows if x2 is None else chunks(x2, cut.tile)
 
     def chunk_signals(x):
-        return jitted_signals(apply, params, spread(x))[1]
+        return jitted_signals(
+            apply, params, spread(x), rates, cut.forms, outputs, layers
+        )[1]
 
     waiting: collections.deque[tuple] = collections.deque()
     for first in range(0, len(rows), cut.band):
@@ -195,7 +239,15 @@ def tiles(
         yield _trim(*waiting.popleft())
 
 
-jitted_signals = partial(jax.jit, static_argnames="apply")(signals)
+@partial(jax.jit, static_argnames=("apply", "rates", "forms", "outputs", "layers"))
+def jitted_signals(
+    apply, params, x, rates=None, forms=None, outputs="full", layers="sum"
+) -> tuple[Array, dict[str, Signals]]:
+    """`signals`, with the Jacobians of few columns joined if their parts are summed."""
+    y, found = signals(apply, params, x, rates, forms, outputs)
+    return y, joined(found) if layers == "sum" else found
+
+
 jitted_block = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 
 

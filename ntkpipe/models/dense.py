@@ -1,12 +1,10 @@
-"""The dense layer, the operation in which networks are written."""
+"""The dense layer, in which the package's networks are written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ntkpipe.lazy import Lazy
-from ntkpipe.models.parameterizations import Scale
 
 jnp = Lazy("jax.numpy")
 if TYPE_CHECKING:
@@ -21,16 +19,8 @@ Layer = dict[str, "jax.Array"]  # w (fan_in fan_out) and, with biases, b (fan_ou
 Params = tuple[tuple[Layer, ...], ...]  # one network, or two with `zero_output: double`
 
 
-Site = Callable[[str, "jax.Array", Layer, Scale], "jax.Array"]
-
-
-def dense(name: str, h: jax.Array, layer: Layer, scale: Scale) -> jax.Array:
-    """z = w·h W + b·β, the operation in which networks are written.
-
-    `MLP.apply` calls its argument `site`, by default this function, for every layer.
-    `kernels.taps` passes another function to observe the layers.
-    """
-    del name
+def dense(h: jax.Array, layer: Layer, w: float, b: float) -> jax.Array:
+    """z = w·h W + b·β for inputs h (n fan_in)."""
     # TF32, a GPU's default, has errors as large as a wide network's kernel change
-    z = scale.w * jnp.matmul(h, layer["w"], precision="highest")
-    return z + scale.b * layer["b"][None] if "b" in layer else z
+    z = w * jnp.matmul(h, layer["w"], precision="highest")
+    return z + b * layer["b"][None] if "b" in layer else z

@@ -13,8 +13,8 @@ from pydantic import Field
 from ntkpipe.lazy import Lazy
 from ntkpipe.models.activations import ACTIVATIONS
 from ntkpipe.models.base import TWINS
-from ntkpipe.models.dense import Layer, Params, Site, dense
-from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents, Scale
+from ntkpipe.models.dense import Layer, Params, dense
+from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents
 from ntkpipe.section import Fault, section
 
 jnp = Lazy("jax.numpy")
@@ -171,13 +171,13 @@ class MLP:
             return jax.random.uniform(key, (count,), dtype, -1.0, 1.0)
         return jax.random.normal(key, (count,), dtype)
 
-    def apply(self, params: Params, x: jax.Array, site: Site = dense) -> jax.Array:
+    def apply(self, params: Params, x: jax.Array) -> jax.Array:
         """h(x; w), (n d) → (n k), before the output scale α."""
         outputs = []
-        for copy, layers in enumerate(params):
+        for layers in params:
             h = x
             for index, layer in enumerate(layers):
-                z = site(f"{index + 1}.{copy}", h, layer, self.scale(index, layer))
+                z = dense(h, layer, *self.multipliers(index, layer))
                 h = ACTIVATIONS[self.activation](z) if index < self.depth else z
             outputs.append(h)
         if len(outputs) == 1:
@@ -209,37 +209,39 @@ class MLP:
 
         if self.depth == 1:
             return curvature.one_hidden_layer(self, params, x)
-        return curvature.curvature(self.apply, params, x)
+        rates = self.learning_rates(params)
+        return curvature.curvature(self.apply, params, x, rates=rates)
 
     def weights(self, width: int, d: int, k: int) -> int:
         """Number of weights, without biases."""
         return (self.depth - 1) * width**2 + (d + k) * width
 
-    def scale(self, index: int, layer: Layer) -> Scale:
-        """Multipliers and relative learning rates of weight layer `index` (from 0)."""
-        fan_in, fan_out = layer["w"].shape
-        width = fan_out if index == 0 else fan_in
+    def multipliers(self, index: int, layer: Layer) -> tuple[float, float]:
+        """Factors of W and of β in weight layer `index` (from 0); 0 without biases."""
+        fan_in, width = layer["w"].shape[0], self._width(index, layer)
         weight, bias = self._exponents(index)
         w, b = width**-weight.a, width**-bias.a
         if self.parameterization != "standard":
             w_std, b_std = self._fixed_std(index, fan_in)
             w, b = w * w_std, b * b_std
-        if "b" not in layer:
-            b = 0.0
-        lr_w = 0.0 if self._fixed(index) else width**-weight.c
-        return Scale(w, b, lr_w, width**-bias.c)
+        return w, b if "b" in layer else 0.0
 
     def learning_rates(self, params: Params):
         """Relative learning rates n^−c, 0 for fixed weights; a tree like `params`."""
         return tuple(
-            tuple(
-                {"w": s.lr_w, "b": s.lr_b} if "b" in layer else {"w": s.lr_w}
-                for layer, s in (
-                    (layer, self.scale(i, layer)) for i, layer in enumerate(layers)
-                )
-            )
+            tuple(self._rates(index, layer) for index, layer in enumerate(layers))
             for layers in params
         )
+
+    def _rates(self, index: int, layer: Layer) -> dict[str, float]:
+        width, (weight, bias) = self._width(index, layer), self._exponents(index)
+        rates = {"w": 0.0 if self._fixed(index) else width**-weight.c}
+        return rates | ({"b": width**-bias.c} if "b" in layer else {})
+
+    @staticmethod
+    def _width(index: int, layer: Layer) -> int:
+        """The hidden width n: that after the first layer, and before all others."""
+        return layer["w"].shape[1 if index == 0 else 0]
 
     def _fixed(self, index: int) -> bool:
         """Whether weight layer `index` is not learned."""

@@ -47,12 +47,3 @@ PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {
         "output_bias": Exponents(0.5, -0.5, -1.0),
     },
 }
-
-
-class Scale(NamedTuple):
-    """z = w·(h W) + b·β, where W and β have the learning rates lr_w·η and lr_b·η."""
-
-    w: float
-    b: float
-    lr_w: float
-    lr_b: float

@@ -20,8 +20,8 @@ import numpy as np
 
 from ntkpipe import xla
 from ntkpipe.data.base import Data
-from ntkpipe.kernels import taps
 from ntkpipe.kernels.devices import shared_over_devices
+from ntkpipe.kernels.signals import signals
 from ntkpipe.models.base import FROZEN_COPY
 from ntkpipe.models.mlp import MLP
 from ntkpipe.training.optimizers import transformation
@@ -251,6 +251,9 @@ class Run:
             record |= getattr(recorder, moment)(self, now)
         return record
 
+    def _signals(self, params, x):
+        return signals(self.model.apply, params, x, self.model.learning_rates(params))
+
     def init(self, points: Points, key, replicate):
         """Raw parameters of replicate r."""
         key = jax.random.fold_in(jax.random.fold_in(key, self.width), replicate)
@@ -263,9 +266,9 @@ class Run:
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
-        y, sites = taps.signals(self.model.apply, params, points.all())
+        y, found = self._signals(params, points.all())
         subtract = self.model.zero_output in FROZEN_COPY
-        kept = self._record("begin", Now(points, params, f=y, sites=sites))
+        kept = self._record("begin", Now(points, params, f=y, signals=found))
         return state, Start(
             params, f0=y if subtract else jnp.zeros((1, 1), y.dtype), kept=kept
         )
@@ -323,8 +326,8 @@ class Run:
 
     def snapshot(self, points: Points, params, start: Start) -> dict:
         """The records of a snapshot."""
-        _, sites = taps.signals(self.model.apply, params, points.x)
-        return self._record("snapshot", Now(points, params, start, sites=sites))
+        _, found = self._signals(params, points.x)
+        return self._record("snapshot", Now(points, params, start, signals=found))
 
     def ends(self, points: Points, params, start: Start) -> dict:
         """The records before the first step and after the last."""

@@ -44,9 +44,9 @@ class Now(NamedTuple):
     start: Any = None
     f: Any = None
     """(n+m k) outputs; before the first step, h₀. None at snapshots."""
-    sites: Any = None
-    """Inputs and signals of the layers at training points; before the first step, at
-    all points. None at recorded steps."""
+    signals: Any = None
+    """Signals of the parameters at training points; before the first step, at all
+    points. None at recorded steps."""
     index: Any = None
     """Index of the recorded step."""
 

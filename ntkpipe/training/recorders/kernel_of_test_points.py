@@ -39,7 +39,11 @@ class KernelOfTestPoints(Recorder):
         from ntkpipe.kernels import empirical
 
         theta = empirical.ntk(
-            run.model.apply, now.params, now.points.x_test, outputs="trace"
+            run.model.apply,
+            now.params,
+            now.points.x_test,
+            outputs="trace",
+            rates=run.model.learning_rates(now.params),
         )
         return {"ntk_test": theta}
 

@@ -28,11 +28,11 @@ class Kernels(Recorder):
 
     def begin(self, run, now: Now) -> Record:
         """Θ between test and training points, and the activations of hidden layers."""
-        from ntkpipe.kernels import blocks, taps
+        from ntkpipe.kernels import blocks, signals
 
         n = len(now.points.x)
-        train = taps.of_points(now.sites, slice(n))
-        test = taps.of_points(now.sites, slice(n, None))
+        train = signals.of_points(now.signals, slice(n))
+        test = signals.of_points(now.signals, slice(n, None))
         block = blocks.block(test, train, run.training.kernel)
         return {"ntk_test_train": block[None], "features": features(train)}
 
@@ -40,14 +40,14 @@ class Kernels(Recorder):
         """Θ, Σ and the change of each hidden layer."""
         from ntkpipe.kernels import blocks
 
-        record = {"ntk": blocks.block(now.sites, now.sites, run.training.kernel)}
+        record = {"ntk": blocks.block(now.signals, now.signals, run.training.kernel)}
         before = now.start.kept["features"]
         if before:
-            record["nngp"] = blocks.last_layer(now.sites)
+            record["nngp"] = blocks.last_layer(now.signals)
             record["feature_change"] = jnp.array(
                 [
                     jnp.linalg.norm(b - a) / jnp.linalg.norm(a)
-                    for a, b in zip(before, features(now.sites), strict=True)
+                    for a, b in zip(before, features(now.signals), strict=True)
                 ]
             )
         return record
@@ -59,7 +59,6 @@ class Kernels(Recorder):
         return e.training.snapshots * ((n * q) ** 2 + n**2) + n * q * m * q
 
 
-def features(sites) -> list[jax.Array]:
-    """Activations (n p) of hidden layers: inputs of all dense layers but the first."""
-    dense_layers = [name for name in sites if name[0].isdigit()]
-    return [sites[name].h for name in dense_layers if not name.startswith("1.")]
+def features(of_layers) -> list[jax.Array]:
+    """Activations (n p) of hidden layers: inputs of all layers but the first."""
+    return [s.h for s in of_layers.values() if s.form == "layer" and s.depth > 1]

@@ -56,7 +56,7 @@ class UnitChanges(Recorder):
             for layers, first in zip(now.params, start.params, strict=True)
         ]
         record = {"neuron_move": jnp.stack(moved).max()}
-        pairs = zip(start.kept["features"], features(now.sites), strict=True)
+        pairs = zip(start.kept["features"], features(now.signals), strict=True)
         share = [jnp.mean((a > 0) != (b > 0), dtype=a.dtype) for a, b in pairs]
         if share:
             # the layers of the second twin follow those of the first

@@ -44,13 +44,13 @@ class WeightGap(Recorder):
 
     def begin(self, run, now: Now) -> Record:
         """The coefficients a(t) of the gradients at all recorded steps, (t n k)."""
-        from ntkpipe.kernels import blocks, compare, linear, taps
+        from ntkpipe.kernels import blocks, compare, linear, signals
 
         training, alpha, y = run.training, run.model.alpha, now.points.y
         n = len(y)
         h = now.f[:n] * float(run.model.zero_output not in FROZEN_COPY)
-        sites = taps.of_points(now.sites, slice(n))
-        theta = compare.matrix(blocks.block(sites, sites)) / n
+        train = signals.of_points(now.signals, slice(n))
+        theta = compare.matrix(blocks.block(train, train)) / n
         values, vectors = jnp.linalg.eigh(theta)
         _, moved = linear.gain(
             values, training.recorded(), training.learning_rate, training.heavy_ball

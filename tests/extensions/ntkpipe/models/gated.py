@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ntkpipe.lazy import Lazy
-from ntkpipe.models.dense import Params, Site, dense
-from ntkpipe.models.parameterizations import HUGE, Scale
+from ntkpipe.models.dense import Params
+from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, section
 
 jax, jnp = Lazy("jax"), Lazy("jax.numpy")
@@ -46,13 +46,11 @@ class Gated:
         )
         return (tuple({"w": jax.random.normal(*one, dtype)} for one in shapes),)
 
-    def apply(self, params: Params, x, site: Site = dense):
+    def apply(self, params: Params, x):
         """h(x; w), (n d) → (n k), before the output scale α."""
         ((w, u, v),) = params
-        first = Scale(1 / math.sqrt(x.shape[1]), 0.0, 1.0, 0.0)
-        last = Scale(1 / math.sqrt(len(v["w"])), 0.0, 1.0, 0.0)
-        hidden = site("1.0", x, w, first) * site("1.1", x, u, first)
-        return site("2.0", hidden, v, last)
+        hidden = (x @ w["w"]) * (x @ u["w"]) / x.shape[1]
+        return hidden @ v["w"] / math.sqrt(len(v["w"]))
 
     def learning_rates(self, params: Params):
         """Relative learning rates: 1."""
