@@ -120,8 +120,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "which memory may be reused; the numbers are the same",
     (
         "kernels/products.py",
-        "apply: Apply, params, x, *, iterations: int = 30, key=None, chunk: int = 1024",
-        "apply: Apply, params, x, *, iterations: int = 31, key=None, chunk: int = 1024",
+        "iterations: int = 30,",
+        "iterations: int = 31,",
     ): "one step more of the same recurrence; the stated errors hold for both",
 }
 
