@@ -65,8 +65,9 @@ class Measure:
         if self.modes and e.training.optimizer != "gd":
             text = f"needs training.optimizer: gd, not {e.training.optimizer}"
             yield Fault(("modes",), text)
-        if self.limit_draws > 1 and not data.is_random:
-            yield Fault(("limit_draws",), "needs data that are drawn at random")
+        if self.limit_draws > 1 and (data.user_file or not data.is_random):
+            text = "needs data that are drawn at random, and not from a file"
+            yield Fault(("limit_draws",), text)
         if sizes and self.limit_points > sizes.test:
             text = f"{self.limit_points} is more than the {sizes.test} test points"
             yield Fault(("limit_points",), text)

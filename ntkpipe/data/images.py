@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.data.base import BaseDataset, Count, Data, Sizes
+from ntkpipe.data.base import BaseDataset, Count, Data, Sizes, of_classes
 from ntkpipe.data.targets import Target, labelled
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
@@ -79,11 +79,7 @@ class _Images(BaseDataset):
         n = self.train
         if self.target is not None:
             return labelled(x[:n], x[n:], self.target, jr.fold_in(key, 1))
-        if len(self.classes) == 2:
-            y = np.where(labels == self.classes[0], -1.0, 1.0)[:, None]
-        else:
-            k = len(self.classes)
-            y = (labels[:, None] == np.array(self.classes)) - 1.0 / k
+        y = of_classes(labels, np.array(self.classes))
         return Data(x[:n], y[:n], x[n:], y[n:])
 
 
