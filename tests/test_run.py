@@ -57,7 +57,7 @@ def test_a_word_is_a_study_or_a_group(run):
 
 def test_tests_run_side_by_side(run):
     *head, last = run("test", "-k", "kernel", skipped=0, CORES="3")
-    assert head[:4] == ["-m", "pytest", "-n", "3"] and last == "kernel"
+    assert head[:4] == ["-m", "pytest", "-n", "4"] and last == "kernel"
 
 
 def test_replicates_are_a_command(run):
