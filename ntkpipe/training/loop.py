@@ -83,8 +83,11 @@ def train(
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
     points = Points(x, y, x_test)
+    if hasattr(model, "built"):
+        keys = [Run.key(key, width, replicate) for replicate in range(min(seeds, 2))]
+        model = model.built(width, points.all(), y.shape[1], keys)
     run = Run(model, training, width)
-    shapes = jax.eval_shape(run.init, points, key, 0)
+    shapes = run.shapes(points, key)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     devices = jax.local_device_count()
     batch = seeds if size <= SIDE_BY_SIDE else devices
@@ -171,6 +174,8 @@ class Run:
         self.model, self.training, self.width = model, training, width
         self.loss, self.optimizer = training.loss, transformation(training)
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
+        # a user's function is run by Python, not within a compiled function
+        self.draws_in_python = getattr(model, "draws_in_python", False)
 
     def compiled(
         self, points: Points, key, seeds: int, size: int, side_by_side: bool
@@ -205,7 +210,9 @@ class Run:
             arrays=frozenset(
                 n for r in self.recorders for n in (*r.arrays, *r.optional)
             ),
-            begin=partial(begin, points, key),
+            begin=lambda replicates: begin(
+                points, key, self.drawn(points, key, replicates)
+            ),
             advance=partial(advance, points),
             observe=partial(jit(self.observe, None, 0, 0, None), points),
             snapshot=partial(jit(self.snapshot, None, 0, 0), points),
@@ -229,15 +236,36 @@ class Run:
     def _signals(self, params, x):
         return signals(self.model.apply, params, x, self.model.learning_rates(params))
 
+    @staticmethod
+    def key(key, width: int, replicate):
+        """The key of replicate r."""
+        return jax.random.fold_in(jax.random.fold_in(key, width), replicate)
+
     def init(self, points: Points, key, replicate):
         """Raw parameters of replicate r."""
-        key = jax.random.fold_in(jax.random.fold_in(key, self.width), replicate)
         d, k = points.x.shape[1], points.y.shape[1]
+        key = self.key(key, self.width, replicate)
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
+
+    def drawn(self, points: Points, key, replicates):
+        """The numbers of replicates; their parameters, if Python draws these."""
+        if not self.draws_in_python:
+            return replicates
+        if np.ndim(replicates) == 0:
+            return self.init(points, key, replicates)
+        each = [self.init(points, key, int(r)) for r in np.asarray(replicates)]
+        return shared_over_devices(jax.tree.map(lambda *a: jnp.stack(a), *each))
+
+    def shapes(self, points: Points, key):
+        """The parameters of a network, or their shapes."""
+        init = partial(self.init, points, key, 0)
+        return init() if self.draws_in_python else jax.eval_shape(init)
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
         """A network at initialisation, and what recorders keep of it."""
-        params = self.init(points, key, replicate)
+        params = (
+            replicate if self.draws_in_python else self.init(points, key, replicate)
+        )
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
