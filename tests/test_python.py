@@ -1,17 +1,28 @@
 """Users' networks: training, kernels, faults with the user's line, fingerprints."""
 
+import importlib
+import json
+import re
+import shutil
 import textwrap
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
+from helpers import run_study
+from test_workflow import edit, snakemake
 
+from ntkpipe import artifacts, cli, fingerprint, study
 from ntkpipe.data.base import Data
 from ntkpipe.kernels.empirical import ntk
 from ntkpipe.models import built
 from ntkpipe.models.mlp import MLP
 from ntkpipe.models.python import Python
+from ntkpipe.selection import select
+from ntkpipe.stages import STAGES, Place, replicate
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders.landscape import Landscape
@@ -20,6 +31,7 @@ KEY = jax.random.key(0)
 KEYS = [jax.random.key(1), jax.random.key(2)]
 X = np.asarray(jax.random.normal(jax.random.key(3), (7, 4)))
 DATA = Data(X[:5], np.sin(2 * X[:5, :1]), X[5:], np.zeros((2, 1)))
+NEEDS = "needs the extra: EXTRAS=networks ./run test"
 # the first line of each source is line 1
 PLAIN = """\
 import jax
@@ -353,3 +365,335 @@ def test_a_wrong_kernel_is_refused_with_the_name_of_the_parameter(write, monkeyp
     monkeypatch.setattr(built.blocks, "block", wrong)
     with pytest.raises(built.NetworkError, match=r"the kernel of blocks\.0 differs"):
         build(write())
+
+
+# --- faults of a study file, without running the user's file --------------------------
+
+STUDY = """\
+title: A network of my own
+question: Does its kernel stand still?
+dataset: {kind: sphere, points: 5, dimension: 4, target: {kind: teacher}}
+model: {kind: python, file: net.py}
+training: {learning_rate: 0.1, steps: 3, record: 3}
+widths: [4, 6]
+seeds: 2
+"""
+RUNS_NEVER = PLAIN + "\nraise SystemExit('the file was run')\n"
+
+
+def load(folder, text=RUNS_NEVER, change=(), /, **keys):
+    """The study in a folder with the network `text`, some of its keys changed."""
+    values = yaml.safe_load(STUDY)
+    values |= dict(change)
+    values["model"] |= keys
+    (folder / "net.py").write_text(text)
+    (folder / "mine.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    return study.load(folder / "mine.yaml")
+
+
+def test_a_study_file_is_read_without_running_the_network(tmp_path, capsys):
+    one = load(tmp_path, settings={"depth": 2, "gain": 0.5})
+    model = one.variants["base"].model
+    assert model.code_file == tmp_path / "net.py" and hash(model)
+    assert cli.main(["validate", str(tmp_path / "mine.yaml")]) == 0
+    assert "jobs will run net.py with your rights" in capsys.readouterr().out
+
+
+STATIC = {
+    "no file": ({"file": "nets.py"}, {}, "; did you mean net.py?"),
+    "no function": (
+        {"function": "buildd"},
+        {},
+        "net.py has no function buildd; did you mean build?",
+    ),
+    "above": ({"file": "a/../../net.py"}, {}, "must lie in the folder of the study"),
+    "absolute": ({"file": "/net.py"}, {}, "String should match pattern"),
+    "unknown setting": (
+        {"settings": {"dept": 2}},
+        {},
+        "net.py, line 4: build has no argument dept; did you mean depth?",
+    ),
+    "folder is no key": ({"folder": "elsewhere"}, {}, "folder: unknown key"),
+    "limit": ({}, {"limit": "steps"}, "known for model.kind: mlp only"),
+    "curvature": (
+        {},
+        {"training": {"learning_rate": 0.1, "steps": 3, "curvature": True}},
+        "needs model.kind: mlp: the Hessian",
+    ),
+    "units": (
+        {},
+        {"training": {"learning_rate": 0.1, "steps": 3, "unit_changes": True}},
+        "needs model.kind: mlp: a network of your own has no numbered hidden layers",
+    ),
+    "matrix": (
+        {},
+        {"training": {"learning_rate": 0.1, "steps": 3, "keep_matrix": {}}},
+        "needs model.kind: mlp: a network of your own has no numbered weight",
+    ),
+    "moments": (
+        {},
+        {"training": {"learning_rate": 0.1, "steps": 3, "ensemble": {"networks": 9}}},
+        "needs model.kind: mlp: its moments are those of layers",
+    ),
+    "a metric of layers": (
+        {},
+        {
+            "claims": [
+                {"id": "a", "kind": "power_law", "says": "x", "source": "y"}
+                | {"metric": "nngp_change", "predicted": -1, "tolerance": 0.5}
+            ]
+        },
+        "not recorded: nngp_change: needs a model with hidden layers",
+    ),
+}
+
+
+@pytest.mark.parametrize(("keys", "change", "says"), STATIC.values(), ids=STATIC)
+def test_what_a_study_of_a_network_can_not_have_is_told(tmp_path, keys, change, says):
+    with pytest.raises(study.StudyError, match=re.escape(says)):
+        load(tmp_path, RUNS_NEVER, change, **keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def build(width, key, x)\n    pass", "net.py, line 1: expected ':'"),
+        ("def build(width, key): pass", "must take (width, key, x, …)"),
+        ("x = 1\ndef build(width, key, x, depth): pass", "line 2: build needs the "),
+        ("def build(width, key, x, *, depth): pass", "build needs the argument depth"),
+        ("import json", "net.py has no function build"),
+    ],
+)
+def test_a_file_without_the_function_is_told(tmp_path, text, says):
+    with pytest.raises(study.StudyError, match=re.escape(says)):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def build(width, key, x, depth=1): pass",
+        "def build(width, key, x, depth): pass",
+        "def build(width, key, x, *, depth): pass",
+        "def build(width, key, x, **settings): pass",
+        "def build(*arguments, depth): pass",
+        "from elsewhere import build",
+        "build = lambda width, key, x, depth: None",
+        "if True:\n    def build(width, key, x, depth=1): pass",
+    ],
+)
+def test_every_way_to_have_the_function_is_seen(tmp_path, text):
+    load(tmp_path, text, settings={"depth": 2})
+
+
+def test_metrics_of_single_parameters_have_their_paths(tmp_path):
+    claim = {"id": "a", "kind": "power_law", "says": "x", "source": "y"}
+    claim |= {"predicted": -1, "tolerance": 0.5, "metric": "weight_change/blocks.0"}
+    load(tmp_path, RUNS_NEVER, {"claims": [claim]})
+
+
+# --- packages that are not installed --------------------------------------------------
+
+
+def test_a_study_that_needs_a_package_is_left_out_of_its_group_and_refused_by_name(
+    tmp_path, caplog, monkeypatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "flax" else find(n, *a)
+    )
+    load(tmp_path)
+    (tmp_path / "linen.py").write_text("from flax import linen\n" + PLAIN)
+    text = STUDY.replace("net.py", "linen.py")
+    (tmp_path / "flaxen.yaml").write_text(text)
+    assert [*select(tmp_path, "all")] == ["mine"]
+    says = "flaxen: model.file: linen.py needs flax, which is not installed: "
+    says += "EXTRAS=networks ./run"
+    assert says in caplog.text
+    for words in ("flaxen", ["mine", "flaxen"]):
+        with pytest.raises(study.StudyError, match=re.escape(says)):
+            select(tmp_path, words)
+    assert not [*study.load(tmp_path / "mine.yaml").lacking()]
+
+
+# --- fingerprint ----------------------------------------------------------------------
+
+HELPERS = {
+    "layers.py": "def residual(h):\n    return h\n",
+    "parts/__init__.py": "from . import norm\n",
+    "parts/norm.py": "def norm(h):\n    return h\n",
+}
+IMPORTING = "import layers\nfrom parts.norm import norm\n" + PLAIN
+
+
+def code(model):
+    """The fingerprint of training a network."""
+    return fingerprint.fingerprint("ntkpipe.stages.train", (model,))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "seen"),
+    [
+        ("net.py", "jnp.tanh", "jnp.sin", True),
+        ("net.py", "import jax\n", "import jax  # arrays\n", False),
+        ("net.py", "import layers", '"""My network."""\nimport layers', False),
+        ("net.py", "width, key, x, depth", "width: int, key, x, depth", False),
+        ("layers.py", "return h", "return 2 * h", True),
+        ("layers.py", "    return", "    '''Residual.'''\n    return", False),
+        ("parts/norm.py", "return h", "return -h", True),
+        ("parts/__init__.py", "import norm", "import norm as n", True),
+    ],
+)
+def test_edits_of_code_train_again_and_edits_of_words_do_not(
+    write, tmp_path, file, old, new, seen
+):
+    files = HELPERS | {"unused.py": "x = 1\n"}
+    before = code(write(IMPORTING, files))
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new, 1))
+    model = write((tmp_path / "net.py").read_text(), {})
+    assert (code(model) != before) == seen
+    (tmp_path / "unused.py").write_text("x = 2\n")
+    assert (code(model) != before) == seen
+    assert code(MLP()) == code(MLP())
+
+
+def test_the_place_of_a_study_is_no_setting(tmp_path):
+    places = [tmp_path / "a", tmp_path / "b"]
+    for place in places:
+        place.mkdir()
+    one, other = (load(place) for place in places)
+    for name in ("train", "linearize"):
+        ats = [Place(s, "base", 4) for s in (one, other)]
+        assert STAGES[name].spec(ats[0]) == STAGES[name].spec(ats[1])
+        assert STAGES[name].code(ats[0]) == STAGES[name].code(ats[1])
+        assert json.dumps(STAGES[name].spec(ats[0]))
+
+
+def test_modules_of_the_same_name_in_two_folders_are_not_mixed(tmp_path):
+    text = PLAIN.replace("import jax\n", "import jax, layers\n").replace(
+        "return h @", "return layers.gain * h @"
+    )
+    found = []
+    for gain in (1.0, 2.0):
+        place = tmp_path / str(gain)
+        place.mkdir()
+        (place / "net.py").write_text(text)
+        (place / "layers.py").write_text(f"gain = {gain}\n")
+        network = build(Python(kind="python", file="net.py", folder=str(place)))
+        found.append(network.apply(network.first.params, X))
+    assert np.allclose(2 * found[0], found[1])
+
+
+def test_a_replicate_has_the_network_beside_its_study(tmp_path):
+    for name, body in HELPERS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(body)
+    load(tmp_path, IMPORTING)
+    again = replicate.write_study(tmp_path / "mine.yaml", tmp_path / "again", 1001)
+    model = again.variants["base"].model
+    assert model.code_file == tmp_path / "again" / "net.py"
+    assert len(fingerprint.users_files(model.code_file)) == 4
+
+
+# --- the examples, and the workflow ---------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_examples_are_studies(path):
+    assert study.load(path).programs()
+
+
+def test_the_example_in_plain_jax_runs_to_its_verdict(tmp_path):
+    shutil.copy(EXAMPLES / "residual.py", tmp_path)
+    values = yaml.safe_load((EXAMPLES / "residual.yaml").read_text())
+    values |= {"widths": [4, 8], "seeds": 3}
+    values["training"] |= {"steps": 5, "record": 4}
+    (tmp_path / "residual.yaml").write_text(yaml.safe_dump(values))
+    one = study.load(tmp_path / "residual.yaml")
+    made = run_study(one, tmp_path)
+    table = artifacts.load(made["measurements", "", 0]).data
+    assert {"ntk_change", "linear_gap_test", "weight_change/blocks.2"} <= {
+        *table["metric"]
+    }
+    claims = artifacts.load(made["claims", "", 0]).data
+    assert [*claims["claim"]] == ["constancy"]
+    # the kernel at the start is that of the function which the file has
+    network = artifacts.load(made["network", "base", 8]).data
+    x = artifacts.load(made["dataset", "base", 0]).data["x_train"]
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 8), 1)
+    own = built.imported(EXAMPLES / "residual.py").build(8, key, x[:1], depth=3)
+    assert np.allclose(network["ntk"][1, 0], brute_force(*own, x), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["linen", "nnx", "equinox"])
+def test_the_examples_in_frameworks_have_the_kernel_of_their_jacobian(name, caplog):
+    pytest.importorskip("equinox" if name == "equinox" else "flax", reason=NEEDS)
+    model = Python(kind="python", file=f"residual_{name}.py", folder=str(EXAMPLES))
+    network = build(model, width=8)
+    params, rates = network.first.params, network.learning_rates({})
+    assert len(params) == 12 and {*rates.values()} == {1 / 8}
+    assert not caplog.text, "the parameters have the type of the study"
+    theta = ntk(network.apply, params, X, rates=rates)
+    wanted = brute_force(network.apply, params, X) / 8
+    assert np.allclose(theta, wanted, rtol=1e-11)
+    options = {"record": 3, "snapshots": 2}
+    found = train(
+        model, Training(learning_rate=0.1, steps=9, **options), DATA, 8, KEY, 2
+    )
+    assert (found["loss"][:, -1] < found["loss"][:, 0]).all()
+
+
+def test_batch_norm_of_a_framework_is_refused_in_training_and_not_in_evaluation(write):
+    pytest.importorskip("flax", reason=NEEDS)
+    text = """
+    import jax
+    from flax import nnx
+    def build(width, key, x, training):
+        rngs = nnx.Rngs(key)
+        types = {"param_dtype": x.dtype, "dtype": x.dtype, "rngs": rngs}
+        norm = nnx.BatchNorm(width, use_running_average=not training, **types)
+        first = nnx.Linear(x.shape[1], width, **types)
+        net = nnx.Sequential(first, norm, nnx.relu, nnx.Linear(width, 1, **types))
+        graph, params, rest = nnx.split(net, nnx.Param, ...)
+        return lambda p, x: nnx.merge(graph, p, rest)(x), params
+    """
+    network = build(write(text, settings={"training": False}))
+    assert len(network.first.params) == 6
+    says = r"line 11: apply changes the state of a module: is batch norm in training"
+    with pytest.raises(built.NetworkError, match=says):
+        build(write(text, settings={"training": True}))
+
+
+@pytest.mark.workflow
+def test_the_rules_see_edits_of_code_and_no_edits_of_words(tmp_path):
+    folder = tmp_path / "config" / "studies"
+    folder.mkdir(parents=True)
+    (folder.parent / "config.yaml").write_text("studies: config/studies\nrun: [mine]\n")
+    (folder / "layers.py").write_text(HELPERS["layers.py"])
+    load(folder, "import layers\n" + PLAIN)
+    target = "results/mine/base/width4/network.npz"
+
+    def planned():
+        jobs = snakemake(tmp_path, "--dry-run", target).partition("Job stats:")[2]
+        return {*re.findall(r"^(dataset|train) +\d", jobs, re.M)}
+
+    snakemake(tmp_path, target)
+    edit(folder / "net.py", "import layers", '"""Mine."""\nimport layers  # helpers')
+    edit(folder / "layers.py", "    return", '    """Residual."""\n    return')
+    assert planned() == set()
+    edit(folder / "layers.py", "return h", "return 2 * h")
+    assert planned() == {"train"}
+    edit(folder / "layers.py", "return 2 * h", "return h")
+    edit(folder / "net.py", "jnp.tanh", "jnp.sin")
+    assert planned() == {"train"}
+    edit(folder / "net.py", "apply(params, x)", "apply(params, z)")
+    said = snakemake(tmp_path, target, fails=1)
+    assert "train" in said
+    log = (tmp_path / "logs/mine/base/width4/train.log").read_text()
+    assert "config/studies/net.py, line 13: apply raises NameError" in log
+    assert "Traceback" not in log

@@ -398,6 +398,11 @@ def _reason(what: str, error: Exception) -> str:
             "apply has a loop without a gradient in reverse mode (while_loop): use "
             "jax.lax.scan, or a fixed number of steps"
         )
+    if type(error).__name__ == "TraceContextError":  # of Flax NNX
+        return (
+            f"{what} changes the state of a module: is batch norm in training mode, or "
+            "dropout on?"
+        )
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return f"{what} raises {type(error).__name__}" + f": {text}" * bool(text)
 
