@@ -1,1 +1,1 @@
-"""Speed and memory of ntkpipe, measured against what else there is."""
+"""Speed and memory of ntkpipe, compared with other software."""

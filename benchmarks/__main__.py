@@ -1,7 +1,7 @@
 """Measure every row of the table: `python -m benchmarks` from the repository's root.
 
-`python -m benchmarks gpu` measures a GPU, and `python -m benchmarks wheels` collects
-what a machine without network lacks for that; both have a --help of their own.
+`python -m benchmarks gpu` measures a GPU. `python -m benchmarks wheels` collects the
+packages that this needs on a machine without network. Both have their own --help.
 """
 
 import argparse
@@ -22,15 +22,16 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--rows", help="only rows whose name begins so, with commas")
-    top.add_argument("--toy", action="store_true", help="tiny sizes, to see it run")
-    top.add_argument("--rounds", type=int, help="rounds of each row, at most")
-    top.add_argument("--no-rivals", action="store_true", help="install nothing")
-    top.add_argument("--environments", help="keep the rivals here (default: thrown)")
-    top.add_argument("--output", type=Path, default=FOLDER)
-    top.add_argument("--scaling", action="store_true", help="the figure, no rows")
-    top.add_argument("--large", type=int, metavar="N", help="compare at N, no rows")
-    top.add_argument("--table", action="store_true", help="README from the csv alone")
+    add = top.add_argument
+    add("--rows", help="only rows whose names begin with one of these, as in a,b")
+    add("--toy", action="store_true", help="tiny sizes, to check that all rows run")
+    add("--rounds", type=int, help="maximum number of rounds of each row")
+    add("--no-rivals", action="store_true", help="skip rows that need other software")
+    add("--environments", help="keep the other software here (default: delete it)")
+    add("--output", type=Path, default=FOLDER)
+    add("--scaling", action="store_true", help="only make the scaling figure")
+    add("--large", type=int, metavar="N", help="only compare two kernels of N points")
+    add("--table", action="store_true", help="only write README.md from rows.csv")
     return top
 
 
@@ -41,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         return wheels.main(arguments[1:])
     if missing := wheels.missing():
         print(
-            f"this Python lacks {', '.join(missing)}: python -m benchmarks wheels "
-            "--help says how a machine without network gets them",
+            f"this Python lacks {', '.join(missing)}: for a machine without network, "
+            "see python -m benchmarks wheels --help",
             file=sys.stderr,
         )
         return 2
@@ -67,10 +68,11 @@ def table(arguments: list[str]) -> int:
     for name in wanted:
         if not any(row.name.startswith(name) for row in ROWS):
             parser().error(
-                f"--rows {name}: there are {', '.join(row.name for row in ROWS)}"
+                f"--rows: no row begins with {name}: there are "
+                f"{', '.join(row.name for row in ROWS)}"
             )
     if options.toy and options.output == results.FOLDER:
-        parser().error("--toy needs --output: results/ is of whole sizes")
+        parser().error("--toy needs --output: results/ is for full sizes")
     xla.set_flags()  # as jobs do
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")

@@ -1,13 +1,13 @@
-"""One GPU: its ceilings, whether its numbers are right, and how fast it is.
+"""One GPU: its peak rates, the errors of its results, and its speed.
 
     python -m benchmarks gpu                          at most nine minutes, one GPU
     python -m benchmarks gpu --toy --output FOLDER    tiny sizes, any machine
 
-Each number is printed and written to gpu.csv at once, so that a run that is cut off
-keeps what it has. The parts stand in the order of their importance. References are
-computed in float64 on the CPU of the same machine, by a second process, with the same
-weights: they are drawn by numpy. Nothing but JAX and a few small packages is needed;
-`python -m benchmarks wheels` collects the latter for a machine without network.
+Each number is printed and written to gpu.csv at once, so an interrupted run keeps its
+rows. The most important parts come first. A second process computes references in
+float64 on the CPU of the same machine. Both processes use the same weights, which numpy
+draws. The benchmark needs only JAX and a few small packages; `python -m benchmarks
+wheels` collects these packages for a machine without network.
 """
 
 import argparse
@@ -50,13 +50,13 @@ COLUMNS = (
 ).split()
 LIMIT_S = 9 * 60
 DTYPES = ("float32", "float64")
-# float32 that is float32, and not TF32, is right to seven digits; sums lose one or two
+# true float32 (not TF32) is right to seven digits; sums lose one or two
 ALLOWED = {"float32": 1e-5, "float64": 1e-10}
 Numbers = dict[str, Any]
 
 
 class Case(NamedTuple):
-    """One row of gpu.csv: its sizes, and what measures the rest of its columns."""
+    """One row of gpu.csv: its sizes, and the function that measures other columns."""
 
     name: str
     sizes: Numbers
@@ -67,7 +67,7 @@ class Case(NamedTuple):
 
 
 def ceilings(toy: bool) -> Iterator[Case]:
-    """Copying, and matrix products at each precision with their errors."""
+    """Rates of copying, and of matrix products at each precision, with their errors."""
     numbers = 10**6 if toy else 10**9
     yield Case("copy", {"points": numbers, "dtype": "float32"}, partial(copy, numbers))
     side = 256 if toy else 8192
@@ -89,7 +89,7 @@ def ceilings(toy: bool) -> Iterator[Case]:
 
 
 def copy(numbers: int) -> Numbers:
-    """Bytes read and written a second, by adding one."""
+    """Bytes that are read and written per second when 1 is added to an array."""
     a = jnp.zeros(numbers, "float32")
     seconds = fastest(partial(jax.jit(lambda a: a + 1), a))
     return {"seconds": seconds, "value": 8 * numbers / seconds / 1e9, "unit": "GB/s"}
@@ -146,10 +146,10 @@ def layers(dtype):
 
 
 def by_tiles(dtype):
-    """Sums over Θ tile by tile."""
+    """The sum of the squared entries of each tile of Θ."""
     network, params, x = given(dtype, points=100)
-    squares = tiles.tiles(network.apply, params, x, tile=32)
-    return np.array([(np.asarray(s.theta, float) ** 2).sum() for s in squares])
+    parts = tiles.tiles(network.apply, params, x, tile=32)
+    return np.array([(np.asarray(t.theta, float) ** 2).sum() for t in parts])
 
 
 def infinite_kernels(dtype, activation):
@@ -161,7 +161,7 @@ def infinite_kernels(dtype, activation):
 
 
 def hessian(dtype, depth):
-    """‖∇²f‖ at some points, by so many products that the start does not matter."""
+    """‖∇²f‖ at some points, with so many iterations that the start has no effect."""
     network, params, x = given(dtype, points=4, depth=depth)
     if depth == 1:
         return curvature.one_hidden_layer(network, params, x).hessian_norm
@@ -177,7 +177,7 @@ def linearised(dtype):
 
 
 def fifty_steps(dtype, optimizer, seeds=1):
-    """Outputs on the way through 50 steps, and Θ at their end."""
+    """Outputs during 50 steps of training, and Θ at the end."""
     network, _, x = given(dtype, points=16, width=128)
     rate = {"gd": 0.5, "momentum": 0.1, "adam": 1e-3}[optimizer]
     how = Training(optimizer=optimizer, learning_rate=rate, steps=50, record=5)
@@ -215,7 +215,7 @@ def correctness(toy: bool, cpu: "OnCPU") -> Iterator[Case]:
 
 
 def against_cpu(name: str, dtype: str, cpu: "OnCPU") -> Numbers:
-    """‖a − b‖/‖b‖ with b of the CPU in float64."""
+    """‖a − b‖/‖b‖ with b computed on the CPU in float64."""
     begin = time.perf_counter()
     error = relative(CORRECT[name](dtype), cpu.reference(name))
     wrong = "" if error <= ALLOWED[dtype] else f"above {ALLOWED[dtype]:g}"
@@ -226,7 +226,7 @@ def against_cpu(name: str, dtype: str, cpu: "OnCPU") -> Numbers:
 
 
 def kernels(toy: bool) -> Iterator[Case]:
-    """Θ tile by tile and whole, its share of the matrix product's rate."""
+    """Rates of Θ by tiles and of the whole Θ, as shares of that of a matrix product."""
     sizes = [
         (1024, 1024, 1),
         (4096, 1024, 1),
@@ -244,7 +244,7 @@ def kernels(toy: bool) -> Iterator[Case]:
 
 
 def eigendecompositions(toy: bool) -> Iterator[Case]:
-    """Of Θ, by JAX and by numpy on the CPU."""
+    """Eigendecompositions of Θ by JAX, and by numpy on the CPU."""
     for points in (20,) if toy else (100, 300, 1000, 3000):
         for dtype in DTYPES:
             for name, run in (("JAX", jnp.linalg.eigh), ("numpy", np.linalg.eigh)):
@@ -254,7 +254,7 @@ def eigendecompositions(toy: bool) -> Iterator[Case]:
 
 
 def many_points(toy: bool) -> Iterator[Case]:
-    """Two kernels of very many points, compared by tiles."""
+    """Two kernels of many points, compared by tiles."""
     for points in (300,) if toy else (16384, 60_000):
         shape = {"points": points, "width": 16 if toy else 1024, "dtype": "float32"}
         measure = partial(two_kernels, **shape)
@@ -269,9 +269,9 @@ def random_network(points, width, outputs, dtype, depth=2, d=10):
 
 
 def last_tile(apply, params, x):
-    """Compute all tiles, and keep none."""
-    for square in tiles.tiles(apply, params, x):
-        last = square.theta
+    """Compute all tiles, and return the last one."""
+    for tile in tiles.tiles(apply, params, x):
+        last = tile.theta
     return last
 
 
@@ -305,7 +305,7 @@ def reference_rate(dtype: str) -> float:
 
 
 def two_kernels(points, width, dtype) -> Numbers:
-    """`kernels.large.compare`: the exact relative change of Θ, nothing stored."""
+    """`kernels.large.compare`: the exact relative change of Θ, which is not stored."""
     model, before, x = random_network(points, width, 1, dtype)
     after = jax.tree.map(lambda w: w + 0.01 * jnp.sign(w), before)
     flop = 2 * tiles.plan(model.apply, before, x).flop
@@ -329,7 +329,7 @@ def eigenvalues(run, points, dtype) -> Numbers:
 
 
 def grid(toy: bool) -> Iterator[Numbers]:
-    """Sizes of networks: widths × seeds × precisions, as far as memory goes."""
+    """Sizes of networks: widths × seeds × precisions, as far as memory allows."""
     if toy:
         yield {"points": 20, "width": 16, "seeds": 3, "dtype": "float32"}
         return
@@ -341,14 +341,14 @@ def grid(toy: bool) -> Iterator[Numbers]:
 
 
 def steps(toy: bool) -> Iterator[Case]:
-    """Steps of gradient descent a second, two hidden layers, seeds by vmap."""
+    """Steps of gradient descent per second, two hidden layers, seeds by vmap."""
     for sizes in grid(toy):
         measure = partial(steps_per_second, toy=toy, **sizes)
         yield Case("gradient descent", sizes, measure)
 
 
 def steps_per_second(points, width, seeds, dtype, toy=False) -> Numbers:
-    """Steps of all networks a second, networks × steps, once compiled."""
+    """Networks × steps per second, without compilation."""
     advance = trainer(points, width, seeds, dtype)
     count, seconds = 10, 0.0
     while seconds < (0.02 if toy else 0.5) and count < 10**6:
@@ -361,14 +361,14 @@ def steps_per_second(points, width, seeds, dtype, toy=False) -> Numbers:
 
 
 def trainer(points, width, seeds, dtype) -> Callable[[int], None]:
-    """A function that advances `seeds` networks by so many steps, compiled."""
+    """A compiled function that advances `seeds` networks by a number of steps."""
     model = MLP(depth=2, activation="relu")
     x = jnp.linspace(-1, 1, points, dtype=dtype)[:, None]
     data = loop.Points(x, jnp.sin(x), x[:2])
     run = loop.Run(model, Training(learning_rate=1e-3, steps=1), width)
     several = seeds > 1
     size = width * (width + 2)
-    compiled = run.compiled(data, jax.random.key(0), seeds, size, several)
+    compiled = run.compiled(jax.random.key(0), seeds, size, several).on(data)
     state, start = compiled.begin(np.arange(seeds) if several else 0)
     held = [state]
 
@@ -384,7 +384,7 @@ def trainer(points, width, seeds, dtype) -> Callable[[int], None]:
 
 
 def papers(toy: bool) -> Iterator[Case]:
-    """Each study of config/paper at its widest, a few steps, extrapolated."""
+    """Each study of config/paper at its largest width, from the time of a few steps."""
     from ntkpipe import study
 
     for path in sorted((ROOT / "config" / "paper").glob("*.yaml")):
@@ -410,7 +410,7 @@ def paper(e, width: int, seeds: int) -> Numbers:
     data = loop.Points(x[:points], y.astype(e.dtype), x[points:])
     run = loop.Run(e.model, e.training, width)
     size = (e.model.depth - 1) * width**2 + (d + k) * width
-    compiled = run.compiled(data, jax.random.key(0), seeds, size, False)
+    compiled = run.compiled(jax.random.key(0), seeds, size, False).on(data)
     held = [compiled.begin(0)]
     jax.block_until_ready(held)
     start = held[0][1]
@@ -435,7 +435,7 @@ def paper(e, width: int, seeds: int) -> Numbers:
 
 
 def together(toy: bool) -> Iterator[Case]:
-    """The same training in one process, and in two at once."""
+    """The same training in one process, and in two at the same time."""
     width = 32 if toy else 1024
     for count in (1, 2):
         sizes = {"points": 20, "width": width, "seeds": 10, "dtype": "float32"}
@@ -444,7 +444,7 @@ def together(toy: bool) -> Iterator[Case]:
 
 
 def processes(count: int, toy: bool, **sizes) -> Numbers:
-    """Steps a second of all processes together, memory not taken in advance."""
+    """Steps per second of all processes together, without memory preallocation."""
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     call = json.dumps(sizes | {"toy": toy})
     command = [sys.executable, "-m", "benchmarks", "gpu", "--steps", call]
@@ -472,7 +472,7 @@ class OnCPU:
         )
 
     def reference(self, name: str) -> np.ndarray:
-        """Wait for a reference."""
+        """Wait for a reference, and return it."""
         path = self.folder / f"{_file(name)}.npy"
         while not path.exists():
             if self.process.poll() is not None and not path.exists():
@@ -481,7 +481,7 @@ class OnCPU:
         return np.load(path)
 
     def rows(self) -> list[Numbers]:
-        """What it measured so far; it is ended."""
+        """End the process, and return the rows that it measured."""
         self.process.kill()
         path = self.folder / "steps.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
@@ -489,7 +489,7 @@ class OnCPU:
 
 
 def on_cpu(folder: Path, toy: bool) -> None:
-    """What `OnCPU` runs."""
+    """The work of the process of `OnCPU`."""
     for name in TOY if toy else CORRECT:
         partly = folder / f"{_file(name)}.tmp.npy"
         np.save(partly, np.asarray(CORRECT[name]("float64")))
@@ -508,7 +508,7 @@ def _file(name: str) -> str:
 
 
 def fastest(run: Callable, at_most: int = 5) -> float:
-    """Seconds of the fastest of some runs, once compiled."""
+    """Seconds of the fastest of up to `at_most` runs, without compilation."""
     timed = clock(run)
     begin, times = time.perf_counter(), []
     while len(times) < at_most and (not times or time.perf_counter() - begin < 1):
@@ -523,7 +523,7 @@ def relative(a, b) -> float:
 
 
 class Table:
-    """gpu.csv: a row is printed and written as soon as it is there."""
+    """gpu.csv: each row is printed and written as soon as it is measured."""
 
     def __init__(self, folder: Path):
         self.path = folder / "gpu.csv"
@@ -536,7 +536,7 @@ class Table:
             csv.DictWriter(file, COLUMNS).writeheader()
 
     def add(self, **row) -> None:
-        """Print and keep a row."""
+        """Print a row, and append it to the file."""
         row = self.about | {k: v for k, v in row.items() if v not in ("", None)}
         row = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
         with open(self.path, "a", newline="") as file:
@@ -545,7 +545,7 @@ class Table:
 
 
 def page(folder: Path) -> Path:
-    """gpu.md: the rows of gpu.csv as a Markdown table a part."""
+    """Write gpu.md: the rows of gpu.csv, in one Markdown table for each part."""
     with open(folder / "gpu.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     about = sorted({f"{r['device']}, JAX {r['jax']}, {r['date']}" for r in rows})
@@ -574,7 +574,7 @@ def device() -> str:
 
 
 def measure_all(folder: Path, toy: bool, limit: float, wanted: list[str]) -> Path:
-    """All parts, or those that are wanted, in turn, until the time is up."""
+    """Measure all parts, or the wanted ones, in turn until the time limit."""
     end = time.monotonic() + limit
     folder.mkdir(parents=True, exist_ok=True)
     table = Table(folder)
@@ -600,7 +600,7 @@ def measure_all(folder: Path, toy: bool, limit: float, wanted: list[str]) -> Pat
                     continue
                 try:
                     table.add(**row | case.measure())
-                except Exception as error:  # the next row may be all right
+                except Exception as error:  # other rows may still be measured
                     said = " ".join(str(error).split())[:160]
                     table.add(**row, note=f"failed, {type(error).__name__}: {said}")
         for row in cpu.rows():
@@ -613,11 +613,11 @@ def main(arguments: list[str]) -> int:
     """The arguments of `python -m benchmarks gpu`."""
     top = argparse.ArgumentParser(prog="benchmarks gpu", description=__doc__)
     top.formatter_class = argparse.RawDescriptionHelpFormatter
-    top.add_argument("--toy", action="store_true", help="tiny sizes, to see it run")
+    top.add_argument("--toy", action="store_true", help="tiny sizes, on any machine")
     top.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    top.add_argument("--limit", type=float, default=LIMIT_S, help="seconds in all")
-    top.add_argument("--page", action="store_true", help="gpu.md from gpu.csv alone")
-    top.add_argument("--parts", nargs="+", default=[], help="only these")
+    top.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for all")
+    top.add_argument("--page", action="store_true", help="only write gpu.md")
+    top.add_argument("--parts", nargs="+", default=[], help="only these parts")
     top.add_argument("--cpu", type=Path, help=argparse.SUPPRESS)
     top.add_argument("--steps", type=json.loads, help=argparse.SUPPRESS)
     options = top.parse_args(arguments)
@@ -630,7 +630,7 @@ def main(arguments: list[str]) -> int:
     elif options.page:
         print(page(options.output))
     elif options.toy and options.output == ROOT / "benchmarks" / "results":
-        top.error("--toy needs --output: results/ is of whole sizes")
+        top.error("--toy needs --output: results/ is for full sizes")
     else:
         wanted = options.parts
         print(measure_all(options.output, options.toy, options.limit, wanted))

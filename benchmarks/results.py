@@ -1,4 +1,4 @@
-"""A row's numbers: as a line, in results/rows.csv, and in README.md."""
+"""The numbers of a row: as a printed line, in results/rows.csv, and in README.md."""
 
 import os
 import time
@@ -50,14 +50,14 @@ def measure(row: Row, rivals: Rivals, toy: bool, rounds: int | None) -> dict:
 
 
 def line(found: dict) -> str:
-    """What is printed of a row."""
+    """The line that is printed for a row."""
     if found["skipped"]:
         return f"{found['text']}: skipped, {found['skipped']}"
     return (
         f"{found['text']}: {brief(found['median'])}{found['unit']} "
         f"({brief(found['min'])} to {brief(found['max'])}), "
-        f"asked {found['sense']} {brief(found['target'])}{found['unit']}: "
-        f"{found['met']}"
+        f"target {found['sense']} {brief(found['target'])}{found['unit']}, "
+        f"met: {found['met']}"
     )
 
 
@@ -73,18 +73,19 @@ def keep(found: dict, folder: Path) -> None:
 
 def table(path: Path = FOLDER / "rows.csv") -> str:
     """rows.csv as a Markdown table."""
-    head = "| | asked | median | min – max | rounds | load | met |"
+    head = "| | target | median | min – max | rounds | load | met |"
     lines = [head, "|---|---|---|---|---|---|---|"]
     for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
-        asked = f"{row['sense']} {brief(float(row['target']))} {row['unit']}"
+        target = f"{row['sense']} {brief(float(row['target']))} {row['unit']}"
         if row["skipped"]:
-            lines.append(f"| {row['text']} | {asked} | skipped: {row['skipped']} |||||")
+            skipped = f"skipped: {row['skipped']}"
+            lines.append(f"| {row['text']} | {target} | {skipped} |||||")
             continue
         low, middle, high = (
             brief(float(row[name])) for name in ("min", "median", "max")
         )
         lines.append(
-            f"| {row['text']} | {asked} | {middle} {row['unit']} | {low} – {high} | "
+            f"| {row['text']} | {target} | {middle} {row['unit']} | {low} – {high} | "
             f"{row['rounds']} | {float(row['load']):.1f} | {row['met']} |"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Other programs, each in a throw-away environment and a process of its own."""
+"""Rivals: other software, each in a temporary environment and its own process."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 REQUIREMENTS = {
-    # without what only its TensorFlow interface needs, see with_neural_tangents.py
+    # without packages that only its TensorFlow interface needs, see
+    # with_neural_tangents.py
     "neural_tangents": [
         "neural-tangents==0.6.5",
         "jax==0.4.26",
@@ -28,11 +29,11 @@ EXACTLY_THESE = ("neural_tangents",)  # --no-deps
 
 
 class Missing(Exception):
-    """A rival that cannot be run here, and why."""
+    """A rival cannot be run here; the message says why."""
 
 
 class Rivals:
-    """Starts each rival when it is first asked for, and ends all of them."""
+    """Starts each rival when it is first needed, and stops all of them at the end."""
 
     def __init__(self, folder: str | None = None, allowed: bool = True):
         self._folder, self._allowed = folder, allowed
@@ -82,9 +83,9 @@ class Rivals:
 
     def _start(self, name: str) -> subprocess.Popen:
         if not self._allowed:
-            raise Missing("rivals were not asked for")
+            raise Missing("--no-rivals was set")
         python = self._environment(name)
-        # flags of our XLA are none that theirs knows
+        # the XLA of a rival may not know the flags of ours
         environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         return subprocess.Popen(
             [python, HERE / "server.py", f"with_{name}"],

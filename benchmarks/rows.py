@@ -1,7 +1,7 @@
-"""The rows of the table: each function measures one, side by side, turn by turn.
+"""The rows of the table, and the functions that measure them.
 
-A row is measured in rounds. In a round each side is run in turn, and the ratio of the
-round is one number of the row: what else the machine does meets both sides alike.
+A row is measured in rounds. Each round runs both sides in turn and gives one ratio, so
+other load of the machine affects both sides alike.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Row(NamedTuple):
-    """One row: what is asked, and how it is measured."""
+    """One row: its target, and how it is measured."""
 
     name: str
     text: str
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def clock(run: Callable) -> Callable[[], float]:
-    """`run` as a function that returns the seconds it took, once compiled."""
+    """A function that calls the compiled `run` and returns the seconds it took."""
     jax.block_until_ready(run())
 
     def timed():
@@ -64,7 +64,7 @@ def clock(run: Callable) -> Callable[[], float]:
 
 
 def turns(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
-    """Seconds of each side, in turns; fast ones repeat, and count by their median."""
+    """Seconds of each side in each round; fast sides: the median of several calls."""
     repeats = []
     for side in sides:
         repeats.append(max(1, min(50, math.ceil(0.05 / max(side(), 1e-6)))))
@@ -76,7 +76,7 @@ def turns(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
 
 
 def gemm_rate(dtype="float32") -> Callable[[], float]:
-    """Seconds for 1 FLOP in a matrix product of 1024 × 2048 × 1024."""
+    """A function that returns seconds per FLOP of a 1024 × 2048 × 1024 product."""
     a = jnp.ones((1024, 2048), dtype)
     b = jnp.ones((2048, 1024), dtype)
     product = clock(partial(jax.jit(jnp.matmul), a, b))
@@ -94,15 +94,15 @@ def network(points, width, k=1, depth=2, d=1, dtype="float32", activation="relu"
 
 
 def kernel_gemm(rounds, rivals, **sizes) -> list[float]:
-    """True FLOPs of Θ, both triangles counted once, over those of a plain product."""
+    """Rate of Θ in per cent of that of a matrix product; each pair of points once."""
     model, params, x = network(**sizes)
     rates = learning_rates(params)
 
     def run():
         if len(x) <= empirical.WHOLE:
             return empirical._halves(model.apply, params, x, "full", "sum", rates)
-        for square in tiles.tiles(model.apply, params, x):
-            last = square.theta
+        for tile in tiles.tiles(model.apply, params, x, rates=rates):
+            last = tile.theta
         return last
 
     flop = tiles.plan(model.apply, params, x).flop
@@ -111,7 +111,7 @@ def kernel_gemm(rounds, rivals, **sizes) -> list[float]:
 
 
 def kernel_rival(rounds, rivals: Rivals, *, cases, d=1, **sizes) -> list[float]:
-    """The whole Θ, mirrored, against the fastest of some ways of others."""
+    """Seconds of the fastest of the rivals' cases over ours, for the whole Θ."""
     model, params, x = network(d=d, **sizes)
     own = clock(lambda: empirical.ntk(model.apply, params, x))
     others = []
@@ -126,7 +126,7 @@ def kernel_rival(rounds, rivals: Rivals, *, cases, d=1, **sizes) -> list[float]:
 
 
 def kernel_memory(rounds, rivals, **sizes) -> list[float]:
-    """Largest resident memory of Θ beyond the parameters, in a process of its own."""
+    """Peak resident memory of Θ beyond the parameters in GB, in its own process."""
     found = in_a_process(f"""
 model, params, x = network(**{sizes!r})
 small = network(300, 16)
@@ -138,7 +138,7 @@ print(peak(lambda: empirical.ntk(model.apply, params, x)))
 
 
 def in_a_process(code: str) -> str:
-    """What `code` prints in a Python of its own, with the settings of a job."""
+    """The output of `code` in its own Python process, with the settings of a job."""
     start = """
 from ntkpipe import xla
 xla.set_flags()
@@ -165,7 +165,7 @@ def peak(run: Callable) -> float:
         lines = Path("/proc/self/status").read_text()
         return int(re.search(rf"{name}:\s+(\d+)", lines)[1])
 
-    # freed memory that a job keeps would be used again unseen
+    # the process would reuse freed memory that it keeps, and the peak would miss it
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
     Path("/proc/self/clear_refs").write_text("5")
@@ -184,7 +184,7 @@ def kernel_float32(rounds, rivals, **sizes) -> list[float]:
 
 
 def kernel_reference(rounds, rivals) -> list[float]:
-    """Against values of neural-tangents, float64, of tests/data."""
+    """The largest relative error against float64 values of neural-tangents."""
     folder = ROOT / "tests" / "data"
     errors = []
     for name, about in json.loads((folder / "index.json").read_text()).items():
@@ -216,24 +216,24 @@ def _distance(about, reference) -> float:
 
 
 def _trainer(points, width, dtype="float32"):
-    """What `train` runs for one network, and its state at initialisation."""
+    """The compiled training of one network, its state, and what it starts from."""
     model, _, x = network(points, width, dtype=dtype)
     data = Points(x, jnp.sin(x), x)
     run = Run(model, Training(learning_rate=1e-3, steps=1), width)
     size = width * (width + 2)
-    compiled = run.compiled(data, jax.random.key(0), 1, size, side_by_side=False)
+    compiled = run.compiled(jax.random.key(0), 1, size, side_by_side=False).on(data)
     state, start = compiled.begin(0)
     return compiled, [state], start
 
 
 def _steps(compiled, state, start, steps):
-    """Advance a state kept in a list of one: its buffers are donated."""
+    """Advance the state, which is in a list because its buffers are donated."""
     state[0] = compiled.advance(state[0], start.f0, steps)
     return state[0].params
 
 
 def descent_gemm(rounds, rivals, *, points, width, steps) -> list[float]:
-    """FLOPs of the GEMMs of gradient descent over those of a plain product."""
+    """Rate of gradient descent in per cent of that of a matrix product."""
     trainer = _trainer(points, width)
     own, reference = turns(rounds, clock(partial(_steps, *trainer, steps)), gemm_rate())
     # forward, and backward to weights and inputs; no gradient of the points
@@ -242,7 +242,7 @@ def descent_gemm(rounds, rivals, *, points, width, steps) -> list[float]:
 
 
 def descent_torch(rounds, rivals, *, points, width, steps) -> list[float]:
-    """Seconds of the loop in torch, one thread, over ours."""
+    """Seconds of the loop in torch, on one thread, over ours."""
     case = {"points": points, "width": width, "depth": 2, "d": 1, "steps": steps}
     theirs = rivals.ready("torch", case="descent", **case)
     ours = clock(partial(_steps, *_trainer(points, width), steps))
@@ -250,7 +250,7 @@ def descent_torch(rounds, rivals, *, points, width, steps) -> list[float]:
 
 
 def kernel_on_the_way(rounds, rivals, *, points, width, every, times) -> list[float]:
-    """Per cent by which Θ_t at every so many steps lengthens training."""
+    """Per cent by which Θ at every `every`-th step lengthens training."""
     compiled, state, start = _trainer(points, width)
 
     def without():
@@ -269,9 +269,10 @@ def kernel_on_the_way(rounds, rivals, *, points, width, every, times) -> list[fl
 
 
 def linearised(rounds, rivals, *, points, width, steps, times) -> list[float]:
-    """Weight-space descent of the linearised model over Θ, its eigh and all times.
+    """Seconds of the linearised model by steps in weights over those by closed form.
 
-    All steps take the same time: a tenth of them is timed, and counted ten times.
+    The closed form includes Θ and its eigendecomposition. All steps take the same time,
+    so a tenth of them is timed and multiplied by ten.
     """
     model, params, x = network(points, width, dtype="float64")
     y, rate = jnp.sin(x), 1e-3
@@ -313,7 +314,10 @@ def infinite_kernel(
 
 
 def hessian(rounds, rivals, *, width, iterations, depth=2) -> list[float]:
-    """Lanczos on jvp of grad, without reorthogonalisation, over the compact form."""
+    """Seconds of Lanczos with autodiff products (jvp of grad) over the compact form.
+
+    The former does not reorthogonalise.
+    """
     model, params, x = network(1, width, depth=depth, activation="tanh")
     flat, unravel = ravel_pytree(params)
 
@@ -364,9 +368,10 @@ figures: []
 
 
 def toy_job(rounds, rivals, *, width) -> list[float]:
-    """A training job, process and all, with a warm compilation cache, over import jax.
+    """Seconds of the whole process of a training job over those of `import jax`.
 
-    10 networks of width 64 with 2 hidden layers, 300 steps.
+    The compilation cache is warm. The job trains 10 networks of width 64 with 2 hidden
+    layers for 300 steps.
     """
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder, "toy.yaml")
@@ -423,7 +428,7 @@ def _kernel(key, n, width, k, target, text, cases, rounds=5):
     )
 
 
-BEST = "neural-tangents, its best way made to run"
+BEST = "neural-tangents, patched"
 ROWS = [
     *(
         Row(
@@ -442,11 +447,9 @@ ROWS = [
     _kernel("best", 4096, 1024, 1, 3, BEST, _nt(3, patched=True)),
     _kernel("best", 1024, 128, 1, 5, BEST, _nt(3, patched=True)),
     _kernel("best", 1024, 1024, 10, 4, BEST, _nt(3, patched=True), 3),
+    _kernel("installed", 128, 1024, 1, 100, "neural-tangents, unpatched", _nt(1, 2)),
     _kernel(
-        "installed", 128, 1024, 1, 100, "neural-tangents as it installs", _nt(1, 2)
-    ),
-    _kernel(
-        "tutorial", 128, 1024, 1, 100, "torch.func, its tutorial", _torch("tutorial"), 3
+        "tutorial", 128, 1024, 1, 100, "torch.func's tutorial", _torch("tutorial"), 3
     ),
     _kernel(
         "loop",

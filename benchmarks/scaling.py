@@ -27,7 +27,7 @@ LARGEST = 60_000
 
 
 def measure(folder: Path, toy: bool) -> None:
-    """scaling.csv: best of five, float32, and the time that FLOPs alone would take."""
+    """Write scaling.csv: best time of five, and the time of the FLOPs alone."""
     records = []
     reference = gemm_rate()
     for axis, values in AXES.items():
@@ -55,9 +55,9 @@ def measure(folder: Path, toy: bool) -> None:
 
 
 def draw(folder: Path) -> None:
-    """scaling.svg and scaling.png from scaling.csv."""
+    """Draw scaling.svg and scaling.png from scaling.csv."""
     found = pd.read_csv(folder / "scaling.csv")
-    # one rate for the lines: that of each moment would bend them
+    # one rate for all points, because rates that vary in time would bend the lines
     found["model"] = found["flop"] * (found["model_seconds"] / found["flop"]).median()
     figure, plots = plt.subplots(
         1, 3, figsize=(10, 3.2), sharey=True, layout="constrained"
@@ -88,7 +88,7 @@ def draw(folder: Path) -> None:
 
 
 def large(folder: Path, points: int) -> None:
-    """large.csv: `kernels.large.compare` at N points, and what it says of 60,000."""
+    """Write large.csv: `kernels.large.compare` at N points, and predicted at 60,000."""
     width = 1024 if points > 1000 else 16
     seconds, gigabytes = map(
         float,

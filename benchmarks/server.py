@@ -1,8 +1,9 @@
-"""Runs in the environment of a rival: times what it is asked for, line by line.
+"""Runs in the environment of a rival, and times its cases on request.
 
-A line is the JSON of what to make ready, {"case": name, …}; the answer is {"ready": …}.
-The line {"run": name} runs it once and is answered with {"seconds": …}. A case is a
-function of its sizes that returns what is timed. Imports nothing of ntkpipe.
+Requests and answers are lines of JSON. {"case": name, …} prepares a case and is
+answered with {"ready": true}; {"run": "it"} runs this case once and is answered with
+{"seconds": …}. A case is a function of sizes that returns the function to be timed.
+Nothing of ntkpipe is imported here.
 """
 
 import importlib
@@ -16,7 +17,7 @@ from pathlib import Path
 def serve(cases) -> None:
     """Answer lines until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # so that no output of a library is read as an answer
     ready = {}
     for line in sys.stdin:
         asked = json.loads(line)
@@ -31,7 +32,7 @@ def serve(cases) -> None:
                 run()  # compiles
                 ready["it"] = run
                 answer = {"ready": True}
-        except Exception as error:  # the row is then printed as skipped
+        except Exception as error:  # the row is then skipped
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

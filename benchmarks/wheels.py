@@ -1,9 +1,10 @@
-"""The packages that a bare machine with JAX lacks, in one folder.
+"""Collect in one folder the packages that a machine with only JAX lacks.
 
     python -m benchmarks wheels --python 3.12 FOLDER
-    PYTHONPATH=FOLDER python -m benchmarks gpu      # there
+    PYTHONPATH=FOLDER python -m benchmarks gpu      # on that machine
 
-Needs a network here and none there. Versions are those of requirements.lock.
+The first command needs a network, the second none. Versions are those of
+requirements.lock.
 """
 
 import argparse
@@ -27,7 +28,7 @@ PACKAGES = {
 
 
 def missing() -> list[str]:
-    """Packages that this Python has not."""
+    """Packages that this Python lacks."""
     names = {"jax": "jax", "scipy": "scipy", "pandas": "pandas"} | PACKAGES
     return [
         package
@@ -45,7 +46,7 @@ def locked(package: str) -> str:
 
 
 def collect(folder: Path, python: str) -> int:
-    """Install the packages into `folder` for a Python of this version; its bytes."""
+    """Install the packages for this version of Python; return the bytes of `folder`."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade"]
     command += ["--only-binary=:all:", "--python-version", python, "--no-compile"]
     command += ["--target", str(folder), *map(locked, PACKAGES)]
@@ -57,7 +58,9 @@ def main(arguments: list[str]) -> int:
     """The arguments of `python -m benchmarks wheels`."""
     top = argparse.ArgumentParser(prog="benchmarks wheels", description=__doc__)
     top.formatter_class = argparse.RawDescriptionHelpFormatter
-    top.add_argument("--python", default="3.12", help="version there (default: 3.12)")
+    top.add_argument(
+        "--python", default="3.12", help="its version on that machine (default: 3.12)"
+    )
     top.add_argument("folder", type=Path)
     options = top.parse_args(arguments)
     size = collect(options.folder, options.python)

@@ -1,8 +1,8 @@
-"""What neural-tangents 0.6.5 is timed at; runs in its own environment.
+"""The cases in which neural-tangents 0.6.5 is timed; runs in its own environment.
 
-It imports with JAX 0.4.26 and without TensorFlow if its TensorFlow interface, which is
-not used here, is left out. Its third implementation asks for two names that this JAX
-has moved; they are put back where `patched` says so.
+With JAX 0.4.26 and without TensorFlow, neural-tangents can be imported if its
+TensorFlow interface is left out, which is not used here. Its third implementation needs
+two names that this JAX has moved; `patched` restores them.
 """
 # ruff: noqa: E402
 
@@ -29,7 +29,7 @@ def _network(width, k, depth):
 
 
 def empirical(points, width, k, depth, d, implementation, patched, dtype="float32"):
-    """One implementation, with vmap_axes=0, without which all are slower."""
+    """One implementation, with vmap_axes=0, which makes each of them faster."""
     if patched:
         ad.source_info_util, ad.config = source_info_util, jax.config
     init, apply, _ = _network(width, k, depth)

@@ -1,4 +1,4 @@
-"""What PyTorch is timed at; runs in its own environment, float32."""
+"""The cases in which PyTorch is timed; runs in its own environment, float32."""
 
 import copy
 
@@ -14,7 +14,7 @@ def _network(width, depth, d):
 
 
 def tutorial(points, width, depth, d, threads):
-    """Θ by vmap of jacrev and one einsum a parameter: the torch.func tutorial."""
+    """Θ by vmap of jacrev and one einsum per parameter: the torch.func tutorial."""
     torch.set_num_threads(threads)
     network, x = _network(width, depth, d), torch.randn(points, d)
     params = {name: p.detach() for name, p in network.named_parameters()}
@@ -31,10 +31,10 @@ def tutorial(points, width, depth, d, threads):
 
 
 def blog(points, width, depth, d, threads):
-    """Θ by a backward pass a point, in a Python loop: `ntk` of the blog's utils.py.
+    """Θ by one backward pass per point in a Python loop: `ntk` of the blog's utils.py.
 
-    Its networks are less a copy of theirs at the start (`zero_output`, its default), of
-    which `backward` takes the gradients as well.
+    By default (`zero_output`) the blog subtracts a copy of the initial network from the
+    output, and `backward` computes the gradients of this copy, too.
     """
     torch.set_num_threads(threads)
     network, x = _network(width, depth, d), torch.randn(points, d)
@@ -57,7 +57,7 @@ def blog(points, width, depth, d, threads):
 
 
 def descent(points, width, depth, d, steps):
-    """Full-batch gradient descent as it is usually written, one thread."""
+    """Full-batch gradient descent as it is usually written, on one thread."""
     torch.set_num_threads(1)
     network, x = _network(width, depth, d), torch.randn(points, d)
     y = torch.sin(x[:, :1])

@@ -1,13 +1,13 @@
-"""Write anew what the manuals take from elsewhere.
+"""Write the generated blocks of the manuals.
 
     python docs/refresh.py [RESULTS]
 
-A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`: in README.md the
-verdicts counted and the rule graph as Snakemake sees it, in docs/claims.md the table of
-claims as measured (of RESULTS, default `results`), in docs/power.md what other networks
-and other seeds would give, in docs/gallery.md the figures of the sources, in
-config/README.md the tables of keys and of metrics from their own definitions.
-The main figure is copied, the pictures of the gallery are made small.
+A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`. README.md has the
+counts of verdicts and Snakemake's rule graph. docs/claims.md has the claims as measured
+in RESULTS (default `results`). docs/power.md has the verdicts with other networks and
+other seeds. docs/gallery.md has the figures of the sources. config/README.md has the
+tables of keys and of metrics, from their definitions. The main figure is copied;
+thumbnails are made of the figures of the gallery.
 """
 
 import logging
@@ -26,7 +26,7 @@ import yaml
 
 from ntkpipe import measurements, study, text
 from ntkpipe.artifacts import Product, ProductError
-from ntkpipe.claims import power, words
+from ntkpipe.claims import normal_law, power, words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.report import gallery
 from ntkpipe.report.thumbnail import thumbnail
@@ -52,14 +52,14 @@ MEASURED = {
     "replicates": "replicates/verdicts.csv",
 }
 NOT_MEASURED = "not measured here"
-FAR = 100_000  # upper limits beyond are there to catch slips, no one asks for them
+FAR = 100_000  # larger upper limits only catch slips: the manual leaves them out
 log = logging.getLogger("refresh")
 
 
 def main(results: Path) -> None:
-    """Write all files, and copy the figure where it was drawn.
+    """Write the blocks of all files, and copy the figures that the results have.
 
-    A table of what was measured stays as it is if the results lack its file.
+    A block of measured values stays as it is if the results lack its file.
     """
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     if (results / FIGURE).exists():
@@ -82,7 +82,7 @@ def main(results: Path) -> None:
 
 
 def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
-    """The blocks of each file: name → what writes it."""
+    """The blocks of each file: name → function that returns the block's text."""
     return {
         "README.md": {
             "verdicts": lambda: verdicts_table(results),
@@ -102,7 +102,7 @@ def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
 
 
 def replaced(text: str, block: str, body: str) -> str:
-    """`text` with another body of a block."""
+    """`text`, with the body of one block replaced."""
     begin, end = f"<!-- begin {block} -->\n", f"<!-- end {block} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"needs one {begin.strip()} and one {end}")
@@ -111,7 +111,7 @@ def replaced(text: str, block: str, body: str) -> str:
 
 
 def body(text: str, block: str) -> str:
-    """What stands in a block."""
+    """The text of a block."""
     begin, end = f"<!-- begin {block} -->\n", f"<!-- end {block} -->"
     return text.partition(begin)[2].partition(end)[0].strip()
 
@@ -122,7 +122,7 @@ def body(text: str, block: str) -> str:
 def claims_table(results: Path) -> str:
     """All claims with their verdicts, a table for each study.
 
-    Verdicts of other claims than those of the study file as it is now are left out.
+    Verdicts on claims that differ from those of the present study file are left out.
     """
     tables = []
     for one, product in _studies(results):
@@ -132,13 +132,14 @@ def claims_table(results: Path) -> str:
         lines = [_claim_row(claim, rows.get(claim.id)) for claim in one.claims]
         tables.append(
             f"## [{one.title}](../config/studies/{one.name}.yaml)\n\n{one.question}\n\n"
+            + (one.one_data_set and f"{one.one_data_set}\n\n")
             + _table(CLAIM_HEADS, lines)
         )
     return "\n\n".join([_summary(results), *tables])
 
 
 def verdicts_table(results: Path) -> str:
-    """The studies, and how many of their claims came out as expected."""
+    """The studies, and the number of their claims that are as expected."""
     rows = []
     for one, product in _studies(results):
         count = f"{len(one.claims)}"
@@ -167,7 +168,7 @@ def verdicts_table(results: Path) -> str:
 
 
 def power_table(results: Path) -> str:
-    """How likely each verdict is to come out the same with other networks."""
+    """The probability that each verdict is the same with other networks."""
     if not (path := results / MEASURED["power"]).exists():
         return "Not measured yet."
     table = pd.read_csv(path).fillna({"known": "", "seeds_needed": "", "note": ""})
@@ -175,7 +176,7 @@ def power_table(results: Path) -> str:
     total = power.expected_changes(table)
     head = (
         f"Σ(1 − P) = {total:.2f} over {counted.sum()} laws and numbers that have an "
-        f"interval. {len(short)} claims have P < {power.ENOUGH} or too few seeds."
+        f"interval. {len(short)} claims have P < {normal_law.ENOUGH} or too few seeds."
     )
     heads = ("study", "claim", "verdict", "h/δ", "P", "P if true", "seeds", "needed")
     rows = [
@@ -206,13 +207,13 @@ def replicates_table(results: Path) -> str:
 
 
 def _studies(results: Path) -> list[tuple[study.Study, Product | None]]:
-    """Each study and its verdicts, in the order of the page."""
+    """Each study and its verdicts, in the order of the page; None if not measured."""
     studies = select(STUDIES, ALL).values()
     return [(one, _measured(one, results)) for one in studies]
 
 
 def _measured(one: study.Study, results: Path) -> Product | None:
-    """The study's claims.csv, if it was made of these very claims."""
+    """The study's claims.csv, if it was made from the present claims; else None."""
     path = str(results / one.name / "claims.csv")
     try:
         products = read_products(one, [path], CLAIMS)
@@ -225,7 +226,7 @@ def _measured(one: study.Study, results: Path) -> Product | None:
 def _summary(results: Path) -> str:
     products = [product for _, product in _studies(results) if product is not None]
     if not products:
-        return f"No claim was measured yet: {NOT_MEASURED} stands for all."
+        return f"No claim was measured yet. All are marked “{NOT_MEASURED}”."
     verdicts = [product.data for product in products]
     rows = pd.concat(verdicts).to_dict("records")
     versions = products[-1].meta["versions"]
@@ -242,14 +243,14 @@ def _summary(results: Path) -> str:
 
 
 def name_of(claim) -> str:
-    """The claim's id, and what it is if it is no law."""
+    """The claim's id, with its nature in parentheses unless it is a law."""
     return claim.id if claim.nature == "law" else f"{claim.id} ({claim.nature})"
 
 
 def _claim_row(claim, row) -> tuple[str, ...]:
     says = f"{claim.says}<br><sub>{claim.source}</sub>"
     if row is None:
-        return name_of(claim), says, claim.set, "", "", "", NOT_MEASURED
+        return name_of(claim), says, claim.band_set, "", "", "", NOT_MEASURED
     verdict = f"{SYMBOLS[row.verdict]} {row.verdict}"
     if claim.known:
         verdict += f" (known)<br><sub>{claim.reason}</sub>"
@@ -260,14 +261,14 @@ def _claim_row(claim, row) -> tuple[str, ...]:
         verdict += " ≈"
     level = words.level(values) or text.NONE
     shown = words.accepted(values), words.measured(values), level, verdict
-    return name_of(claim), says, claim.set, *shown
+    return name_of(claim), says, claim.band_set, *shown
 
 
 # ------------------------------------------------------------------ gallery
 
 
 def gallery_text() -> str:
-    """The sources' figures in their order, with small pictures of ours."""
+    """The sources' figures in their order, with thumbnails of our figures."""
     parts = []
     for source in gallery.load(ROOT / "config" / "gallery.yaml"):
         rows = [
@@ -287,13 +288,13 @@ def gallery_text() -> str:
 
 
 def sources() -> list[list[str]]:
-    """The figures of ours that each source's figures are regenerated by."""
+    """For each source, our figures that regenerate its figures."""
     loaded = gallery.load(ROOT / "config" / "gallery.yaml")
     return [[name for o in source.figures for name in o.shows] for source in loaded]
 
 
 def thumbnail_of(name: str) -> str:
-    """Where the small picture of a figure lies, from docs/."""
+    """Path of the thumbnail of a figure, relative to docs/."""
     return f"images/gallery/{name.replace('/', '-')}.png"
 
 
@@ -308,10 +309,10 @@ def _picture(name: str) -> str:
 
 
 def rule_graph() -> str:
-    """Which rule reads what which other makes, as a Mermaid flow chart.
+    """The rules, with an arrow to each rule that uses their output, as a Mermaid chart.
 
-    Snakemake's own text, with names for numbers and its lines, which come in no
-    particular order, sorted.
+    This is Snakemake's own chart, with names in place of numbers. Its lines are sorted,
+    because Snakemake prints them in no fixed order.
     """
     arguments = ["--rulegraph", "mermaid-js", "--config", "run=all"]
     done = subprocess.run(
@@ -344,8 +345,8 @@ UNIONS = {
 def keys() -> dict[str, str]:
     """The tables of keys of config/README.md, by block.
 
-    A block has the kinds of a union, or the keys of a section, and then the sections to
-    which these refer. So a new kind is in a block, and so is a new section within one.
+    A block has the kinds of a union, or the keys of a section, followed by the sections
+    to which these refer. New kinds and new inner sections appear without a change here.
     """
     experiment = SECTIONS["Variant"]["properties"]
     config = ROOT / "workflow/schemas/config.schema.yaml"
@@ -375,15 +376,15 @@ def keys() -> dict[str, str]:
 WHEN = {
     "snapshots": "At each snapshot (0 = initialisation, the last = after training):",
     "ends": "At the first and last snapshot:",
-    "groups": "Once a group of networks, at initialisation, of the first output at the "
-    "first\ntraining point, x₀; E is the mean over the group:",
-    "last": "Once a network, at the last step:",
-    "limit": "Of infinite width, width 0:",
+    "groups": "Once for each group of networks, at initialisation, for the first\n"
+    "output at the first training point x₀; E is the mean over the group:",
+    "last": "Once for each network, at the last step:",
+    "limit": "At infinite width (width 0):",
 }
 
 
 def metrics_table() -> str:
-    """All metrics: what they are and what an experiment needs in order to have them."""
+    """All metrics, with their meaning, formula, and requirements on an experiment."""
     parts = []
     for when, heading in WHEN.items():
         rows = [
@@ -411,7 +412,7 @@ def _statement() -> tuple[dict, dict]:
 
 
 def _members(union: dict) -> list[tuple[str, str]]:
-    """(kind, name of its section) of each kind in a union, sorted; none elsewhere."""
+    """(kind, name of its section) of each kind, sorted; empty if there is no union."""
     names = [_referred(option) for option in union.get("oneOf", ())]
     return sorted((_kind(name), name) for name in names if _kind(name))
 
@@ -438,7 +439,7 @@ def _shared(union: dict) -> dict:
 
 
 def _sections(names: Iterable[str], leave_out: Collection[str] = ()) -> str:
-    """Heading, text and table of each section, then of those to which they refer."""
+    """Heading, text and table of each section and of the sections it refers to."""
     todo, parts = list(names), []
     members = {name for union in UNIONS.values() for _, name in _members(union)}
     for name in todo:  # the list grows in the loop
@@ -487,7 +488,7 @@ def _default(value) -> str:
 
 
 def _values(about: dict) -> str:
-    """What a key takes, in words, of its JSON schema."""
+    """The accepted values of a key, in words, from its JSON schema."""
     if "const" in about:
         return f"`{about['const']}`"
     if "enum" in about:

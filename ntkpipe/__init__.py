@@ -1,6 +1,6 @@
-"""The experiments of the Neural Tangent Kernel literature as one study.
+"""Reproduce the experiments of the Neural Tangent Kernel literature.
 
-`import ntkpipe` imports nothing heavy: take what you need from its packages,
+`import ntkpipe` imports no other module. Import what you need from its packages:
 `from ntkpipe.kernels import ntk, infinite_kernels`, `from ntkpipe.models import MLP`, …
 """
 

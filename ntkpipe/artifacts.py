@@ -1,8 +1,8 @@
 """Products on disk: written atomically, checked when read.
 
 A product is a `.npz` (never a pickle) or a plain `.csv`. Its metadata are product,
-study, variant, width, the settings it was made with (`spec`), and versions. Those of a
-`.npz` are an array within the file. Those of a `.csv` are in its *record*,
+study, variant, width, the settings it was made with (`spec`), and versions. A `.npz`
+holds its metadata as an array. The metadata of a `.csv` are in its *record*,
 `NAME.csv.json`, together with the checksum of the table.
 """
 
@@ -35,7 +35,7 @@ else:
     pd = Lazy("pandas")
 
 FORMAT = 2
-# The arrays of each product and their axes; one letter stands for one length.
+# The arrays of each product and their axes. The same letter means the same length.
 PRODUCTS: dict[str, dict[str, str]] = {
     "dataset": {
         "x_train": "n d",
@@ -65,7 +65,7 @@ PRODUCTS: dict[str, dict[str, str]] = {
         "sd_train": "t n",
         "sd_test": "t m",
         "cov_test": "m m",
-        "eigenvalues": "r e",  # of several draws of the data
+        "eigenvalues": "r e",  # r draws of the data
     },
 }
 # Arrays that a product may lack.
@@ -77,7 +77,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "figure": (),  # the columns depend on the figure
 }
 USER_ARRAYS = tuple(PRODUCTS["dataset"])
-# Bytes of a user's arrays in float64: 80,000 points of 3,072 numbers.
+# Largest size of a user's arrays in float64, in bytes: 80,000 points of 3,072 numbers.
 MOST_USER_BYTES = 2**31
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -263,7 +263,7 @@ def _refusing(path: str | Path, text: str) -> Iterator[None]:
     """Turn any error into a `ProductError` with this text.
 
     All exceptions are caught, because damaged files make numpy, zipfile, zlib, tokenize
-    and pandas raise errors of many types, also SyntaxError and OverflowError.
+    and pandas raise errors of many types, including SyntaxError and OverflowError.
     """
     try:
         yield
@@ -379,7 +379,7 @@ def _check_arrays(path: str, product: str, arrays: dict[str, np.ndarray]) -> Non
 
 
 def _may_diverge(product: str, name: str) -> bool:
-    """Whether too large a learning rate may make these numbers infinite."""
+    """Whether these numbers may be infinite because the learning rate is too large."""
     ensemble = product == "limit" and name.startswith(("mean_", "sd_", "cov_"))
     return product in MAY_DIVERGE or ensemble
 
@@ -387,8 +387,9 @@ def _may_diverge(product: str, name: str) -> bool:
 def _axes(product: str, arrays: dict[str, np.ndarray]) -> None:
     """Compare the shapes of arrays with the schema: one letter, one length."""
     lengths: dict[str, int] = {"1": 1}
+    redrawn = product == "dataset" and all(a.ndim == 3 for a in arrays.values())
     for name, array in arrays.items():
-        axes = PRODUCTS[product][name]
+        axes = "r " * redrawn + PRODUCTS[product][name]
         shape, letters = array.shape, axes.split()
         if len(shape) != len(letters) or any(
             lengths.setdefault(letter, length) != length

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 COMMANDS = {
     "verify": "list the verdicts that are not as expected; fail if there are any",
     "validate": "check study files; list all faults at once",
-    "power": "how likely each verdict is to come out the same with other networks",
+    "power": "estimate how likely other networks are to give the same verdicts",
     "replicate": "run studies again with other seeds, and compare the verdicts",
-    "explain": "how each parameter of a network enters its kernel",
+    "explain": "print how each parameter of a network enters its kernel",
     "schema": "print the JSON schema of study files",
 }
 EXAMPLE = """\
@@ -64,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
-            command.add_argument("--input", nargs="*", default=[], help="claims.csv")
+            command.add_argument(
+                "--input", nargs="*", default=[], help="claims.csv of each study"
+            )
     return top
 
 
@@ -100,9 +102,11 @@ def _add_power(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--results", default="results", help="default: results")
     command.add_argument(
-        "--draws", type=_positive, default=200, help="drawn runs a claim (default: 200)"
+        "--draws", type=_positive, default=200, help="runs per claim (default: 200)"
     )
-    command.add_argument("--seed", type=int, default=0, help="of the draws, default: 0")
+    command.add_argument(
+        "--seed", type=int, default=0, help="seed of these runs (default: 0)"
+    )
     command.add_argument("--output", help="table (csv); default: RESULTS/power.csv")
 
 
@@ -110,12 +114,18 @@ def _add_replicate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "run", nargs="*", default=["core"], help="studies or groups; default: core"
     )
-    command.add_argument("--studies", default="config/studies", help="their folder")
+    command.add_argument(
+        "--studies",
+        default="config/studies",
+        help="folder of study files; default: config/studies",
+    )
     command.add_argument("--results", default="results", help="default: results")
     command.add_argument(
         "--seeds", type=_positive, default=5, help="number of replicates (default: 5)"
     )
-    command.add_argument("--cores", default="all", help="of Snakemake (default: all)")
+    command.add_argument(
+        "--cores", default="all", help="cores for Snakemake (default: all)"
+    )
 
 
 def _add_explain(command: argparse.ArgumentParser) -> None:
@@ -140,7 +150,7 @@ def _positive(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, 1 (unexpected verdicts, failure) or 2 (bad input)."""
     early = argparse.ArgumentParser(add_help=False)
-    early.add_argument("--threads")  # read before stages are imported with NumPy
+    early.add_argument("--threads")  # read before NumPy is imported
     runtime.limit_threads(early.parse_known_args(arguments)[0].threads)
     runtime.collect_less()
     options = parser().parse_args(arguments)
@@ -247,10 +257,10 @@ def _place(options: argparse.Namespace, one: Study) -> Place:
     at = Place(one, variant, width, asked.get("name", ""))
     if "variant" in asked and variant not in one.variants:
         there = ", ".join(one.variants)
-        raise StudyError([f"--variant {variant!r}: there are {there}"])
+        raise StudyError([f"--variant: no variant {variant!r}: there are {there}"])
     if "width" in asked and width not in at.experiment.widths:
         there = ", ".join(map(str, at.experiment.widths))
-        raise StudyError([f"--width {width}: there are {there}"])
+        raise StudyError([f"--width: no width {width}: there are {there}"])
     if "name" in asked:
         one.figure(at.figure)  # raises `StudyError` if there is none
     return at

@@ -1,7 +1,7 @@
 """Estimates of the cost of jobs from the study file alone: numbers, operations, time.
 
-The estimates serve requests to a scheduler and the table of `--dry-run`. They are right
-within a factor of about two.
+The estimates are used for requests to a scheduler and for the table of `--dry-run`.
+They are correct within a factor of about two.
 """
 
 import functools
@@ -15,7 +15,7 @@ from ntkpipe.training.recorders import RECORDERS
 
 NUMBER = 8  # bytes, float64
 MB = 10**6
-# Seconds of a core for any job (start of Python) and for a training (compilation).
+# Seconds of one core to start Python, for any job, and to compile, for a training.
 JOB, TRAINING = 1.5, 2.0
 # FLOP/s of one core (float64, matrices of a few hundred rows) and of one large GPU
 # (float32 at highest precision), and the seconds of a step and of a start on that GPU.
@@ -47,7 +47,7 @@ def outputs(e: Experiment) -> int:
 
 
 def kernel_rows(e: Experiment) -> int:
-    """Rows of the kernel: N·k, or N of a traced one."""
+    """Rows of the kernel: N·k, or N if the kernel is traced."""
     return points(e) * (1 if e.training.kernel == "trace" else outputs(e))
 
 
@@ -91,7 +91,7 @@ def eigh_flop(e: Experiment, width: int) -> int:
 
 
 def linearize_flop(e: Experiment, width: int) -> int:
-    """Operations: an eigendecomposition a network, a product a recorded step."""
+    """Operations: an eigendecomposition per network, a product per recorded step."""
     rows, tests = kernel_rows(e), test_rows(e)
     steps = 4 * e.training.record * rows * (rows + tests)
     return e.seeds_at(width) * (20 * rows**3 + steps)
@@ -104,21 +104,21 @@ def limit_flop(e: Experiment) -> int:
 
 
 def data_flop(e: Experiment) -> int:
-    """Operations of the target: an eigendecomposition, or a teacher network."""
+    """Operations of the targets: an eigendecomposition, or a teacher network."""
     target = getattr(e.dataset, "target", None)
-    return target.flop(sizes(e.dataset)) if target else 0
+    return e.draws * target.flop(sizes(e.dataset)) if target else 0
 
 
 def data_mb(e: Experiment) -> int:
-    """MB: three copies of the points, and the arrays for the target."""
+    """MB: three copies of the points of all draws, and the arrays for a target."""
     n, m, d, _ = sizes(e.dataset)
     target = getattr(e.dataset, "target", None)
     labelling = target.numbers(sizes(e.dataset)) if target else 0
-    return (3 * (n + m) * d + labelling) * NUMBER // MB
+    return (3 * e.draws * (n + m) * d + labelling) * NUMBER // MB
 
 
 def train_mb(e: Experiment, width: int) -> int:
-    """MB: six copies of the weights, the signals, three copies of the product."""
+    """MB: six copies of the weights, the signals, three copies of network.npz."""
     seeds, rows = e.seeds_at(width), kernel_rows(e) + test_rows(e)
     signals = 4 * rows * width * (e.model.depth + 1)
     at_once = seeds if weights(e, width) <= 100_000 else 1
@@ -129,17 +129,17 @@ def train_mb(e: Experiment, width: int) -> int:
 def dataset_numbers(e: Experiment) -> int:
     """Numbers in dataset.npz."""
     n, m, d, k = sizes(e.dataset)
-    return (n + m) * (d + k)
+    return e.draws * (n + m) * (d + k)
 
 
 def network_numbers(e: Experiment, width: int) -> int:
-    """Numbers in network.npz, about: kernels, and outputs at recorded steps."""
+    """Approximate count of numbers in network.npz: kernels and recorded outputs."""
     recorders = [r for r in RECORDERS if r.wanted(e.training)]
     return e.seeds_at(width) * sum(recorder.numbers(e) for recorder in recorders)
 
 
 def linearized_numbers(e: Experiment, width: int) -> int:
-    """Numbers in linearized.npz, about."""
+    """Approximate count of numbers in linearized.npz."""
     n, m, _, k = sizes(e.dataset)
     return e.seeds_at(width) * e.training.record * (n + m) * k
 
@@ -204,7 +204,7 @@ def seconds(flop: float) -> Seconds:
 
 
 def train_seconds(e: Experiment, width: int) -> Seconds:
-    """Seconds of a training: compilation, then steps one after the other."""
+    """Seconds of a training: compilation, then all steps in sequence."""
     flop, steps = train_flop(e, width), e.training.steps * e.seeds_at(width)
     there = GPU_START + max(flop / GPU, GPU_STEP * steps)
     return Seconds((TRAINING + flop / CORE) / 2, there)

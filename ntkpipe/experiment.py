@@ -1,7 +1,7 @@
 """An experiment: data, model and training at several widths, each with many seeds.
 
-Figures and claims ask an experiment what it records. This module is separate from the
-study, so that figures and claims can import it.
+Figures and claims read from an experiment what it records. This module is separate from
+the study, so that figures and claims can import it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from ntkpipe.training.protocol import Training
 
 Width = Annotated[int, Field(ge=1, le=10**7)]
 Seeds = Annotated[int, Field(ge=1, le=10**6)]
-MOST_JOBS = 5000  # trainings, planned within a second or two
+MOST_JOBS = 5000  # this number of trainings is planned within a second or two
 
 
 @section
@@ -24,21 +24,23 @@ class Measure:
     """Measurements in addition to the metrics that every experiment has."""
 
     modes: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Number of eigenvectors of H(w₀) whose decay rate is fitted."""
+    """Number of eigenvectors of H(w₀) along which decay rates are fitted."""
     limit_points: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of test points at which outputs are compared with the Gaussian limit."""
     limit_draws: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Number of draws of the data of which the limit's eigenvalues are measured."""
+    """Number of draws of the data for which the limit's eigenvalues are measured."""
     kernel_at: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = ()
-    """Test points i of Θ(x₀, x_i), the first one x₀ (with training.test_kernel)."""
+    """Test points i for which Θ(x₀, x_i) is measured; the first of them is x₀.
+    Needs `training.test_kernel`."""
     frequencies: tuple[Annotated[int, Field(ge=1, le=10**6)], ...] = ()
     """Frequencies k on the circle for which the time to fit cos kγ is measured."""
     fit_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """A frequency is fitted when its residual is below this share of its start."""
+    """A frequency is fitted when this share of its initial residual is left."""
     loss_error: bool = False
-    """Compare the loss with its predictions, while it is above 1e-3 of its start."""
+    """Compare the loss with its predictions, down to 1e-3 of the initial loss."""
     straightness: bool = False
-    """Deviation of f(t) from the line segment 0 → y (with limit and zero_output)."""
+    """Measure the deviation of f(t) from the line segment 0 → y.
+    Needs `limit` and `zero_output`."""
 
     def unmet(self, e: "Experiment") -> Iterator[Fault]:
         """Measurements for which an experiment lacks the recordings or the data."""
@@ -60,6 +62,9 @@ class Measure:
         for key in (key for key, value in asked.items() if value):
             if not e.has_limit:
                 yield Fault((key,), "needs limit: steps or flow")
+        if self.modes and e.training.optimizer != "gd":
+            text = f"needs training.optimizer: gd, not {e.training.optimizer}"
+            yield Fault(("modes",), text)
         if self.limit_draws > 1 and not data.is_random:
             yield Fault(("limit_draws",), "needs data that are drawn at random")
         if sizes and self.limit_points > sizes.test:
@@ -85,6 +90,8 @@ class Experiment:
     """Precision of weights, outputs and kernels."""
     dataset: Dataset
     """Training and test points."""
+    data: Literal["once", "redraw"] = "once"
+    """Whether all networks see one draw of the data, or each seed a draw of its own."""
     model: Model
     """Architecture, parametrisation and initialisation."""
     training: Training
@@ -92,11 +99,11 @@ class Experiment:
     widths: Annotated[tuple[Width, ...], Field(min_length=1)]
     """Hidden widths n."""
     seeds: Seeds | dict[Width, Seeds] = 10
-    """Number of networks a width: one number for all widths, or {width: number}."""
+    """Networks per width: one number for all widths, or {width: number}."""
     linearize: Literal["none", "steps", "flow"] = "steps"
-    """The linearised model in closed form, for the optimiser's steps or the flow."""
+    """Linearised model in closed form, for the optimiser's steps or gradient flow."""
     limit: Literal["none", "steps", "flow"] = "none"
-    """Infinite width: kernels, mean and covariance of the trained ensemble."""
+    """Infinite width: kernels, and mean and covariance of trained networks."""
     measure: Measure = Measure()
     """Additional measurements."""
 
@@ -111,7 +118,7 @@ class Experiment:
         return self.linearize != "none"
 
     def faults(self) -> Iterator[Fault]:
-        """Faults between the keys."""
+        """Faults that concern several keys."""
         if len(self.widths) > MOST_JOBS:
             text = f"{len(self.widths)} of them, at most {MOST_JOBS}"
             yield Fault(("widths",), text)
@@ -120,6 +127,8 @@ class Experiment:
         if isinstance(self.seeds, dict):
             if missing := sorted(set(self.widths) - set(self.seeds)):
                 yield Fault(("seeds",), f"no number for the widths {missing}")
+        if self.data == "redraw":
+            yield from (Fault(("data",), text) for text in self._not_redrawn())
         yield from self.measure.unmet(self)
         yield from self.training.unmet(self)
         yield from self.model.unmet(self)
@@ -128,13 +137,29 @@ class Experiment:
         if not self.training.loss.closed_form:
             for key in ("linearize", "limit"):
                 if getattr(self, key) != "none":
-                    yield Fault((key,), f"the loss has no closed form: say {key}: none")
+                    yield Fault((key,), f"the loss has no closed form: use {key}: none")
         if self.linearize == "flow" and self.training.optimizer == "momentum":
             text = "gradient flow has no momentum: use linearize: steps"
             yield Fault(("linearize",), text)
         if self.has_limit and self.training.optimizer != "gd":
             text = f"needs training.optimizer: gd, not {self.training.optimizer}"
             yield Fault(("limit",), text)
+
+    def _not_redrawn(self) -> Iterator[str]:
+        """Why the data can't be drawn anew for each seed."""
+        if not self.dataset.is_random:
+            yield "redraw needs data that are drawn at random"
+        if self.has_limit:
+            yield "redraw needs limit: none, as each draw has another limit kernel"
+        if self.training.ensemble is not None:
+            yield "redraw and training.ensemble exclude each other"
+
+    @property
+    def draws(self) -> int:
+        """Number of data sets: one, or one for each seed."""
+        if self.data == "once":
+            return 1
+        return max(self.seeds_at(width) for width in self.widths)
 
     @property
     def data_seed(self) -> int | None:

@@ -1,10 +1,10 @@
 """A fingerprint of the code that a job runs.
 
 Snakemake does not follow the imports of a command. A rule therefore has the fingerprint
-of its stage's modules among its parameters, so that an edit of a module runs the jobs
-again that import the module. The fingerprint is a hash of the syntax trees of a module
-and of all modules of its package that it imports, directly or indirectly. The syntax
-trees have no docstrings, comments and annotations.
+of its stage's modules among its parameters. After an edit of a module, all jobs that
+import the module run again. The fingerprint is a hash of the syntax trees of a module
+and of all modules of its package that it imports, directly or indirectly. Docstrings,
+comments and annotations are removed from the syntax trees.
 
 A section whose code is a user's file has the path of the file in `code_file`. The file
 counts, and every module of its folder that it imports, directly or indirectly.
@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Not followed, including their submodules. Their effect on a job is already in its
-# parameters (settings of the study) or in its inputs (other stages), or does not change
-# results (metadata, checks of shapes, estimates of cost). Following them would make
-# every job depend on every module.
+# Imports of these modules and of their submodules are not followed. The effect of these
+# modules on a job is already in its parameters (settings of the study) or in its inputs
+# (other stages), or does not change results (metadata, checks of shapes, estimates of
+# cost). Following the imports would make every job depend on every module.
 NOT_FOLLOWED = (
     "ntkpipe.study",
     "ntkpipe.experiment",
@@ -115,7 +115,7 @@ def _hash(value: Any) -> str:
 
 
 def sections(value: Any) -> Iterator[type]:
-    """The classes of all sections within a value: itself, its fields, and so on."""
+    """The classes of all sections within a value, at any depth."""
     yield from map(type, _instances(value))
 
 
@@ -184,8 +184,8 @@ def _imports(
 ) -> Iterator[str]:
     """The modules that a statement imports; `Lazy("module")` counts as an import.
 
-    An import of a module does not count its package, because the `__init__` of a
-    package only lists its modules.
+    Importing a module does not count as importing its package, because the `__init__`
+    of a package only lists its modules.
     """
     match node:
         case ast.Import(names):
@@ -219,7 +219,7 @@ def _below(folder: Path, module: str) -> Path | None:
 
 
 def _code(tree: ast.Module) -> ast.Module:
-    """The tree without docstrings and annotations; an annotated value stays."""
+    """The tree without docstrings and annotations; values of annotated names stay."""
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
             body[:] = [part for part in body if not _is_text(part)] or [ast.Pass()]

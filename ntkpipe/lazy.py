@@ -1,7 +1,7 @@
 """`Lazy`, a module that is imported when one of its attributes is first used.
 
-A short job imports only what it uses: a figure needs no JAX (0.6 s, see
-docs/performance.md), a training no pandas.
+A short job imports only what it uses. A figure does not import JAX, which takes 0.6 s
+(docs/performance.md). A training does not import pandas.
 """
 
 import importlib

@@ -1,8 +1,8 @@
-"""`Metric`: name, meaning, formula, and what an experiment needs to have the metric.
+"""`Metric`: the name, meaning, formula and conditions of a measured quantity.
 
-A metric with an index has the index after a slash: `weight_change/W2`, `kernel_at/16`.
-The manual, the axes of figures, claims and the check of a study file read these
-records. This module is separate from `measurements`, so that recorders can import it.
+An index follows the name after a slash: `weight_change/W2`, `kernel_at/16`. The manual,
+the axes of figures, the claims and the check of a study file use these records. This
+module is separate from `measurements`, so that recorders can import it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from ntkpipe.experiment import Experiment
 
 When = Literal["snapshots", "ends", "groups", "last", "limit"]
-"""Steps with a value: `snapshots`; `ends`, the first and last snapshot; `groups`,
-initialisation, one value for each group of networks; `last`, the last step; `limit`,
-one value at infinite width."""
+"""Steps at which a metric has a value. `snapshots`: all snapshots. `ends`: the first
+and last snapshot. `groups`: initialisation, with one value for each group of networks.
+`last`: the last step. `limit`: a value at infinite width."""
 Arrays = Mapping[str, np.ndarray]
 Values = dict[str, tuple[np.ndarray, np.ndarray]]
 """Metric → (steps, values (s steps))."""
 
 
 class Need(NamedTuple):
-    """A condition on an experiment, and how to meet it, in words."""
+    """A condition on an experiment, and what it needs, in words."""
 
     met: Callable[[Experiment], bool]
     words: str
@@ -45,11 +45,11 @@ class Index(NamedTuple):
     """The index after the slash of a metric's name."""
 
     symbol: str
-    """The index in the manual."""
+    """The symbol of the index in the manual."""
     of: Callable[[Experiment], Iterable | None]
     """The indices of an experiment; None if they depend on a user's data."""
     pattern: str = r"0|[1-9]\d*"
-    """A regular expression of all possible indices."""
+    """A regular expression that all possible indices match."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Metric:
     """A measured quantity."""
 
     name: str
-    """Without its index."""
+    """The name without the index."""
     meaning: str
     """What is measured, in words."""
     formula: str = ""
@@ -65,16 +65,16 @@ class Metric:
     index: Index | None = None
     unit: str = ""
     label: str = ""
-    """On an axis; `{}` is the index. By default the name."""
+    """The label on an axis, with `{}` for the index; by default the name."""
     at: When
     when: tuple[Need, ...] = ()
     """Conditions on an experiment."""
     measures_change: bool = False
-    """Whether it is a change of the kernel, which is noise if `unresolved` is 1."""
+    """Whether the value is a kernel change: rounding noise where `unresolved` is 1."""
     recorded_with: str = ""
     """Another metric that is defined at every step at which this one is recorded."""
     missing_is_expected: bool = False
-    """Whether missing values are no fault and are not counted in `undefined/…`."""
+    """Whether missing values are expected: `undefined/…` does not count them."""
 
     @property
     def written(self) -> str:
@@ -93,7 +93,7 @@ class Metric:
         return bool(re.fullmatch(self.index.pattern, index))
 
     def unmet(self, e: Experiment, index: str = "") -> str | None:
-        """The condition that an experiment does not meet, in words; None if none."""
+        """The first condition that an experiment does not meet, or None, in words."""
         for need in self.when:
             if not need.met(e):
                 return f"needs {need.words}"
@@ -114,7 +114,7 @@ def _some(names: list[str]) -> str:
 
 
 class Inputs(NamedTuple):
-    """The products of the networks of one width; None if an experiment has none."""
+    """The products of one width; None for a product that the experiment lacks."""
 
     e: Experiment
     width: int
@@ -125,7 +125,7 @@ class Inputs(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Metrics that one function computes, if an experiment has any of them."""
+    """Metrics that one function computes together."""
 
     metrics: tuple[Metric, ...]
     measure: Callable[[Inputs], Values]

@@ -9,7 +9,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """A function (what, done, total) that shows progress, not too often."""
+    """A function (what, done, total) that shows progress at limited intervals."""
 
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr

@@ -12,7 +12,7 @@ PACKAGE = "ntkpipe"
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages on which numbers depend."""
+    """Versions of Python and of the packages on which results depend."""
     packages = ("jax", "jaxlib", "numpy", "scipy", "optax", "pandas")
     return {"python": platform.python_version()} | {
         **{name: importlib.metadata.version(name) for name in packages},

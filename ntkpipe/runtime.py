@@ -1,6 +1,7 @@
 """How a job uses its machine: threads, memory, devices, and JAX's settings.
 
-These must be set before JAX is imported, and the threads also before NumPy is imported.
+All of it must be set before JAX is imported. The threads must also be set before NumPy
+is imported.
 """
 
 import gc
@@ -12,8 +13,9 @@ import time
 from importlib.metadata import entry_points
 from typing import IO
 
-# New objects between two garbage collections; Python's default is 700 or 2,000. Tracing
-# creates very many lasting objects, whose collections took a tenth of a short job.
+# Number of new objects after which garbage is collected; Python's default is 700 or
+# 2,000. Tracing creates very many objects that stay in use. With the default, garbage
+# collection took a tenth of the time of a short job.
 COLLECT_AFTER = 50_000
 # Variables of mallopt(3), which glibc reads when a process starts. The process then
 # keeps freed memory for its next arrays, in one heap. By default it returns large
@@ -43,9 +45,9 @@ def configure_jax() -> None:
     """Set JAX's options by environment variables, without importing JAX.
 
     If NTKPIPE_CACHE or JAX_COMPILATION_CACHE_DIR is set, compiled programs are kept in
-    that folder. Each version of jaxlib has a subfolder, as it must not read programs of
-    another version. JAX's default thresholds would not keep the small programs of a
-    short job.
+    that folder. Each version of jaxlib has a subfolder, because it must not read
+    programs of another version. JAX's default thresholds would not keep the small
+    programs of a short job.
     """
     settings = {
         "jax_enable_x64": True,
@@ -117,7 +119,7 @@ def _gpus() -> list[str]:
 
 
 def _free_gpu(names: list[str]) -> tuple[str, IO]:
-    """Wait until one of these GPUs is free; its name and its lock."""
+    """Wait until one of these GPUs is free; return its name and its lock."""
     import fcntl
 
     os.makedirs(".snakemake", exist_ok=True)

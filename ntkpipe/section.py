@@ -65,12 +65,12 @@ def did_you_mean(
 ) -> str:
     """`; did you mean …?` with the closest valid names; empty if none is close.
 
-    Without a close name, a name is taken whose first word is close to `name`.
+    If no name is close, a name whose first word is close to `name` is suggested.
 
     Args:
         name: the unknown name.
-        valid: the names that there are.
-        cutoff: the least similarity, from 0 to 1.
+        valid: the existing names.
+        cutoff: the smallest similarity of a suggestion, from 0 to 1.
         most: the largest number of suggestions.
     """
     names = [*map(str, valid)]
@@ -86,14 +86,14 @@ def section(cls: type) -> type:
     """Make `cls` a section: frozen, keyword-only, no unknown keys, no NaN.
 
     Values are not converted: a string is not accepted as a number, nor `true` as an
-    integer. A slip in a study file is thus reported.
+    integer. Mistyped values in a study file are thus reported.
     """
     config = pydantic.ConfigDict(
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
         json_schema_extra=_describe,
-        defer_build=True,  # built once, within the study
+        defer_build=True,  # the validator of the study includes that of its sections
     )
     if hasattr(cls, "faults"):
         check = pydantic.model_validator(mode="after")(_without_faults)
@@ -112,7 +112,8 @@ def _describe(schema: dict[str, Any], cls: type) -> None:
     """Add the docstrings of the keys to a JSON schema.
 
     pydantic's `use_attribute_docstrings` does the same but reads the source of every
-    section at import, a fifth of the start of a job. Only manuals need the docstrings.
+    section at import, which takes a fifth of the start of a job. Only the manual and
+    the schema need the docstrings.
     """
     for base in cls.__mro__[:-1]:
         for name, text in _docstrings(base).items():
@@ -140,6 +141,6 @@ def _classes(module: str) -> dict[str, ast.ClassDef]:
     """The syntax trees of the classes of a module."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except OSError:  # typed at a prompt: the source has no file
+    except OSError:  # a class that is defined at a prompt has no source file
         return {}
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}

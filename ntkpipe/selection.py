@@ -1,4 +1,4 @@
-"""From the words in `run:` to studies: a word names a study, a group, or `all`."""
+"""Select studies by the words in `run:`: names of studies, groups, or `all`."""
 
 import logging
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ ALL, CORE = "all", "core"
 
 
 def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
-    """The studies in a folder that the words select, in the order of the page.
+    """The studies in a folder that the words select, in the order of the result page.
 
     A word is the name of a study, its `group`, or `all`. All faults are raised at once.
     A study that needs a package which is not installed is a fault if it is named, or if

@@ -56,7 +56,7 @@ def number(value: float | None, digits: int = 3, zeros: bool = True) -> str:
 def numbers(
     ends: Iterable[float | None], *others: float | None, zeros: bool = True
 ) -> list[str]:
-    """Numbers with the fewest digits, 3 to 6, at which the ends differ."""
+    """Numbers with the fewest significant digits, 3 to 6, at which the ends differ."""
     ends = list(ends)
     for digits in (3, 4, 5, 6):
         texts = [number(value, digits, zeros) for value in ends]

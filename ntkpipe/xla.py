@@ -2,9 +2,9 @@
 
 A short job mostly compiles. jaxlib 0.10 has two emitters of fused loops. The older one
 compiles in up to half the time of the default one, but its loops are slower on large
-arrays (docs/performance.md, "The compiler"). A module compiled in one part instead of
-32 takes less processor time, too: the parts serve compilation by many threads.
-Jaxlib 0.12 has one emitter and no such flags.
+arrays (docs/performance.md, "The compiler"). Compiling a module in one part instead of
+32 also takes less processor time. Several parts are only useful for compilation by many
+threads. jaxlib 0.12 has one emitter and does not have these flags.
 """
 
 import os
@@ -17,7 +17,7 @@ PARTS = "xla_cpu_parallel_codegen_split_count"
 
 
 def set_flags() -> None:
-    """Make this process compile quickly, unless XLA_FLAGS choose an emitter."""
+    """Set flags for fast compilation, unless XLA_FLAGS already chooses an emitter."""
     users = os.environ.get("XLA_FLAGS", "")
     if TWO_EMITTERS and EMITTERS not in users:
         flags = f"--{EMITTERS}=false --{PARTS}=1"

@@ -14,17 +14,18 @@ WIDTHS = (64, 128, 256, 512, 1024)
 
 def claim(kind, **fields):
     common = {"kind": kind, "id": "T-1", "says": "so it is", "source": "Test 2024"}
-    # as from a study file: JSON, so that lists are read as tuples in strict mode
+    common |= {"set": "before"}
+    # JSON, as from a study file, because strict mode then reads lists as tuples
     return ADAPTER.validate_json(json.dumps(common | fields))
 
 
 def note(found):
-    """The remark of a verdict, or nothing."""
+    """The remark of a verdict; empty if there is none."""
     return dict(found.detail).get("note", "")
 
 
 def rows(values, metric="q", variant="base", width=64, step=10, seeds=None):
-    """Rows of one metric: one value a seed."""
+    """Rows of one metric, one value for each seed."""
     seeds = range(len(values)) if seeds is None else seeds
     return pd.DataFrame(
         {

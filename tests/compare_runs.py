@@ -1,8 +1,8 @@
 """Compare two results folders: `python tests/compare_runs.py BEFORE AFTER`.
 
 Every array of every product and every column of every table is compared. The script
-prints what only one run has, the largest relative difference of what both have, and
-each verdict that changed. It ends with 1 if a verdict changed, and with 0 otherwise.
+prints the arrays and columns that only one run has, the largest relative difference of
+all others, and each verdict that changed. It exits with 1 if a verdict changed, else 0.
 """
 
 import json
@@ -24,7 +24,7 @@ class Difference(NamedTuple):
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a product, or the columns of a table; what made it is left out."""
+    """The arrays of a product, or the columns of a table, without metadata."""
     if path.suffix == ".npz":
         with np.load(path) as file:
             return {name: file[name] for name in file.files if name != "meta"}
@@ -34,7 +34,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def relative(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest |a − b|/max|a|, 0 where both are NaN, infinite where they do not fit."""
+    """Largest |a − b|/max|a|; 0 where both are NaN, infinite for different shapes."""
     if a.shape != b.shape:
         return np.inf
     if not (np.issubdtype(a.dtype, np.number) and np.issubdtype(b.dtype, np.number)):
@@ -67,12 +67,12 @@ def verdicts(folder: Path) -> dict[tuple[str, str], str]:
 
 
 def kind(path: Path) -> str:
-    """Files of one kind are reported together: `network.npz`, `figures/*.csv`."""
+    """The kind of a file, such as `network.npz`: its files are reported together."""
     return "figures/*.csv" if path.parent.name == "figures" else path.name
 
 
 def compare(before: Path, after: Path) -> int:
-    """Print all differences; the number of verdicts that changed."""
+    """Print all differences, and return the number of verdicts that changed."""
     left, right = set(files(before)), set(files(after))
     for title, only in (("removed", left - right), ("added", right - left)):
         if only:

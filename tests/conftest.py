@@ -1,4 +1,4 @@
-"""For every test: double precision, no display, and the tiny study, run once."""
+"""Settings of all tests: double precision, no display; the tiny study, run once."""
 
 import os
 import shutil
@@ -10,16 +10,16 @@ import pytest
 
 from ntkpipe import xla
 
-xla.set_flags()  # as jobs do: compilation is most of the tests' time
+xla.set_flags()  # as in jobs, because most of the time of the tests is compilation
 jax.config.update("jax_enable_x64", True)
-# Arrays of other ranks or types meet only where the code says so.
+# JAX raises where arrays of other ranks or types are combined implicitly.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The folder of the tiny study, run on this machine; not to be changed."""
+    """The folder of the finished tiny study; tests must not change it."""
     from test_workflow import ROOT, snakemake
 
     folder = tmp_path_factory.mktemp("study") / "tiny"

@@ -1,4 +1,4 @@
-"""Products with known numbers, and figures of them, for the tests of figures."""
+"""Products with known numbers, and their figures, for the tests of figures."""
 
 import functools
 from types import SimpleNamespace
@@ -165,7 +165,7 @@ def random_matrices(width, steps):
 
 
 class TwoPoints(FakeArrays):
-    """The first two of the points, where H has the eigenvectors (4, 3) and (3, −4)."""
+    """The first two points, for which H has the eigenvectors (4, 3) and (3, −4)."""
 
     H0, SLOW, FAST = np.array([[2.28, 0.96], [0.96, 1.72]]), 1.0, 3.0
 
@@ -209,7 +209,7 @@ def fake_measurements(arrays, slopes=None, seeds=6):
 
 
 class OnALine(FakeArrays):
-    """f = n(r + r²) at distance r from w₀, to be 2, with α = 16."""
+    """f = n(r + r²) at distance r from w₀, with the target 2 and α = 16."""
 
     def experiment(self, variant):
         return SimpleNamespace(model=SimpleNamespace(alpha=16.0))
@@ -271,7 +271,7 @@ def arrays_of(kind, **options):
 
 
 def draw(kind, arrays=None, measured=None, **fields):
-    """A figure, its table and its picture, of fake products and measurements."""
+    """A figure, its table and its picture, from fake products and measurements."""
     arrays = arrays or arrays_of(kind)
     measured = fake_measurements(arrays) if measured is None else measured
     figure = make(kind=kind, **fields)
@@ -281,12 +281,12 @@ def draw(kind, arrays=None, measured=None, **fields):
 
 @functools.cache
 def drawn(kind):
-    """The figure of each kind in `KINDS`; not to be changed."""
+    """Figure, table and picture of a kind in `KINDS`; tests must not change them."""
     return draw(kind, **KINDS[kind])
 
 
 def texts(figure):
-    """(text, box in pixels) of all texts that are seen."""
+    """(text, box in pixels) of all visible texts."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     with style.style():
         figure.draw(renderer)
@@ -320,7 +320,7 @@ def overlaps(figure):
 
 
 def meet(box, other):
-    """Whether two boxes share more than the two pixels that letters leave free."""
+    """Whether two boxes overlap by more than the two pixels of space around letters."""
     width = min(box.x1, other.x1) - max(box.x0, other.x0)
     height = min(box.y1, other.y1) - max(box.y0, other.y0)
     return width > 2 and height > 2
@@ -331,7 +331,7 @@ def legend(figure):
 
 
 class EqualAngles(FakeArrays):
-    """Eight equal angles, a circulant kernel and the descent of it."""
+    """Eight points at equal angles, with a circulant kernel and its descent."""
 
     VALUES = 1 / (1 + np.arange(5.0)) ** 2
 

@@ -1,4 +1,4 @@
-"""What tests of several modules need: one way to run a stage, and one for a study."""
+"""Functions that several test files use: run a stage, or all stages of a study."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from ntkpipe.stages.job import Job
 def run_stage(
     name, study, variant="", width=0, inputs=(), output="", *, figure="", **options
 ):
-    """Run a stage as its command does; `output` is one path or several."""
+    """Run a stage as its command does; `output` is one path or a list of paths."""
     outputs = (output,) if isinstance(output, (str, Path)) else output
     at = Place(study, variant, width, figure)
     job = Job(
@@ -25,7 +25,7 @@ def run_stage(
 
 
 def run_study(study, folder):
-    """All stages of a study but figures; its paths by (product, variant, width)."""
+    """Run a study up to its claims; return paths by (product, variant, width)."""
     made = {}
     for name, stage in STAGES.items():
         if name in ("figure", "report"):

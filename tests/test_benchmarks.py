@@ -1,4 +1,4 @@
-"""The benchmarks at toy size, and the table of their README against its csv."""
+"""The benchmarks run at toy size, and the table of their README is that of the csv."""
 
 import importlib
 import json
@@ -50,7 +50,7 @@ def test_rows_run_at_toy_size(row):
 def test_rows_without_their_rival_are_skipped_with_the_reason():
     row = next(row for row in ROWS if row.name.startswith("kernel/best"))
     found = results.measure(row, Rivals(allowed=False), toy=True, rounds=1)
-    assert "not asked for" in found["skipped"]
+    assert "--no-rivals" in found["skipped"]
     assert "skipped" in results.line(found)
 
 
@@ -105,12 +105,12 @@ def test_toy_sizes_leave_the_results_alone(capsys):
     assert "--toy needs --output" in capsys.readouterr().err
 
 
-def test_rows_that_are_not_there_are_refused(capsys):
+def test_unknown_rows_are_refused(capsys):
     from benchmarks.__main__ import main
 
     with pytest.raises(SystemExit):
         main(["--rows", "kernel/memory,kernle", "--no-rivals"])
-    assert "--rows kernle: there are kernel/gemm" in capsys.readouterr().err
+    assert "no row begins with kernle: there are kernel/gemm" in capsys.readouterr().err
 
 
 def test_memory_that_was_freed_before_counts_when_it_is_used_again():
@@ -170,7 +170,7 @@ def gpu_cases():
     return gpu.CORRECT
 
 
-def test_what_a_bare_machine_lacks_is_named(monkeypatch, capsys):
+def test_missing_packages_are_named(monkeypatch, capsys):
     from benchmarks import __main__, wheels
 
     monkeypatch.setattr(wheels, "missing", lambda: ["pydantic"])
@@ -178,7 +178,7 @@ def test_what_a_bare_machine_lacks_is_named(monkeypatch, capsys):
     assert "this Python lacks pydantic" in capsys.readouterr().err
 
 
-def test_packages_for_a_bare_machine_are_those_of_the_lock():
+def test_collected_packages_have_the_versions_of_the_lock():
     from benchmarks import wheels
 
     assert wheels.missing() == []

@@ -1,4 +1,4 @@
-"""What all kinds of claim have in common: missing and odd data, the table, slips."""
+"""All kinds of claim: missing and unusual data, the table, faults of their keys."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_odd_data_never_crashes(kind, n, value):
     assert isinstance(found, Verdict) and found.verdict
 
 
-def test_missing_step():
+def test_a_claim_about_a_missing_step_names_the_recorded_ones():
     found = claim("equals", metric="q", step=3, predicted=1, tolerance=1).evaluate(
         rows([1.0, 2.0])
     )
@@ -82,7 +82,7 @@ def test_a_law_may_be_known_to_be_contradicted():
 
 
 @pytest.mark.parametrize("looks", [1, 3])
-def test_looks_at_the_result_are_paid_for_in_the_level(looks):
+def test_looks_at_the_result_widen_the_interval(looks):
     values = normal(12)
     fields = {"metric": "q", "predicted": 0, "tolerance": 1}
     found = claim("equals", **fields, looks=looks).evaluate(rows(values))
@@ -90,7 +90,7 @@ def test_looks_at_the_result_are_paid_for_in_the_level(looks):
     assert found.ci_high - found.estimate == pytest.approx(half, rel=0.04)
 
 
-def test_table():
+def test_the_table_of_claims_has_a_row_for_each_verdict():
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1, reason="why")
     verdicts = [law.evaluate(scaling(-1.0)), law.evaluate(scaling(0.0, metric="p"))]
     made = table(verdicts)
@@ -133,12 +133,12 @@ def test_table():
         ("ordering", {"metric": "q"}, "direction"),
     ],
 )
-def test_slips_in_a_study_file_are_told(kind, fields, words):
+def test_faults_of_a_claim_are_reported_with_a_reason(kind, fields, words):
     with pytest.raises(pydantic.ValidationError, match=words):
         claim(kind, **fields)
 
 
-def test_all_slips_of_a_claim_are_told_at_once():
+def test_all_faults_of_a_claim_are_reported_at_once():
     fields = {"metric": "q", "predicted": 5, "low": 2, "high": 1}
     with pytest.raises(pydantic.ValidationError) as caught:
         claim("ratio", **fields, min_width=8, max_width=4)

@@ -1,4 +1,4 @@
-"""Numbers on one side of a limit."""
+"""Claims that numbers are on one side of a limit."""
 
 import math
 
@@ -22,7 +22,7 @@ def two_widths(first, second, sd=0.1):
         ((0.01, 2), 0.5, "inconclusive"),
     ],
 )
-def test_bound(means, sd, verdict):
+def test_a_bound_has_the_verdict_of_the_worst_width(means, sd, verdict):
     bound = claim("bound", metric="q", at_least=0, confidence=0.99)
     found = bound.evaluate(two_widths(*means, sd))
     assert found.verdict == verdict
@@ -44,7 +44,7 @@ def test_bound_is_one_sided():
     assert a.ci_low == pytest.approx(values.mean() - t, abs=0.06)
 
 
-def test_bound_on_extremes():
+def test_a_bound_on_an_extreme_has_no_interval():
     largest = claim("bound", metric="q", statistic="max", at_most=2)
     within = largest.evaluate(rows([1.0, 1.9]))
     assert within.verdict == "supported" and within.estimate == 1.9

@@ -1,4 +1,4 @@
-"""Numbers of several variants as a function of one number."""
+"""Claims that the numbers of several variants are a function of one number."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Numbers as predicted."""
+"""Claims that a number has its predicted value."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from claim_tables import claim, normal, note, rows
     ],
 )
 @pytest.mark.parametrize("statistic", ["mean", "median", "geometric_mean"])
-def test_equals(mean, sd, verdict, statistic):
+def test_equals_has_the_verdict_of_its_interval(mean, sd, verdict, statistic):
     values = normal(40, mean, sd)
     if statistic == "geometric_mean":
         values = mean * np.exp(normal(40, 0, sd))
@@ -38,7 +38,7 @@ def test_equals_pools_widths():
     )
     equal = claim("equals", metric="q", predicted=2, tolerance=0.2)
     found = equal.evaluate(measurements)
-    assert found.verdict == "supported" and found.n == 50  # widths weigh alike
+    assert found.verdict == "supported" and found.n == 50  # widths have equal weights
     one = claim(
         "equals", metric="q", predicted=1, tolerance=0.2, min_width=64, max_width=64
     )
@@ -46,7 +46,7 @@ def test_equals_pools_widths():
 
 
 @pytest.mark.parametrize("statistic", ["std", "variance"])
-def test_equals_spread(statistic):
+def test_equals_may_be_about_a_spread(statistic):
     equal = claim("equals", metric="q", predicted=1, relative=0.2, statistic=statistic)
     assert equal.evaluate(rows(normal(800, 7))).verdict == "supported"
     assert equal.evaluate(rows(normal(800, 7, 2))).verdict == "contradicted"
@@ -54,7 +54,7 @@ def test_equals_spread(statistic):
     assert "3" in note(equal.evaluate(rows(normal(2))))
 
 
-def test_the_limit_is_exact_and_must_be_asked_for():
+def test_the_limit_is_exact_and_is_read_only_on_request():
     measurements = pd.concat([rows([0.5, 0.7]), rows([0.6], width=0)])
     limit = claim(
         "equals", metric="q", predicted=0.6, tolerance=1e-9, min_width=0, max_width=0
@@ -63,3 +63,10 @@ def test_the_limit_is_exact_and_must_be_asked_for():
     networks = claim("equals", metric="q", predicted=0.6, tolerance=1e-9)
     assert networks.evaluate(measurements).n == 2
     assert networks.evaluate(measurements).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("predicted", [2, -2])
+def test_a_relative_band_is_around_the_prediction(predicted):
+    two = claim("equals", metric="q", predicted=predicted, relative=0.1)
+    found = two.evaluate(rows(normal(12, predicted, 0.01)))
+    assert (found.low, found.high) == pytest.approx((predicted - 0.2, predicted + 0.2))

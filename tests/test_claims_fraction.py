@@ -1,4 +1,4 @@
-"""Shares of networks."""
+"""Claims about the share of networks that have a property."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ RELATION = {
     ("n", "wrong", "verdict"),
     [(100, 0, "supported"), (100, 40, "contradicted"), (20, 0, "inconclusive")],
 )
-def test_fraction(n, wrong, verdict):
+def test_a_fraction_has_the_verdict_of_its_interval(n, wrong, verdict):
     share = claim("fraction", **RELATION, at_least=0.95)
     found = share.evaluate(edge(n, wrong))
     assert found.verdict == verdict
@@ -35,7 +35,7 @@ def test_fraction(n, wrong, verdict):
     }
 
 
-def test_fraction_excludes_and_implies():
+def test_a_fraction_excludes_a_range_and_may_be_of_an_implication():
     share = claim("fraction", **RELATION, exclude=[1.8, 2.2], at_least=0.9)
     assert share.evaluate(edge(101)).n == 80
     implied = claim("fraction", **RELATION, relation="if", at_least=0.9)
@@ -45,7 +45,7 @@ def test_fraction_excludes_and_implies():
     assert nothing.evaluate(edge(10)).verdict == "inconclusive"
 
 
-def test_fraction_of_all():
+def test_a_fraction_of_all_networks_has_an_exact_interval():
     every = claim("fraction", that={"metric": "q", "below": 2.05}, at_least=1)
     found = every.evaluate(rows([1.0] * 59))
     assert found.verdict == "supported" and found.ci_high == 1

@@ -1,4 +1,4 @@
-"""A kind of claim is one class: that of `extensions/` is judged as any other."""
+"""A kind of claim is one class: the kind in `extensions/` works like all others."""
 
 import json
 from typing import Annotated
@@ -41,7 +41,7 @@ def measurements(mean, metric="q"):
 )
 def test_a_new_kind_is_read_judged_and_shown(mean, within, verdict):
     written = {"kind": "near", "id": "N-1", "says": "q is 0", "source": "me"}
-    written |= {"metric": "q", "within": within}
+    written |= {"set": "before", "metric": "q", "within": within}
     claim = ADAPTER.validate_json(json.dumps(written))
     data = measurements(mean)
     row = table([claim.evaluate(data)]).iloc[0]
@@ -52,7 +52,9 @@ def test_a_new_kind_is_read_judged_and_shown(mean, within, verdict):
 
 
 def test_a_new_kind_is_missing_where_the_table_lacks_it():
-    claim = Near(id="N-1", says="q is 0", source="me", metric="q", within=1.0)
+    claim = Near(
+        id="N-1", set="before", says="q is 0", source="me", metric="q", within=1.0
+    )
     row = table([claim.evaluate(measurements(0.0, metric="p"))]).iloc[0]
     assert row["verdict"] == "missing" and not row["as_expected"]
     assert "no metric q; there are p" in words.detail(row)

@@ -20,7 +20,7 @@ def t_interval(confidence, estimate, error, n):
 
 
 def test_one_width_of_several_contradicts_at_a_level_for_all_of_them():
-    """Beyond the limit at the level of one width, not at that of all: no verdict."""
+    """Beyond the limit at the level of one width, but not of all: inconclusive."""
     values = normal(30, -0.4)
     error, n = values.std(ddof=1) / math.sqrt(30), 30
     level, widths = 0.95, 20
@@ -103,7 +103,9 @@ def test_a_claim_reads_its_variant_or_those_along_which_it_goes():
         ),
     ],
 )
-def test_a_claim_tells_which_metrics_it_reads_of_which_variants(kind, fields, expected):
+def test_a_claim_lists_the_metrics_and_the_variants_that_it_reads(
+    kind, fields, expected
+):
     band = {"at_most": 1} if kind == "bound" else {"high": 1}
     made = claim(kind, metric="q", **band, **fields)
     assert list(made.metrics_read()) == expected
@@ -136,7 +138,7 @@ def test_a_corrected_law_needs_four_of_the_widths_it_reads(fields, lacks):
     assert [fault.key for fault in made.unmet(e)] == [("correction",)] * lacks
 
 
-def test_networks_that_lack_the_value_of_the_condition_are_told():
+def test_networks_that_lack_the_value_of_the_condition_are_reported():
     measurements = pd.concat([edge(10), rows([1.0], "diverged", seeds=[10])])
     given = RELATION["given"]["metric"]
     lacking = measurements[
@@ -147,7 +149,7 @@ def test_networks_that_lack_the_value_of_the_condition_are_told():
     assert "1 of 11 networks have no value, 1 diverged" in note(found)
 
 
-def test_networks_without_value_are_told_after_what_there_is_to_say():
+def test_networks_without_a_value_are_reported_with_other_results():
     measurements = pd.concat(
         [edge(10), rows([1.0], metric="diverged", seeds=[11])], ignore_index=True
     )
@@ -181,7 +183,7 @@ def test_the_bounds_of_extremes_are_part_of_the_band():
     assert least.evaluate(rows([2.0, 1.0])).verdict == "contradicted"
 
 
-def test_a_collapse_tells_its_points_in_order_and_who_is_lost():
+def test_a_collapse_lists_its_points_in_order_and_missing_networks():
     points = {("d2", 8): 0.75, ("d4", 8): 1.5, ("d2", 16): 0.375, ("d4", 16): 0.75}
     table_ = [rows([q] * 3, variant=v, width=n) for (v, n), q in points.items()]
     dead = rows([1.0], "diverged", variant="d2", width=8, seeds=[3])

@@ -1,4 +1,4 @@
-"""Numbers in an order."""
+"""Claims that numbers are in an order."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from claim_tables import claim, normal, rows, scaling
 from scipy import stats
 
 
-def test_ordering_along_widths():
+def test_an_ordering_of_widths_holds_at_every_step():
     falls = claim("ordering", metric="q", direction="decreasing")
     rises = claim("ordering", metric="q", direction="increasing")
     measurements = scaling(-1.0)
@@ -24,7 +24,7 @@ def test_ordering_along_widths():
 
 
 def test_all_steps_of_an_order_are_tested_at_the_level_of_one():
-    """An intersection–union test: the largest p decides, without correction."""
+    """An intersection–union test: the largest p-value decides, without correction."""
     values, widths = normal(20), (8, 16, 32, 64)
     error = np.std(values, ddof=1) * np.sqrt(2 / 20)
     step = 2.2 * error  # beyond t of 0.025, below that of 0.025/3
@@ -41,7 +41,7 @@ def test_all_steps_of_an_order_are_tested_at_the_level_of_one():
     assert falls.evaluate(measurements).verdict == "inconclusive"  # Holm of three
 
 
-def test_ordering_along_variants():
+def test_an_ordering_of_variants_is_in_the_given_order():
     shared = normal(20)
     measurements = pd.concat(
         rows(shared + 0.1 * k + 0.01 * normal(20, seed=k + 1), variant=name)

@@ -1,4 +1,4 @@
-"""Slopes against width, an index or a number of the variants."""
+"""Claims about slopes against width, an index or a number of the variants."""
 
 import math
 from itertools import pairwise
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
         (-0.93, 0.1, "inconclusive"),
     ],
 )
-def test_power_law(slope, sigma, verdict):
+def test_a_power_law_has_the_verdict_of_its_interval(slope, sigma, verdict):
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
     found = law.evaluate(scaling(slope, sigma))
     assert found.verdict == verdict
@@ -47,7 +47,7 @@ def test_control_is_expected_to_be_contradicted():
     assert not law.evaluate(scaling(-1.0, metric="p")).as_expected  # missing
 
 
-def test_power_law_selects_widths_and_band():
+def test_a_power_law_selects_widths_and_band():
     bent = pd.concat(
         [scaling(-1.0), scaling(0.0).assign(width=lambda t: t["width"] // 32)]
     ).query("width != 32")
@@ -61,7 +61,7 @@ def test_power_law_selects_widths_and_band():
     assert "one width" in note(narrow.evaluate(bent))
 
 
-def test_power_law_of_the_fluctuations():
+def test_a_power_law_may_be_about_a_spread():
     rng = np.random.default_rng(0)
     measurements = pd.concat(
         rows(0.28 + rng.standard_normal(300) / math.sqrt(w), width=w) for w in WIDTHS
@@ -70,7 +70,7 @@ def test_power_law_of_the_fluctuations():
     assert law.evaluate(measurements).verdict == "supported"
 
 
-def test_power_law_along_variants_pairs_the_seeds():
+def test_a_power_law_along_variants_pairs_the_seeds():
     shared = np.exp(normal(10))
     measurements = pd.concat(
         rows(shared / alpha, variant=f"alpha{alpha}") for alpha in (100, 10, 1000)
@@ -90,7 +90,7 @@ def test_power_law_along_variants_pairs_the_seeds():
     assert apart.verdict == "inconclusive"
 
 
-def test_power_law_along_index():
+def test_a_power_law_may_go_along_an_index():
     shared = np.exp(normal(10))
     measurements = pd.concat(
         rows(shared * k**2, metric=f"time/{k}") for k in (1, 2, 4, 16)
@@ -104,7 +104,7 @@ def test_power_law_along_index():
     assert steps == ("1→2", "2→4", "4→16") and slopes == pytest.approx((2, 2, 2))
     bad = rows([1.0, 2.0], metric="time/W1")
     assert law.evaluate(pd.concat([measurements, bad])).verdict == "missing"
-    # what is below the smallest index is not fitted
+    # indices below the smallest one of the claim are not fitted
     other = pd.concat([measurements, rows(100 * shared, metric="time/1")])
     other = other.drop_duplicates(["width", "seed", "metric"], keep="last")
     settings = {"metric": "time/*", "along": "index", "predicted": 2}
@@ -128,7 +128,7 @@ def test_one_seed_is_inconclusive_unless_exact():
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0])
-def test_values_without_logarithm_are_told(bad):
+def test_values_without_logarithm_are_reported(bad):
     measurements = scaling(-1.0)
     measurements.iloc[3, measurements.columns.get_loc("value")] = bad
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
@@ -147,14 +147,14 @@ def test_a_law_with_a_correction_is_about_the_exponent():
     detail = dict(found.detail)
     assert found.verdict == "supported" and detail["b"] == pytest.approx(100, rel=0.3)
     assert detail["p"] > 1e-3 and detail["degrees of freedom"] == 2
-    assert detail["slope without correction"] == plain.estimate
+    assert detail["slope without correction"] == pytest.approx(plain.estimate)
     few = claim("power_law", **law, correction=True, min_width=256).evaluate(bent)
     assert few.verdict == "inconclusive" and "four widths" in note(few)
     with pytest.raises(pydantic.ValidationError, match="needs four variants"):
         claim("power_law", **law, correction=True, along={"a": 1, "b": 2, "c": 3})
 
 
-def test_lost_networks_are_told():
+def test_networks_without_a_value_are_reported():
     measurements = scaling(-1.0)
     gone = (measurements["seed"] < 2) & (measurements["width"] == 64)
     measurements = pd.concat(
@@ -175,7 +175,7 @@ positive = st.floats(1e-3, 1e3)
 
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 100), factor=positive, stretch=st.integers(1, 50))
-def test_invariances(seed, factor, stretch):
+def test_a_power_law_does_not_depend_on_order_or_units(seed, factor, stretch):
     measurements = scaling(-1.0, 0.3, seeds=4)
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
     found = law.evaluate(measurements)
@@ -211,3 +211,18 @@ def test_fit_for_the_figure_is_the_claims_fit():
     law = claim("power_law", metric="q", predicted=-1, tolerance=0.1)
     fit, found = law.fit(scaling(-1.0)), law.evaluate(scaling(-1.0))
     assert (fit.slope, fit.slope_low) == (found.estimate, found.ci_low)
+
+
+def test_the_line_of_a_fit_with_a_correction_is_its_curve():
+    law = {"metric": "q", "predicted": -1, "tolerance": 0.1}
+    straight = scaling(-1.0, sigma=0.01)
+    bent = straight.assign(value=straight["value"] * (1 + 40 / straight["width"]))
+    corrected = claim("power_law", **law, correction=True)
+    fit, found = corrected.fit(bent), corrected.evaluate(bent)
+    assert (fit.slope, fit.slope_low) == (found.estimate, found.ci_low)
+    curve = np.exp(fit.intercept) * fit.grid**fit.slope * (1 + fit.b / fit.grid)
+    np.testing.assert_allclose(fit.line, curve)
+    np.testing.assert_allclose(fit.line, (1 + 40 / fit.grid) / fit.grid, rtol=0.03)
+    assert (fit.band_low < fit.line).all() and (fit.line < fit.band_high).all()
+    few = corrected.fit(bent[bent["width"] > 128])
+    assert np.isnan(few.slope) and np.isnan(few.line).all()

@@ -1,12 +1,12 @@
-"""Ratios of two numbers."""
+"""Claims about the ratio of two numbers."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from claim_tables import claim, normal, rows
+from claim_tables import claim, normal, note, rows
 
 
-def test_ratio_of_variants_is_paired():
+def test_a_ratio_of_variants_is_paired():
     shared = np.exp(2 * normal(10))
     measurements = pd.concat(
         [
@@ -26,7 +26,7 @@ def test_ratio_of_variants_is_paired():
     assert smaller.evaluate(other_seeds).verdict == "inconclusive"
 
 
-def test_ratio_of_metrics_at_each_width():
+def test_a_ratio_of_metrics_is_judged_at_each_width():
     def both(first, second):
         return pd.concat(
             rows(factor * np.exp(0.1 * normal(10)), metric=m, width=w)
@@ -45,3 +45,16 @@ def test_ratio_of_metrics_at_each_width():
     steps = pd.concat([rows([1.0, 2.0], step=0), rows([3.0, 6.0], step=9)])
     grown = claim("ratio", metric="q", over_step="initial", predicted=3, tolerance=0.1)
     assert grown.evaluate(steps).verdict == "supported"
+
+
+def test_a_ratio_without_a_common_width_says_which_widths_there_are():
+    measurements = pd.concat(
+        [
+            rows(np.exp(normal(10)), variant="own", width=64),
+            rows(np.exp(normal(10)), variant="limit", width=128),
+        ]
+    )
+    smaller = claim("ratio", metric="q", variant="own", over_variant="limit", high=1)
+    found = smaller.evaluate(measurements)
+    assert found.verdict == "missing"
+    assert "64" in note(found) and "128" in note(found)

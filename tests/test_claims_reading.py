@@ -1,4 +1,4 @@
-"""Which rows of the table a claim reads."""
+"""The rows of the table that a claim reads."""
 
 import pandas as pd
 import pytest
@@ -8,7 +8,7 @@ from claim_tables import WIDTHS, claim, note, rows, scaling
 @pytest.mark.parametrize(
     ("step", "value"), [("final", 2.0), ("initial", 0.0), ("max", 5.0), (7, 5.0)]
 )
-def test_steps(step, value):
+def test_a_claim_reads_the_step_that_it_names(step, value):
     measurements = pd.concat(
         rows([v] * 3, step=t) for t, v in ((0, 0.0), (7, 5.0), (10, 2.0))
     )
@@ -25,7 +25,7 @@ def test_steps(step, value):
         {"kind": "power_law", "predicted": -1, "tolerance": 0.1},
     ],
 )
-def test_a_kernel_that_moved_by_rounding_only_is_told(statement):
+def test_a_kernel_that_moved_by_rounding_only_is_reported(statement):
     said = {}
     for metric in ("ntk_change", "loss_ratio"):
         table = scaling(-1.0, metric=metric)
@@ -43,16 +43,16 @@ def final(*tables, metric="q"):
 
 
 def test_final_is_the_last_recorded_step():
-    """A network that has no value there does not count with one of before."""
+    """A network without a value at this step does not count with an earlier value."""
     first = rows([1.0, 1.0], step=10)
     elsewhere = rows([9.0, 9.0], step=30, metric="other")
     dead = final(first, rows([3.0], step=20, seeds=[1]), elsewhere)
     assert dead.estimate == 3 and dead.n == 1
     assert "1 of 2 networks have no value, 0 diverged" in note(dead)
-    # nor is a width of which none has a value left out without a word
+    # a width at which no network has a value is reported
     lost = final(first, rows([0.0, 1.0], width=128, metric="undefined/q"))
     assert lost.n == 2 and "2 of 4 networks have no value" in note(lost)
-    # recorded at another step at another width
+    # the last recorded step depends on the width
     widths = final(first, rows([3.0, 3.0], step=20, width=128))
     assert widths.estimate == 2 and widths.n == 4
 

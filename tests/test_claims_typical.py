@@ -1,4 +1,4 @@
-"""Published slopes among simulated ones."""
+"""Claims that a published slope is typical of simulated slopes."""
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,8 @@ def slopes_table(seeds, sigma=0.1, slope=-1.0):
     ],
 )
 def test_a_published_slope_is_typical_or_not(published, seeds, verdict):
-    claim = Typical(id="R-7", says="s", source="s", metric="kappa", published=published)
+    common = {"id": "R-7", "set": "before", "says": "s", "source": "s"}
+    claim = Typical(**common, metric="kappa", published=published)
     table = slopes_table(seeds)
     found = claim.evaluate(table)
     assert found.verdict == verdict

@@ -1,4 +1,4 @@
-"""What a claim measured, as page, terminal and manual show it."""
+"""The results of claims as page, terminal and manual show them."""
 
 import json
 import math
@@ -100,10 +100,14 @@ def test_each_nature_is_counted_apart():
     assert words.tally(rows[:3]) == said
     assert words.tally(rows[3:]) == "1 of 1 control refuted"
     rows[0]["set"], rows[3]["set"] = "after pilot", "after result"
-    marked = "as expected (1 of 1 with a band set after a pilot or a result);"
-    assert marked in words.tally(rows)
+    said = words.tally(rows).split("; ")
+    assert said[0] == "0 of 1 law or number as expected"
+    assert said[1] == "1 of 1 law or number as expected, band set after a pilot"
+    assert said[3] == "1 of 1 control refuted"  # of laws only
+    rows[0]["set"] = "after result"
+    assert words.tally(rows).split("; ")[1].endswith(", band set after a result")
     rows[1]["known"] = "contradicted"
-    assert words.tally(rows).startswith("1 of 1 law or number as expected")
+    assert words.tally(rows).startswith("1 of 1 law or number as expected, band")
     assert words.tally(rows).endswith(
         "1 law known to be contradicted, counted on neither side"
     )

@@ -1,4 +1,4 @@
-"""What a study costs: counted operations, and the table of a dry run."""
+"""The cost of a study: counted operations, and the table of a dry run."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_a_users_data_are_counted_where_they_are(tmp_path):
     assert cost.data_mb(e) == 3 * 79 * 3072 * 8 // 10**6
 
 
-def test_data_of_pictures_and_of_eigenvectors_ask_for_what_they_take():
+def test_the_memory_of_images_and_of_eigenvectors_is_planned():
     plain = with_data("{kind: mnist5k, train: 2000, test: 500}")
     e = experiment(plain)
     assert cost.data_mb(e) == 3 * 2500 * 784 * 8 // 10**6
@@ -110,7 +110,7 @@ def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():
     assert large.gpu_s < large.cores_s / 20
 
 
-def test_the_table_sums_up():
+def test_the_last_row_of_the_table_is_the_sum():
     one = study.parse(STUDY, "toy.yaml")
     lines = plan.table([one, one]).splitlines()
     assert lines[0].split()[:2] == ["study", "jobs"]

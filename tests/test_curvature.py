@@ -1,4 +1,4 @@
-"""Compact Hessian norms against dense Hessians, and the closed form of one layer."""
+"""Compact Hessian norms agree with dense Hessians and with the closed form."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def test_compact_norm_is_that_of_the_dense_hessian(options):
 
 
 def layers(*shapes):
-    """Random weights, and biases of one, of layers whose rates are 1."""
+    """Layers with random weights, biases 1 and learning rates 1."""
     keys = jax.random.split(jax.random.key(0), len(shapes))
     return [
         {"w": jax.random.normal(key, shape), "b": jnp.ones(shape[1])}
@@ -131,7 +131,7 @@ def test_joint_norm_of_one_hidden_layer_has_a_closed_form(zero_output):
 
 
 @pytest.mark.parametrize("norm", [curvature.curvature, curvature.joint])
-def test_the_start_vector_is_that_of_key_0_unless_told(norm):
+def test_the_start_vector_is_that_of_key_0_by_default(norm):
     model, params, x = network(depth=1, width=4, k=1, n=1)
     few = {"iterations": 2} | ({"rounds": 1} if norm is curvature.joint else {})
     found = [

@@ -1,4 +1,4 @@
-"""Data sets: shapes, laws and refusals."""
+"""Data sets: shapes, distributions and faults."""
 
 import json
 import zipfile
@@ -44,7 +44,7 @@ def test_circle_lies_on_the_circle_and_harmonics_are_cosines():
     assert data.x_test.shape == (65, 2)
 
 
-def test_product_and_noise_targets():
+def test_targets_are_a_product_or_independent_noise():
     data = Gaussian(points=500, target=Product()).sample(KEY)
     np.testing.assert_allclose(data.y_train[:, 0], data.x_train.prod(1))
     assert abs(data.x_train.std() - 1) < 0.1
@@ -53,7 +53,7 @@ def test_product_and_noise_targets():
     assert abs(np.corrcoef(noise.x_train[:, 0], noise.y_train[:, 0])[0, 1]) < 0.15
 
 
-def test_sphere_with_teacher():
+def test_a_teacher_on_the_sphere_is_homogeneous():
     kind = Sphere(points=20, dimension=5, radius=2.0, target=Teacher(outputs=3))
     data = kind.sample(KEY)
     np.testing.assert_allclose(np.linalg.norm(data.x_train, axis=1), 2)
@@ -86,7 +86,7 @@ def test_images_may_have_another_target():
 
 
 @pytest.mark.parametrize("component", [1, 3, -1, -2])
-def test_eigenvector_is_one_of_the_kernel_and_goes_on_elsewhere(component):
+def test_an_eigenvector_is_one_of_the_kernel_and_extends_to_other_points(component):
     network = MLP(depth=2, b_std=0.3)
     target = Eigenvector(component=component, amplitude=0.7, network=network)
     data = Sphere(points=12, dimension=4, target=target, test=5).sample(KEY)
@@ -113,7 +113,7 @@ def test_eigenvector_is_of_the_network_with_signs():
     np.testing.assert_allclose(h @ data.y_train, value * data.y_train, rtol=1e-6)
 
 
-def test_random_labels_know_nothing_of_the_points():
+def test_random_labels_do_not_depend_on_the_points():
     data = Gaussian(points=2000, dimension=3, target=RandomLabels()).sample(KEY)
     assert set(data.y_train.ravel()) == {-1.0, 1.0}
     assert abs(data.y_train.mean()) < 0.1

@@ -1,4 +1,4 @@
-"""What the manuals say is so: their code runs, their tables are those of the code."""
+"""The manuals are true: their code runs, and their tables are those of the code."""
 
 import dataclasses
 import importlib.util
@@ -44,7 +44,7 @@ def code(text, language):
 
 
 def headings(text):
-    """Anchors of a Markdown text, as they are made on the usual sites."""
+    """Anchors of the headings of a Markdown text, as on GitHub."""
     titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
     return {
         re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
@@ -64,7 +64,7 @@ def test_the_table_of_metrics_is_that_of_the_records():
     assert refresh.body(KEYS, "metrics") == refresh.metrics_table().strip(), HINT
 
 
-def test_there_is_no_block_that_nobody_writes():
+def test_every_block_is_generated():
     for name, blocks in refresh.files(ROOT / "results").items():
         text = (ROOT / name).read_text(encoding="utf-8")
         assert set(re.findall(r"<!-- begin (.+?) -->", text)) == set(blocks)
@@ -194,15 +194,15 @@ def test_commands_exist_and_paths_are_of_the_repository(path):
         assert stage in known, stage
     for script in re.findall(r"python (\S+\.py)", text):
         assert (ROOT / script).exists(), script
-    # README's own example study is the reader's to write
+    # the reader writes the example study and the example rule of the manuals
     for file in set(re.findall(r"\b(?:config|profiles|docs|workflow)/[\w./]+\w", text)):
         made = {"config/studies/depth.yaml", "workflow/rules/extremes.smk"}
         assert (ROOT / file).exists() or file in made, file
     assert not re.search(r"(?<![\w.])/(work|root|home|tmp|usr)/", text)
 
 
-def test_each_promise_names_a_test_that_is_there():
-    """docs/reliability.md: `test_name`, or the beginning of one before …"""
+def test_each_promise_names_an_existing_test():
+    """docs/reliability.md has `test_name`, or the beginning of a name before …"""
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     functions = {
         path.name: set(re.findall(r"^def (test_\w+)\(", path.read_text("utf-8"), re.M))
@@ -280,7 +280,7 @@ variants:
 
 
 def measured(one, tmp_path):
-    """Names of the metrics of a study, which is run."""
+    """Run a study, and return the names of its metrics."""
     output = run_study(one, tmp_path)["measurements", "", 0]
     return set(artifacts.load(output).data["metric"])
 
@@ -291,8 +291,8 @@ def test_all_metrics_are_measured(tmp_path):
         only = dataclasses.replace(one, variants={variant: experiment})
         names = measured(only, tmp_path / variant)
         found |= {name.partition("/")[0] for name in names}
-    # of networks that reached a loss, of hundreds of points on the circle, and of a
-    # kernel that is positive definite
+    # metrics of networks that reached a loss, of hundreds of points on the circle, and
+    # of a positive definite kernel
     rare = {
         "loss_rate",
         "ntk_condition",

@@ -251,7 +251,7 @@ def test_float32_kernel_keeps_six_digits():
 
 @pytest.mark.parametrize("layers", ["sum", "each"])
 @pytest.mark.parametrize("columns", [None, 30])
-def test_a_kernel_is_put_together_on_a_device_asin_host_memory(columns, layers):
+def test_a_kernel_is_assembled_on_a_device_as_in_host_memory(columns, layers):
     model = MLP(depth=2)
     params = model.init_params(jax.random.key(0), 8, 3, 2)
     x = jax.random.normal(jax.random.key(1), (100, 3))

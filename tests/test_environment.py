@@ -1,4 +1,4 @@
-"""The three places that state what must be installed agree."""
+"""The three files that list the required packages agree."""
 
 import tomllib
 from pathlib import Path
@@ -23,7 +23,7 @@ def ranges(requirements):
 
 
 def pins():
-    """All pins of the lock that are for this interpreter, (name, version)."""
+    """(name, version) of all pins of the lock that apply to this interpreter."""
     lines = [line.rstrip(" \\") for line in LOCK.splitlines() if "==" in line]
     parsed = [Requirement(line) for line in lines if not line.lstrip().startswith("#")]
     environment = default_environment()
@@ -46,7 +46,7 @@ def test_environment_yml_states_the_ranges_of_pyproject():
 @pytest.mark.parametrize(
     "package", ["snakemake-minimal", "jax", "jaxlib", "pandas", "seaborn", "pytest"]
 )
-def test_environment_yml_has_the_six_packages_of_the_frame(package):
+def test_environment_yml_has_each_required_package(package):
     assert package in ranges(CONDA["dependencies"])
 
 

@@ -1,8 +1,9 @@
 """A new kind is one file and its name in one union.
 
-`extensions/` has a kind of each sort, in files as they would lie in the package. They
-are laid into a copy of it and named in its unions, and a study that uses all of them is
-run by Snakemake. CONTRIBUTING.md quotes these files and these names.
+`extensions/` has a new kind for each union, in files as they would be in the package.
+The tests put these files into a copy of the package, add their names to its unions, and
+run a study that uses all of them with Snakemake. CONTRIBUTING.md quotes these files and
+names.
 """
 
 import json
@@ -23,7 +24,7 @@ from ntkpipe.training.recorders import RECORDERS
 
 FILES = ROOT / "tests" / "extensions"
 
-# kind → the file with the union, and what its name is written behind
+# kind → the file with the union, and the text after which the name is inserted
 UNIONS = {
     "dataset": ("ntkpipe/data/__init__.py", "Points | Circle | ", "Ring | "),
     "target": ("ntkpipe/data/targets.py", "    Values | Product | ", "Sawtooth | "),
@@ -58,7 +59,7 @@ IMPORTS = {
     "figure": "from ntkpipe.figures.fit import Fit",
     "stage": "from ntkpipe.stages.extremes import EXTREMES",
 }
-# the first loss beside that of squares makes a key of what was a constant
+# a second loss needs a key, where the squared loss was a constant
 LOSS = "loss: ClassVar[Loss] = SQUARED"
 LOSSES = "loss: SquaredLoss | Huber = SQUARED"
 INCLUDE = 'include: "rules/extremes.smk"\n'
@@ -75,8 +76,8 @@ variants:
   base: {}
   huber: {linearize: none, training: {loss: {kind: huber, delta: 0.1}}}
 claims:
-  - {id: N-1, kind: near, says: It is small, source: me, variant: base,
-     metric: largest_output, within: 1000}
+  - {id: N-1, kind: near, set: before, says: It is small, source: me,
+     variant: base, metric: largest_output, within: 1000}
 figures:
   - {name: fit, kind: fit, title: T, caption: C}
 """
@@ -129,7 +130,7 @@ def python(extended, *arguments):
 
 
 def arrays(results, variant, name):
-    # not by `artifacts`, which here does not know the new recorder's array
+    # `artifacts` of this process does not know the array of the new recorder
     with np.load(results / variant / name) as archive:
         return {name: archive[name] for name in archive.files}
 
@@ -241,8 +242,8 @@ def test_new_kinds_are_checked_and_in_the_schema_and_the_manual(extended, tmp_pa
     for kind in new:
         assert f"#### `kind: {kind.lower()}`" in "".join(keys.values()), kind
     assert "`largest_output`" in metrics and "`largest_weight`" in metrics
-    assert "| `largest` |" in keys["keys of training"]  # the key of the new recorder
-    # each is in a block that the manual has already
+    assert "| `largest` |" in keys["keys of training"]  # key of the new recorder
+    # each key is in an existing block of the manual
     text = (ROOT / "config" / "README.md").read_text("utf-8")
     assert {*keys, "metrics"} == set(re.findall(r"<!-- begin (.+?) -->", text))
 

@@ -49,7 +49,7 @@ def test_no_text_lies_on_another_or_outside(kind):
 def test_panels_fill_the_page(kind):
     figure = drawn(kind)[2]
     assert 5 <= figure.get_figwidth() <= 10
-    if kind not in ("heatmap", "ellipses"):  # of fixed aspect
+    if kind not in ("heatmap", "ellipses"):  # their aspect is fixed
         assert sum(ax.get_position().width for ax in first_row(figure)) > 0.75
 
 
@@ -81,8 +81,8 @@ def test_save_writes_by_ending(tmp_path):
         save.save(figure, [tmp_path / "f.bmp"])
 
 
-def test_a_figure_that_its_data_do_not_fit_is_no_traceback(tmp_path, monkeypatch):
-    arrays = FakeArrays()  # of one output
+def test_a_figure_that_does_not_fit_its_data_ends_with_a_message(tmp_path, monkeypatch):
+    arrays = FakeArrays()  # they have one output
     rows = fake_measurements(arrays)
     monkeypatch.setattr(stage, "Arrays", lambda *_: arrays)
     job = SimpleNamespace(
@@ -94,7 +94,7 @@ def test_a_figure_that_its_data_do_not_fit_is_no_traceback(tmp_path, monkeypatch
     with pytest.raises(ValueError, match=r"^figure fig: IndexError: index 1 is out of"):
         stage.run(job)
     assert not any(tmp_path.iterdir())
-    rows = rows.assign(metric="diverged", value=1.0)  # it may be the networks' fault
+    rows = rows.assign(metric="diverged", value=1.0)  # networks may be the cause
     stage.run(job)
     assert any(tmp_path.iterdir())
 
@@ -135,7 +135,7 @@ def test_animations_are_the_same_bytes_and_move(kind, tmp_path):
         first = np.asarray(gif.convert("RGB"), int)
         gif.seek(gif.n_frames - 1)
         assert np.abs(np.asarray(gif.convert("RGB"), int) - first).max() > 50
-        # what is small has its own colour all the same
+        # small areas have their own colour, too
         target = kind != "matrices"
         near = np.abs(first - [0xD5, 0x5E, 0x00]).sum(-1) < 30
         assert near.any() or not target
@@ -158,7 +158,7 @@ def test_variants_are_called_by_their_labels():
         ({"kind": "modes", "variants": ["mup"]}, "no variant mup .* ntk, standard"),
         ({"kind": "modes", "widths": [17]}, "no width 17; it has 16, 64"),
         ({"kind": "modes", "seed": 9}, "no seed 9: there are 6"),
-        ({"kind": "kernel_slice", "anchor": 999}, "there is no test point 999"),
+        ({"kind": "kernel_slice", "anchor": 999}, "no test point 999"),
         (
             {"kind": "trajectories", "panels": [{"quantity": "weight_change/W7"}]},
             "no layer W7; there are W1, b1, W2, b2",
@@ -174,7 +174,7 @@ def test_errors_tell_what_to_change(fields, message):
         draw(**fields)
 
 
-def test_slugs_only():
+def test_the_name_of_a_figure_is_no_path():
     with pytest.raises(pydantic.ValidationError):
         make(kind="modes", name="../x")
 
@@ -185,7 +185,7 @@ def test_colours_go_from_light_to_dark():
     assert light == sorted(light, reverse=True)
 
 
-def test_module_is_light():
+def test_the_module_imports_no_slow_package():
     code = (
         "import sys, ntkpipe.figures; "
         "print([m for m in ('matplotlib', 'seaborn', 'jax') if m in sys.modules])"
@@ -195,7 +195,7 @@ def test_module_is_light():
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_what_is_read_has_no_raw_powers(path):
+def test_texts_of_studies_have_no_raw_powers(path):
     one = study.load(path)
     read = [one.title, one.question, *one.notes]
     for figure in one.figures:
@@ -203,7 +203,7 @@ def test_what_is_read_has_no_raw_powers(path):
     assert [text for text in read if "^" in text or "`" in text] == []
 
 
-def test_titles_are_told_apart():
+def test_titles_of_figures_differ():
     titles = [f.title for path in STUDIES for f in study.load(path).figures]
     assert len(set(titles)) == len(titles)
     assert not [title for title in titles if title.startswith("The same")]

@@ -78,13 +78,13 @@ def faults(figure, **experiment):
 def test_what_an_experiment_cannot_have_is_refused_before_it_runs(
     figure, experiment, key, names
 ):
-    """The fault names the key, what was asked for, what there is or what to set."""
+    """The fault names the key, the requested value, and valid values or a setting."""
     text = faults(figure, **experiment)[key]
     assert re.search(r".*\b".join(map(re.escape, names.split())), text)
 
 
 @pytest.mark.parametrize("figure", [SLICE, GRID | {"axis": "angle"}])
-def test_kernels_of_test_points_are_to_be_kept(figure):
+def test_kernels_of_test_points_must_be_recorded(figure):
     training = {"learning_rate": 0.1, "steps": 10}
     assert "training.test_kernel: true" in faults(figure, training=training)["points"]
 

@@ -5,7 +5,7 @@ from figure_fakes import POINTS, FakeArrays, draw, drawn, legend, make
 from ntkpipe.figures import base, style
 
 
-def test_function_band():
+def test_a_function_band_has_the_percentiles_of_the_limit():
     _, table, figure = drawn("function_band")
     limit = table.query("variant == 'ntk' and width == 0").set_index("part")
     p50, p90 = (limit.loc[f"limit {p}", "value"].to_numpy() for p in ("P50", "P90"))
@@ -19,7 +19,7 @@ def test_function_band():
     assert "π/2" in labels and figure.axes[-1].get_xlabel() == "angle γ"
 
 
-def test_function_band_of_many_networks_has_their_percentiles():
+def test_a_function_band_of_many_networks_has_their_percentiles():
     arrays = FakeArrays(seeds=20, variants=("ntk",))
     _, table, picture = draw("function_band", arrays, seeds=3)
     assert table.loc[table["part"] == "network", "seed"].max() == 2
@@ -29,7 +29,7 @@ def test_function_band_of_many_networks_has_their_percentiles():
     assert "P10, P50, P90 of networks" in legend(picture)
 
 
-def test_functions():
+def test_functions_shows_each_network_at_the_chosen_steps():
     _, table, picture = drawn("functions")
     arrays = FakeArrays()
     end = table.query("variant == 'ntk' and width == 64 and step == 200")
@@ -46,12 +46,12 @@ def test_functions():
     assert len(next(moving.frames(moving.table(None, arrays))).axes) == 4
 
 
-def test_random_functions_know_no_targets():
+def test_random_functions_show_no_targets():
     *_, picture = draw(kind="functions", axis="angle")
     assert all(len(line.get_xdata()) == 0 for ax in picture.axes for line in ax.lines)
 
 
-def test_matrices():
+def test_matrices_shows_the_matrix_and_its_change():
     arrays = FakeArrays(variants=("ntk",))
     figure = make(kind="matrices", animated=True)
     table = figure.table(None, arrays)
@@ -73,7 +73,7 @@ def test_what_does_not_change_is_white():
     assert image.to_rgba(np.zeros((1, 1))).ravel().tolist() == [1, 1, 1, 1]
 
 
-def test_landscapes():
+def test_landscapes_shows_losses_and_their_minima():
     _, table, picture = drawn("landscapes")
     run = table.query("variant == 'ntk' and width == 16").set_index("distance")
     # (f − y)²/(2α²) of f = 16·(0.5 + 0.25) and of its tangent 16·0.5
@@ -84,7 +84,7 @@ def test_landscapes():
     assert [float(line.get_xdata()[0]) for line in least] == pytest.approx([0.1, 0.1])
     # all curves reach the ends of their axes
     assert picture.axes[0].get_xlim() == (-1, 1)
-    # the least loss of what was computed is none where it goes on falling
+    # a least loss at the end of the line is no minimum, and has no dot
     far = table.assign(loss=np.exp(-table["distance"]))
     ax = make(kind="landscapes").draw(far).axes[1]
     assert [line.get_color() for line in ax.lines if line.get_marker() == "o"] == [

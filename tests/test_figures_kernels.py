@@ -17,7 +17,7 @@ from figure_fakes import (
 from ntkpipe.figures import spectrum, style
 
 
-def test_kernel_slice():
+def test_a_kernel_slice_has_the_kernel_at_the_anchor():
     _, table, figure = drawn("kernel_slice")
     assert set(table["when"]) == {"before", "after", "limit"}
     limit = table.query("width == 0 and variant == 'ntk'")
@@ -31,7 +31,7 @@ def test_kernel_slice():
     assert legend(after)[:2] == ["one network, before training", "after training"]
 
 
-def test_heatmap():
+def test_the_kernels_of_a_heatmap_share_a_scale():
     _, table, figure = drawn("heatmap")
     wide = table.query("variant == 'ntk' and width == 16").pivot_table(
         index=["row", "column"], columns="part", values="value"
@@ -46,7 +46,7 @@ def test_heatmap():
     assert images[2].norm.vmin == -images[2].norm.vmax
 
 
-def test_heatmap_of_untrained_networks_has_no_empty_panels():
+def test_a_heatmap_of_untrained_networks_has_no_empty_panels():
     arrays = FakeArrays(variants=("ntk",), widths=(16,))
     network = arrays.network("ntk", 16)
     arrays.network = lambda *_: network | {"ntk": network["ntk"][:, :1]}
@@ -54,7 +54,7 @@ def test_heatmap_of_untrained_networks_has_no_empty_panels():
     assert list(dict.fromkeys(table["part"])) == ["before", "limit"]
 
 
-def test_heatmap_by_angle():
+def test_a_heatmap_may_be_in_the_order_of_the_angle():
     arrays = FakeArrays(variants=("ntk",), widths=(16,))
     arrays.x = arrays.x[::-1]
     table = make(kind="heatmap", order="angle").table(None, arrays)
@@ -64,7 +64,7 @@ def test_heatmap_by_angle():
     np.testing.assert_allclose(limit, arrays.kernels()[0][::-1, ::-1])
 
 
-def test_heatmap_of_test_points():
+def test_a_heatmap_of_test_points_has_their_coordinates():
     arrays = FakeArrays(variants=("ntk",), widths=(16,))
     _, table, picture = draw("heatmap", arrays, points="test", axis="angle")
     before = table[table["part"] == "before"]
@@ -84,7 +84,7 @@ def test_heatmap_of_test_points():
         make(kind="heatmap", points="test", kernel="nngp")
 
 
-def test_spectrum():
+def test_a_spectrum_has_the_eigenvalues_of_the_limit():
     _, table, figure = drawn("spectrum")
     limit = table.query("width == 0 and variant == 'ntk'")
     expected = np.linalg.eigvalsh(FakeArrays().kernels()[0])[::-1] / POINTS
@@ -93,7 +93,7 @@ def test_spectrum():
     assert "predicted slope −2" in legend(figure)
 
 
-def test_spectrum_predicts_a_slope_of_each_variant():
+def test_a_spectrum_has_a_predicted_slope_for_each_variant():
     slopes = {"ntk": -1, "standard": -2}
     *_, picture = draw(kind="spectrum", predicted=slopes, labels={"ntk": "NTK"})
     for ax, slope in zip(picture.axes, slopes.values(), strict=True):
@@ -104,7 +104,7 @@ def test_spectrum_predicts_a_slope_of_each_variant():
     assert "predicted slope −1" in legend(picture)
 
 
-def test_spectrum_of_the_limit_alone():
+def test_a_spectrum_may_show_the_limit_alone():
     _, table, picture = draw(kind="spectrum", when=[])
     assert set(table["width"]) == {0} and legend(picture) == ["infinite width"]
     left, right = picture.axes
@@ -112,13 +112,13 @@ def test_spectrum_of_the_limit_alone():
     assert left.get_ylim() == right.get_ylim() and left.get_xlim() == right.get_xlim()
 
 
-def test_spectrum_shows_which_eigenvalues_are_rounding():
-    values = spectrum.eigenvalues(np.ones((1, 4, 4)))  # of rank one
+def test_a_spectrum_shows_which_eigenvalues_are_rounding():
+    values = spectrum.eigenvalues(np.ones((1, 4, 4)))  # a kernel of rank one
     assert list(values["median"] > values["rounding"]) == [True, False, False, False]
     assert values["median"].is_monotonic_decreasing and (values["low"] >= 0).all()
 
 
-def test_ellipses_tell_the_step_of_each_network():
+def test_each_ellipse_shows_the_step_of_its_network():
     arrays = TwoPoints(variants=("ntk", "standard"), widths=(16,))
     figure = make(kind="ellipses", animated=True)
     table = figure.table(None, arrays)
@@ -142,14 +142,14 @@ def test_ellipses_have_axes_of_one_over_root_lambda():
     assert last["change"] == pytest.approx(3)  # four times the kernel
     end = picture.axes[0].patches[-1]
     assert ellipse.height / end.height == pytest.approx(2)
-    # these networks are those of a constant kernel
+    # the kernel of these networks is constant
     np.testing.assert_allclose(table["constant1"], table["f1"], atol=1e-12)
     np.testing.assert_allclose(table["constant2"], table["f2"], atol=1e-12)
     assert "‖ΔΘ‖/‖Θ₀‖ = 3" in [text.get_text() for text in picture.axes[0].texts]
 
 
 def test_ellipses_need_two_outputs():
-    with pytest.raises(ValueError, match=r"figure fig:.*\b5$"):
+    with pytest.raises(ValueError, match=r"figure fig:.*\b5\b"):
         make(kind="ellipses").table(None, FakeArrays())
 
 

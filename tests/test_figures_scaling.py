@@ -31,7 +31,7 @@ def test_metrics_along_their_index_are_numbered():
         figure.table(fake_measurements(arrays), arrays)
 
 
-def test_scaling_fit_prediction_and_legend():
+def test_scaling_shows_points_fit_and_prediction():
     _, table, figure = drawn("scaling")
     part = table.query("variant == 'ntk' and metric == 'ntk_change'").groupby("part")
     assert len(part.get_group("seed")) == 12
@@ -54,7 +54,7 @@ def test_scaling_fit_prediction_and_legend():
     assert "predicted slope" in legend(figure)
 
 
-def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
+def test_scaling_fits_from_min_width_and_reads_the_given_step():
     fields = {"kind": "scaling", "min_width": 64, "step": 100} | KINDS["scaling"]
     arrays = FakeArrays(widths=(16, 64, 256))
     _, table, picture = draw(**fields, arrays=arrays)
@@ -66,13 +66,16 @@ def test_scaling_fits_from_min_width_and_takes_the_step_asked_for():
     np.testing.assert_allclose(final / table, 2)
 
 
+LAW = {"id": "T-1", "set": "before", "says": "s", "source": "s"}
+LAW |= {"metric": "ntk_change"}
+
+
 @pytest.mark.parametrize(
     ("claim", "is_shown"),
     [
         ({"variant": "ntk"}, True),
         ({"variant": "ntk", "min_width": 64}, False),
         ({"variant": "ntk", "statistic": "median"}, False),
-        ({"variant": "ntk", "confidence": 0.9}, False),
         ({"variant": "standard", "min_width": 64}, False),
         ({"variant": "none"}, False),
     ],
@@ -84,7 +87,7 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
     rows = fake_measurements(arrays)
     figure = make(kind="scaling", **CHANGE)
     law = PowerLaw(
-        **{"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"},
+        **LAW,
         **{"predicted": -1.0, "tolerance": 0.1} | claim,
     )
     arrays.claims = (law,)
@@ -100,8 +103,26 @@ def test_scaling_shows_the_interval_of_the_claim_about_the_same_numbers(
     np.testing.assert_allclose(fit[ends], own[ends], rtol=0.05)
 
 
+@pytest.mark.parametrize(
+    ("own", "level"),
+    [({"confidence": 0.9}, "90"), ({"looks": 2}, "97.5"), ({"correction": True}, "95")],
+)
+def test_scaling_prints_slope_interval_and_level_of_its_claim(own, level):
+    arrays = FakeArrays(variants=("ntk",), widths=(16, 64, 256, 1024))
+    rows = fake_measurements(arrays)
+    claim = PowerLaw(**LAW, predicted=-1.0, tolerance=0.1, **own)
+    arrays.claims = (claim,)
+    verdict = claim.evaluate(rows)
+    _, table, picture = draw("scaling", arrays, rows, **CHANGE)
+    fit = table[table["part"] == "fit"].iloc[0]
+    shown = [fit["slope"], fit["slope_low"], fit["slope_high"], fit["level"]]
+    of_claim = [verdict.estimate, verdict.ci_low, verdict.ci_high, verdict.level]
+    assert shown == of_claim
+    assert f"{level} % interval" in legend(picture)
+
+
 @pytest.mark.parametrize("facet", ["metric", "variant", "none"])
-def test_scaling_facets(facet):
+def test_scaling_has_a_panel_for_each_facet(facet):
     *_, figure = draw(kind="scaling", facet=facet, **KINDS["scaling"])
     assert len(figure.axes) == (1 if facet == "none" else 2)
     entries = [len(ax.get_legend().get_texts()) for ax in figure.axes]
@@ -109,7 +130,7 @@ def test_scaling_facets(facet):
     assert overlaps(figure) == []
 
 
-def test_scaling_fits_each_variant_of_a_metric_from_where_it_is_told():
+def test_scaling_fits_each_variant_from_its_own_min_width():
     metrics = [
         {"metric": "ntk_change", "min_width": {"ntk": 64}},
         {"metric": "weight_change/W2", "min_width": 64},
@@ -155,8 +176,7 @@ def test_scaling_ticks_are_those_of_the_panel_with_the_first_ones():
 def test_scaling_of_what_a_claim_calls_exact_has_no_interval():
     arrays = FakeArrays(variants=("ntk",))
     rows = fake_measurements(arrays, seeds=1)
-    law = {"id": "T-1", "says": "s", "source": "s", "metric": "ntk_change"}
-    arrays.claims = (PowerLaw(**law, predicted=-1.0, tolerance=0.1, exact=True),)
+    arrays.claims = (PowerLaw(**LAW, predicted=-1.0, tolerance=0.1, exact=True),)
     _, table, picture = draw("scaling", arrays, rows, **CHANGE)
     fit = table[table["part"] == "fit"]
     assert (fit["slope"] == fit["slope_low"]).all() and fit["note"].isna().all()
@@ -199,7 +219,7 @@ def test_short_logarithmic_axes_have_enough_ticks(low, high):
 
 
 def fits(one, figure, metric):
-    """(variant or variants, settings) of each power law of a metric that is drawn."""
+    """(variant or variants, settings) of each drawn power law of a metric."""
     if isinstance(figure.along, dict):
         begin = metric.begin("") or figure.min_width or 0
         along = {v: a for v, a in figure.along.items() if a >= begin}
@@ -215,7 +235,7 @@ def fits(one, figure, metric):
 
 
 def judged(one, figure, metric, variant):
-    """Settings of the claims of the same power law, controls only if no other is."""
+    """Settings of the claims of the same power law; controls only if alone."""
     found = {True: [], False: []}
     for claim in one.claims:
         if claim.kind != "power_law" or claim.metric != metric.metric:
@@ -257,7 +277,7 @@ def test_scaling_with_many_panels_leaves_none_squeezed():
     assert min(ax.get_position().width for ax in picture.axes[:5]) > 0.2
 
 
-def test_scaling_along_a_number_of_the_variants():
+def test_scaling_may_go_along_a_number_of_the_variants():
     figure, table, picture = draw(
         "scaling",
         **CHANGE,

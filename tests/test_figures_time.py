@@ -18,7 +18,7 @@ from figure_fakes import (
 from ntkpipe.figures import base, modes
 
 
-def test_trajectories_median_band_and_stop():
+def test_trajectories_end_when_half_of_the_networks_have_stopped():
     _, table, figure = drawn("trajectories")
     arrays = FakeArrays()
     rows = table.query(
@@ -46,7 +46,7 @@ def test_trajectories_median_band_and_stop():
     assert "its linearised model" in legend(figure) and "n = 16" in legend(figure)
 
 
-def test_trajectories_over_time_of_a_measured_metric_and_a_layer():
+def test_trajectories_may_show_a_metric_and_a_layer_over_time():
     panels = [{"quantity": q} for q in ("ntk_change", "weight_change/W2", "test_loss")]
     figure, table, picture = draw(kind="trajectories", panels=panels, x="time")
     assert set(figure.reads) == {"network", "linearized", "dataset"}
@@ -67,7 +67,7 @@ def test_a_metric_that_some_networks_lack_is_held_where_its_own_seeds_stopped():
     rows = rows[(rows["metric"] != "ntk_change") | (rows["seed"] >= 3)]
     figure = make(kind="trajectories", panels=[{"quantity": "ntk_change"}])
     table = figure.table(rows, arrays)
-    # of 3, 4 and 5 one stopped, of all networks four of six
+    # of the networks 3, 4 and 5 one stopped; of all six networks four
     value = rows[rows["metric"] == "ntk_change"].set_index(["seed", "step"])["value"]
     assert list(table["step"]) == [0, 100, 200] and (table["seeds"] == 3).all()
     last = np.median([value[3, 100], value[4, 200], value[5, 200]])
@@ -134,7 +134,7 @@ def test_trajectories_say_how_many_networks_diverged():
     assert any("n = 16" in text and "2 of 6" in text for text in legend(picture))
 
 
-def test_dynamics_of_one_network():
+def test_all_curves_of_one_network_start_at_its_outputs():
     _, table, figure = drawn("dynamics")
     assert set(table["point"]) == {*(f"train {k}" for k in (1, 2, 3, 4)), "test 4"}
     assert set(table["model"]) == {"network", "linearized", "limit"}
@@ -148,7 +148,7 @@ def test_dynamics_of_one_network():
     assert "training point 1" in legend(figure) and "infinite width" in legend(figure)
 
 
-def test_dynamics_of_all_networks_has_the_gaussian_of_the_limit():
+def test_dynamics_of_all_networks_show_the_gaussian_of_the_limit():
     _, table, figure = draw(kind="dynamics", seed=None, log_x=True)
     first = table.query("model == 'limit' and step == 0 and variant == 'ntk'").iloc[0]
     np.testing.assert_allclose(first["high"] - first["median"], 0.5 * base.P90)
@@ -168,7 +168,7 @@ def test_modes_of_a_linear_network_decay_as_predicted():
 
 
 def test_modes_have_labels_wherever_their_axis_is_another():
-    *_, picture = draw(kind="modes")  # a row has a time of its own, not a column
+    *_, picture = draw(kind="modes")  # rows have their own axis of time, columns not
     first, second, *lower = picture.axes
     assert first.get_xlabel() == second.get_xlabel() == lower[0].get_xlabel() != ""
     assert first.get_ylabel() != "" == second.get_ylabel()
@@ -178,7 +178,7 @@ def test_modes_have_labels_wherever_their_axis_is_another():
     assert [ax.get_xlabel() for ax in picture.axes[:2]] == ["", ""]
 
 
-def test_components_of_several_outputs():
+def test_components_along_a_traced_kernel_are_norms_over_outputs():
     random = np.random.default_rng(0)
     residual = random.normal(size=(3, 4, 2))
     half = random.normal(size=(4, 4))
@@ -208,7 +208,9 @@ def test_trajectories_coloured_by_variant_have_the_limit_and_the_residual():
     y = data["y_train"][:, 0] / np.linalg.norm(data["y_train"])
     residual = (limit["mean_train"] - data["y_train"])[..., 0]
     across_of = np.linalg.norm(residual - np.outer(residual @ y, y), axis=1)
-    np.testing.assert_allclose(across, across_of[: len(across)] / np.sqrt(POINTS))
+    np.testing.assert_allclose(
+        across, across_of[: len(across)] / np.sqrt(POINTS), atol=1e-14
+    )
     assert len(picture.axes) == 6  # a row for each width
     assert {"ntk", "standard", "infinite width"} <= set(legend(picture))
     assert overlaps(picture) == []

@@ -1,4 +1,4 @@
-"""The fingerprint sees edits of code that is imported, and nothing else."""
+"""The fingerprint changes with imported code, and with nothing else."""
 
 import importlib
 import sys
@@ -105,7 +105,7 @@ def test_edits_of_a_module_are_seen(package, old, new):
         ("dict[str, int]", "dict"),
     ],
 )
-def test_edits_of_words_are_not(package, old, new):
+def test_edits_of_texts_are_not_seen(package, old, new):
     assert package(core=CORE.replace(old, new)) == package()
 
 
@@ -128,7 +128,7 @@ def test_sections_bring_the_modules_of_their_own_kind():
 
 @pytest.mark.parametrize("stage", ["train", "claims", "measure", "figure"])
 def test_a_stage_does_not_depend_on_how_a_study_is_read(stage):
-    """Values of a study reach a job as parameters."""
+    """Values of a study are parameters of a job."""
     found = fingerprint.modules(f"ntkpipe.stages.{stage}")
     assert len(found) > 3
     assert not {"ntkpipe.study", "ntkpipe.provenance", "ntkpipe.stages.job"} & found

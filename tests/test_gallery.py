@@ -1,4 +1,4 @@
-"""The gallery: the sources' figures, and what regenerates each of them."""
+"""The gallery: the figures of the sources, and those that regenerate them."""
 
 import io
 from pathlib import Path
@@ -18,7 +18,7 @@ STUDIES = {
 }
 
 
-def test_every_original_is_regenerated_by_a_figure_that_is_there():
+def test_every_original_is_regenerated_by_an_existing_figure():
     there = {f"{s.name}/{f.name}" for s in STUDIES.values() for f in s.figures}
     shown = {name for source in SOURCES for o in source.figures for name in o.shows}
     assert shown <= there, "no such figure in config/studies"

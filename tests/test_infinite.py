@@ -1,4 +1,4 @@
-"""Kernels and ensembles against references, closed forms, quadrature and limits."""
+"""Kernels and ensembles agree with references, closed forms, quadrature and limits."""
 
 import ast
 import json
@@ -52,7 +52,7 @@ def reference(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_kernels_reference(case):
+def test_kernels_agree_with_neural_tangents(case):
     data, network = reference(case)
     parts = blocks(data["x_train"], data["x_test"], **network)
     names = "train_train", "test_train", "test_test"
@@ -63,12 +63,12 @@ def test_kernels_reference(case):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("trained", ["ntk", "nngp"])
-def test_ensemble_reference(case, trained):
+def test_ensembles_agree_with_neural_tangents(case, trained):
     data, network = reference(case)
     parts = blocks(data["x_train"], data["x_test"], **network)
     if trained == "nngp":
         parts = [Kernels(part.nngp, part.nngp) for part in parts]
-    # their loss is a mean over outputs too: their time is k of ours
+    # the loss of neural-tangents is a mean over outputs, too: t = k · our t
     out = ensemble(*parts, data["y_train"], [3.0 / data["y_train"].shape[1], np.inf])
     for i, t in enumerate(["3.0", "inf"]):
         for ours, what in ((out.mean[i], "mean"), (out.cov[i], "cov")):
@@ -88,7 +88,7 @@ def test_fixed_signs_give_the_kernel_of_du():
     cosine = np.clip(x @ x.T, -1, 1)
     expected = cosine * (np.pi - np.arccos(cosine)) / (2 * np.pi)
     network = {"depth": 1, "activation": "relu", "output_weights": "signs"}
-    # ‖x‖ = √d takes the 1/√d of the input layer away
+    # ‖x‖ = √d cancels the factor 1/√d of the input layer
     found = kernels(np.sqrt(10) * x, **network).ntk
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-15)
     mixed = kernels(np.sqrt(10) * x[:3], np.sqrt(10) * x, **network).ntk
@@ -141,7 +141,7 @@ def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth
     x, width = sphere(4, 3), 1024
     nngp, theta = model.infinite(x)
     if (biases, output_weights) == ("zero", "learned"):
-        nngp = nngp + 0.4**2  # learned, but no part of the outputs' variance
+        nngp = nngp + 0.4**2  # the bias is learned, but adds no variance to the outputs
     expected, found = (nngp, theta), []
     for seed in range(12):
         params = model.init_params(jax.random.key(seed), width, 3, 1)
@@ -153,21 +153,21 @@ def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth
         assert (np.abs(values.mean(0) - limit) < 4 * error).all()
 
 
-def test_weights_have_variance_1_and_there_are_no_biases_unless_told():
+def test_by_default_weights_have_variance_1_and_there_are_no_biases():
     x = np.random.default_rng(0).normal(size=(4, 3))
     found = infinite.kernels(x, depth=2, activation="erf")
     told = infinite.kernels(x, depth=2, activation="erf", W_std=1.0, b_std=0.0)
     np.testing.assert_array_equal(found.ntk, told.ntk)
 
 
-def test_values_of_jacot_figure_1():
+def test_the_kernel_has_the_values_of_jacot_figure_1():
     ntk = kernels(
         circle(np.zeros(1)), circle(np.pi * np.array([0, 0.5, 1])), **JACOT
     ).ntk
     np.testing.assert_allclose(ntk, [[0.28250, 0.09270, 0.06435]], atol=5e-6)
 
 
-def test_values_of_jacot_figure_2():
+def test_the_ensemble_has_the_values_of_jacot_figure_2():
     parts = blocks(circle(CIRCLE), circle(np.array([np.pi, 0])), **JACOT)
     eigenvalues = np.linalg.eigvalsh(parts[0].ntk / 4)
     np.testing.assert_allclose(
@@ -244,8 +244,8 @@ def test_series_agrees_with_closed_form(name, grid, monkeypatch):
 
 
 def test_series_of_relu_is_as_good_as_it_says(monkeypatch):
-    # a kink: coefficients fall as a power, those of φ' too slowly for any tolerance,
-    # and trapezoidal sums are only of second order
+    # relu has a kink: coefficients fall as a power, those of φ' too slowly for any
+    # tolerance, and trapezoidal sums have second order only
     x = np.random.default_rng(0).normal(size=(8, 10))
     with pytest.warns(UserWarning, match="Hermite terms"):
         series = series_kernels("relu", monkeypatch, x, depth=1)
@@ -362,7 +362,7 @@ def test_kernels_are_symmetric_positive_and_equivariant(x, name, depth, W_std, b
 # --- ensembles --------------------------------------------------------------------
 
 
-def test_ensemble_limits():
+def test_an_ensemble_goes_from_the_prior_to_interpolation():
     x, x_test = circle(CIRCLE), circle(np.linspace(-3, 3, 7))
     parts = blocks(x, x_test, **JACOT)
     out = ensemble(*parts, LABELS, [0, 1, 10, 100, 1000, np.inf])
@@ -372,7 +372,7 @@ def test_ensemble_limits():
     for cov in out.cov:
         np.testing.assert_allclose(cov, cov.T, atol=1e-14)
         assert np.linalg.eigvalsh(cov)[0] > -1e-14
-    # on the training points themselves: interpolation, without any spread
+    # at the training points the ensemble interpolates, without any spread
     same = ensemble(parts[0], parts[0], parts[0], LABELS, np.inf)
     np.testing.assert_allclose(same.mean[0], LABELS, rtol=1e-12)
     np.testing.assert_allclose(same.cov[0], 0, atol=1e-13)
@@ -447,6 +447,6 @@ print(infinite.kernels(x, activation="tanh", depth=2).ntk[0].tolist())
 
 
 @pytest.mark.parametrize("odd", [{"output_weights": "sign"}, {"biases": "zeros"}])
-def test_words_that_mean_nothing_are_refused(odd):
+def test_unknown_options_are_refused(odd):
     with pytest.raises(ValueError, match="learned or signs"):
         infinite.kernels(np.eye(3), activation="relu", depth=1, **odd)

@@ -1,4 +1,4 @@
-"""Products: what is written is read, and what is damaged is refused."""
+"""Products are read as they were written, and damaged products are refused."""
 
 import csv
 import hashlib
@@ -105,7 +105,7 @@ def test_the_record_beside_a_table_says_what_made_it(tmp_path):
 
 
 def test_a_table_and_the_record_of_another_are_refused(tmp_path):
-    """So is what a kill between the two writes leaves: the one new, the other old."""
+    """The same holds after a kill between two writes: one file is new, one is old."""
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     artifacts.save_table(first, TABLE, MEASURED)
     artifacts.save_table(second, TABLE.assign(value=1.0), MEASURED)
@@ -127,7 +127,7 @@ def test_a_table_and_the_record_of_another_are_refused(tmp_path):
 def test_a_write_that_is_cut_off_leaves_no_pair_that_is_accepted(
     tmp_path, monkeypatch, writes
 ):
-    """Cut off before the first or before the second file takes its place."""
+    """The write is cut off before the first or before the second file is renamed."""
     path = tmp_path / "measurements.csv"
     artifacts.save_table(path, TABLE.assign(value=1.0), MEASURED)
     replace, done = os.replace, []
@@ -224,7 +224,7 @@ def test_damage_never_gives_wrong_numbers(tmp_path, ending, data):
     except artifacts.ProductError as error:
         assert str(damaged) in str(error)
         return
-    # bits that nothing depends on, such as a time stamp: the content is as it was
+    # bits without effect, such as those of a time stamp: the content is unchanged
     if ending != "npz":
         pd.testing.assert_frame_equal(read.data, whole.data)
         assert read.meta == whole.meta

@@ -1,4 +1,4 @@
-"""Large kernels: tiles, files, sums and products against whole kernels."""
+"""Tiles, files, sums and products of large kernels agree with whole kernels."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def assemble(squares, shape):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20))
-def test_a_square_and_its_mirror_image_are_placed(a, b, k):
+def test_a_tile_and_its_mirror_image_are_placed(a, b, k):
     n = a + b
     whole = np.arange(float((n * k) ** 2)).reshape(n, k, n, k)
     whole += whole.transpose(2, 3, 0, 1)
@@ -58,7 +58,7 @@ def test_a_square_and_its_mirror_image_are_placed(a, b, k):
     assert np.isnan(kernel[columns, :, columns]).all()
 
 
-def test_squares_make_the_kernel(pair):
+def test_tiles_make_the_kernel(pair):
     apply, params, _, x, (whole, _) = pair
     squares = list(tiles.tiles(apply, params, x, tile=32))
     assert [(s.rows.start, s.columns.start) for s in squares] == [
@@ -109,7 +109,7 @@ def test_the_work_and_the_memory_of_a_plan_are_those_of_its_tiles(cross, outputs
     assert whole.shape == (n, q, m, q) and whole.kernel_bytes == 8 * n * m * q**2
     layers = [(d, width), (width, k)]
     for band in (8, 4, 2, 1):
-        # the signals of a chunk, and a few numbers of the layers' scales
+        # the signals of a chunk, and a few numbers for the scales of layers
         chunk = side * 8 * sum(a + k * b for a, b in layers)
         less = map(plan, range(whole.bytes, 0, -chunk // 4))
         cut = next(p for p in less if p.band == band)
@@ -118,7 +118,7 @@ def test_the_work_and_the_memory_of_a_plan_are_those_of_its_tiles(cross, outputs
         assert expected <= cut.bytes <= expected + (3 + band) * side * 8 * 10
         pairs = passes = 0
         for first in range(0, n, band * side):
-            passes += band * side  # of the rows, whose signals are held
+            passes += band * side  # for the rows, whose signals are kept
             for column in range(0 if cross else first, m, side):
                 held_too = not cross and column < first + band * side
                 passes += 0 if held_too else side
@@ -224,7 +224,7 @@ print((status("VmHWM") - before_it) * 1024, 2 * cut.bytes, cut.kernel_bytes)
     took, planned, kernel = map(int, done.stdout.split())
     assert planned <= 4e7
     assert kernel == 8000**2 * 4
-    # compilation takes some, too; two kernels would be 512 MB
+    # compilation takes some memory, too; two kernels would take 512 MB
     assert took < planned + 8e7
 
 
@@ -237,7 +237,7 @@ def test_a_kernel_larger_than_memory_is_refused(pair, monkeypatch):
         empirical.ntk(apply, params, x)
 
 
-def test_kernel_on_disk(pair, tmp_path, caplog):
+def test_a_kernel_on_disk_is_the_whole_kernel(pair, tmp_path, caplog):
     apply, params, _, x, (whole, _) = pair
     with caplog.at_level("INFO", "ntkpipe"):
         kernel = large.save(tmp_path / "ntk.npy", apply, params, x, tile=32)
@@ -255,7 +255,7 @@ def test_kernel_larger_than_the_disk_is_refused(pair, tmp_path, monkeypatch):
     assert not (tmp_path / "ntk.npy").exists()
 
 
-def test_reduced_on_the_fly(pair):
+def test_sums_over_tiles_are_those_of_whole_kernels(pair):
     apply, before, after, x, (a, b) = pair
 
     def product(rows, columns, first, second):
@@ -316,7 +316,7 @@ def test_kernel_without_targets_has_no_alignment(pair):
     assert np.isnan(found.errors).all()
 
 
-def test_products_in_chunks(pair):
+def test_products_in_chunks_are_those_of_the_whole_kernel(pair):
     apply, params, _, x, (whole, _) = pair
     v = np.cos(np.arange(140.0)).reshape(70, 2)
     found = products.vector_product(apply, params, x, v, chunk=32)
@@ -341,7 +341,7 @@ def test_the_points_of_a_product_are_computed_1024_at_a_time():
     assert max(seen, default=1024) == 1024
 
 
-def test_a_kernel_is_planned_for_one_device_unless_told(pair):
+def test_by_default_a_kernel_is_planned_for_one_device(pair):
     apply, params, _, x, _ = pair
     assert tiles.plan(apply, params, x, tile=15).tile == 15
     assert tiles.plan(apply, params, x, tile=15, devices=4).tile == 16
@@ -356,7 +356,7 @@ def test_self_check_finds_samples_that_see_each_other(pair):
         h = x @ params["w"]
         return jnp.tanh(h / h.std(0, keepdims=True))
 
-    with pytest.raises(ArithmeticError, match="samples see each other"):
+    with pytest.raises(ArithmeticError, match="depends on several samples"):
         products.self_check(normed, {"w": jnp.ones((3, 2))}, x[:8])
 
 
@@ -385,7 +385,7 @@ def test_kernels_of_each_layer_are_planned_and_neither_stored_nor_added(pair, tm
         large.reduce(lambda i, j, a: 0.0, squares)
 
 
-def test_kernels_of_zeros(pair):
+def test_kernels_of_zeros_have_no_relative_change(pair):
     apply, params, _, x, _ = pair
     zero = jax.tree.map(jnp.zeros_like, params)
 
@@ -393,7 +393,7 @@ def test_kernels_of_zeros(pair):
         return 0 * apply(params, x)
 
     assert products.self_check(dead, params, x[:8]) == 0
-    v = np.ones((8, 2))  # the difference from zero has no other scale than 1
+    v = np.ones((8, 2))  # the error is absolute, because the kernel is zero
     error = products.checked(dead, params, x[:8], v, v * 1e-11, "full")
     assert error == pytest.approx(4e-11)
     found = large.compare(dead, params, zero, x, tile=32)
@@ -402,7 +402,7 @@ def test_kernels_of_zeros(pair):
     )
 
 
-def test_what_can_not_be_asked_is_refused(pair):
+def test_invalid_arguments_are_refused(pair):
     apply, params, _, x, _ = pair
     with pytest.raises(ValueError, match="method"):
         large.change(apply, params, params, x, method="guess")
@@ -413,13 +413,13 @@ def test_what_can_not_be_asked_is_refused(pair):
             products.lanczos(lambda v: v, start, iterations)
 
 
-def test_a_kernel_that_stands_still_is_estimated_so(pair):
+def test_the_estimated_change_of_an_unchanged_kernel_is_0(pair):
     apply, params, _, x, _ = pair
     found = large.change(apply, params, params, x, method="estimate")
     assert found == (0.0, 0.0, "estimate")
 
 
-def test_extreme_eigenvalues_without_the_kernel(pair):
+def test_extreme_eigenvalues_are_found_without_the_kernel(pair):
     apply, params, _, x, (whole, _) = pair
     values = np.linalg.eigvalsh(compare.matrix(whole)) / 70
     found = products.extreme_eigenvalues(apply, params, x, iterations=20)
@@ -429,7 +429,7 @@ def test_extreme_eigenvalues_without_the_kernel(pair):
     assert abs(values - found.low).min() <= found.low_error + 1e-12
 
 
-def test_the_random_key_is_key_0_unless_told(pair):
+def test_the_random_key_is_key_0_by_default(pair):
     apply, before, after, x, _ = pair
     x, zero, other = x[:9], jax.random.key(0), jax.random.key(1)
     for estimate in (
@@ -536,8 +536,8 @@ held = set()
 compiled = loop.Run.compiled
 def look(*arguments):
     run = compiled(*arguments)
-    def begin(replicates):
-        state, start = run.begin(replicates)
+    def begin(*given):
+        state, start = run.begin(*given)
         held.add(len(state.params[0][0]["w"].sharding.device_set))
         return state, start
     return run._replace(begin=begin)

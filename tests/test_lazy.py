@@ -15,7 +15,7 @@ print(sorted(slow & set(sys.modules)))
 
 
 def imported(*arguments):
-    """Which of the slow packages a command has imported."""
+    """The slow packages that a command has imported."""
     run = [sys.executable, "-c", MODULES.format(arguments=[str(a) for a in arguments])]
     done = subprocess.run(run, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()[-1]
@@ -31,7 +31,7 @@ def test_a_module_is_imported_when_it_is_used():
 
 
 def test_a_job_imports_what_it_needs(finished, tmp_path):
-    """Claims need no JAX and trainings no pandas; both take a good part of a second."""
+    """Claims do not import JAX, and trainings not pandas, because both are slow."""
     study, results = finished / "config/studies/tiny.yaml", finished / "results/tiny"
     assert imported("validate", study) == "[]"
     new = ["--output", tmp_path / "new"]

@@ -1,4 +1,4 @@
-"""The closed form against weight space, against limits and against a reference."""
+"""The closed form agrees with weight space, with limits and with a reference."""
 
 import itertools
 import json
@@ -97,7 +97,7 @@ def test_function_space_is_weight_space(net, momentum, alpha):
 
 
 @pytest.mark.parametrize("case", ["relu_d1_w16_c1", "relu_d2_w32_c1", "erf_d3_w24_c3"])
-def test_linearize_reference(case):
+def test_linearize_agrees_with_neural_tangents(case):
     data = np.load(DATA / f"{case}.npz")
     about = json.loads((DATA / "index.json").read_text())[case]
     phi = {"relu": jax.nn.relu, "erf": jax.scipy.special.erf}[about["act"]]
@@ -121,9 +121,9 @@ def test_linearize_reference(case):
 
 
 @pytest.mark.parametrize("case", ["relu_d1_w16_c1", "relu_d2_w32_c1", "erf_d3_w24_c3"])
-def test_predict_reference(case):
+def test_predict_agrees_with_neural_tangents(case):
     data = np.load(DATA / f"{case}.npz")
-    # their loss is a mean over outputs too: their time is k of ours
+    # the loss of neural-tangents is a mean over outputs, too: t = k · our t
     flow = predict(
         data["ntk_train_train"][:, None, :, None],
         data["f_train"],
@@ -157,11 +157,11 @@ def test_descent_is_the_power_and_flow_the_exponential(net):
         jnp.abs(predict(ntk, f0, y, [37 * k], eta / k).f_train[0] - flow).max()
         for k in (1000, 2000)
     ]
-    # first order in the learning rate
+    # the difference is of first order in the learning rate
     np.testing.assert_allclose(errors[0] / errors[1], 2, rtol=0.01)
 
 
-def test_limits(net):
+def test_predictions_begin_at_f0_and_end_at_the_targets(net):
     params, x, x_test, y, ntk, ntk_test = net
     f0, f0_test = mlp(params, x), mlp(params, x_test)
     for how in ({"flow": True}, {}, {"momentum": 0.9}):

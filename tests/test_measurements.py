@@ -68,7 +68,7 @@ def test_alignment_of_the_ideal_kernel_is_one():
 
 @given(arrays(float, (4, 3), elements=st.floats(-3, 3)), st.floats(0.1, 10))
 @settings(max_examples=50, deadline=None)
-def test_alignment_knows_no_scale_and_stays_within_one(y, scale):
+def test_alignment_does_not_depend_on_scale_and_is_at_most_1(y, scale):
     value = compare.alignment(kernel(4), y)
     if np.isfinite(value):
         assert -1 - 1e-9 <= value <= 1 + 1e-9
@@ -115,10 +115,10 @@ def test_metrics_of_a_run():
     assert low[1, 0] == pytest.approx(np.linalg.eigvalsh(theta[1, 0] / 5)[0])
     _, ratio = found["ntk_trace_ratio"]
     assert ratio[0, 3] == pytest.approx(np.trace(theta[0, 3]) / np.trace(theta[0, 0]))
-    # the two parts make the whole
+    # the two parts add up to the kernel
     sigma = np.kron(network["nngp"][0, 0], np.eye(2))
     rest = theta[0, 0] - sigma
-    assert np.linalg.eigvalsh(rest)[0] > -1e-9  # each part is a kernel of its own
+    assert np.linalg.eigvalsh(rest)[0] > -1e-9  # each part is a kernel
     last = theta[0, 3] - np.kron(network["nngp"][0, 3], np.eye(2))
     y = data["y_train"].ravel()
     _, drop = found["ntk_rest_drop"]
@@ -163,7 +163,7 @@ def test_gap_to_itself_is_zero_and_to_a_shift_is_the_shift():
 
 def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
     network, data = run()
-    # replace the outputs by what gradient descent of the kernel gives
+    # replace the outputs by those of gradient descent under the kernel
     theta = network["ntk"].reshape(3, -1, 10, 10)[:, 0] / 5
     descent = []
     for seed in range(3):
@@ -176,6 +176,23 @@ def test_modes_of_linear_dynamics_decay_at_their_eigenvalues():
     assert list(found) == ["mode_rate/1", "mode_rate/2", "mode_rate/3"]
     for _, rate in found.values():
         np.testing.assert_allclose(rate, 1, rtol=1e-6)
+
+
+def test_the_loss_rate_counts_no_step_after_the_stop():
+    step, theta = np.array([0, 10, 20]), np.diag([3.0, 2.0])[None]
+    network = {"step": step, "loss": np.exp(-0.3 * step)[None].copy()}
+    network["loss"][0, 2] = 0.9  # would be the slowest
+    network["stop_step"] = np.array([10])
+    found = kernel_.loss_rate(network, theta, 0.1)
+    np.testing.assert_allclose(found["loss_rate"][1], [[0.3 / 0.1 / 2]])
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "momentum", "adam"])
+def test_rates_of_gradient_descent_are_those_of_no_other_optimizer(optimizer):
+    training = {"learning_rate": 0.1, "steps": 2, "optimizer": optimizer}
+    e = experiment(training=training, linearize="none")
+    unmet = measurements.unmet("loss_rate", e)
+    assert unmet is None if optimizer == "gd" else "optimizer: gd" in unmet
 
 
 def test_modes_of_a_traced_kernel_take_all_outputs_together():
@@ -227,7 +244,7 @@ def test_first_time_below_a_level_is_exact_for_an_exponential():
     expected = np.log(10) / decay
     np.testing.assert_allclose(found[decay > 0.2], expected[decay > 0.2], rtol=1e-12)
     assert np.isnan(found[1, 1])
-    # that begins below, and that comes back
+    # shares that begin below the level, and that rise above it again
     assert rates.first_below(time, np.full(5, 0.05), 0.1) == 0
     back = np.array([1, 0.5, 0.01, 2, 3])
     assert 1 < rates.first_below(time, back, 0.1) < 3
@@ -327,7 +344,7 @@ def test_residual_has_a_part_along_the_target_and_one_across():
     y = np.array([[3.0], [0], [4], [0]])
     f = np.array([[0.0], [2], [0], [0]])
     along, across = limit_.along_target(f, y)
-    assert along == pytest.approx(5 / 2)  # f = 0 along y: ‖y‖/√N is left
+    assert along == pytest.approx(5 / 2)  # f = 0 along y, so ‖y‖/√N remains
     assert across == pytest.approx(2 / 2)
     halfway = limit_.along_target(np.stack([y / 2, y]), y)
     np.testing.assert_allclose(halfway, [[5 / 4, 0], [0, 0]], atol=1e-15)
@@ -378,7 +395,7 @@ def test_the_slowest_decay_of_the_loss_is_that_of_the_smallest_eigenvalue():
         min(np.log(loss[0, 0] / loss[0, t]) / (eta * t) for t in step[1:]), rel=1e-12
     )
     assert 2 < found[0] < 2 * 3
-    # a loss that stands still for a while breaks the bound of Du et al.
+    # a loss that is constant for a while violates the bound of Du et al.
     loss[0, 50:] = loss[0, 10]
     assert rates.slowest_rate(eta * step, loss, values[1:])[0] < 1
     assert np.isnan(rates.slowest_rate(eta * step[:1], loss[:, :1], values[1:])[0])
@@ -422,7 +439,7 @@ def test_a_kernel_between_test_points_that_are_not_there_is_refused():
 
 @pytest.mark.parametrize("early", [1, 3])
 def test_the_decay_rate_is_of_the_sizes_between_90_and_5_percent(early):
-    """Decay at one rate down to 90 %, at rate 1 down to 5 %, at rate 2 from there."""
+    """Decay at one rate to 90 %, then at rate 1 to 5 %, then at rate 2."""
     time = np.linspace(0, 6, 601)
     begin = -np.log(0.9) / early
     end = begin + np.log(0.9 / 0.05)
@@ -437,7 +454,7 @@ def test_the_decay_rate_is_of_the_sizes_between_90_and_5_percent(early):
 
 
 def recorded(seeds=2, snapshots=3, points=4, outputs=2, depth=3):
-    """Random arrays of the shapes of what training records; kernels are positive."""
+    """Random arrays with the shapes of a training's arrays; kernels are positive."""
     rng, size = np.random.default_rng(3), points * outputs
     shape = seeds, snapshots
 
@@ -505,7 +522,7 @@ def test_every_metric_of_kernels_is_what_its_name_says():
     for name, value in expected.items():
         assert found[name][0][-1] == 20
         assert found[name][1][1, -1] == pytest.approx(value, rel=1e-9), name
-    # whole where the last layer is learned only
+    # these metrics exist only if the last layer is learned
     frozen = kernel_.kernels(network, data, limit, 0.3, learned_output=False)
     frozen |= by_recorder(network, "flips", "hessian_norm")
     parts = {"nngp_change", "ntk_rest_change", "ntk_rest_drop"}
@@ -622,7 +639,7 @@ def experiment(**settings):
         ("fit_tim/*", "fit_time/k"),
     ],
 )
-def test_a_misspelt_metric_is_told_with_the_closest(name, close):
+def test_a_misspelt_metric_is_reported_with_the_closest_name(name, close):
     assert measurements.find(name) is None
     assert close in measurements.unknown(name)
 
@@ -662,5 +679,6 @@ def test_a_meaning_is_in_words_and_a_formula_in_symbols():
 
 def test_an_axis_says_what_a_metric_is_and_its_index():
     assert measurements.label("loss") == "training loss"
+    assert measurements.label("limit_gap_test") == "limit gap test"
     assert "W2" in measurements.label("weight_change/W2")
     assert measurements.label("mode_rate/3").endswith(", 3")

@@ -58,8 +58,8 @@ def test_standard_and_ntk_are_one_function_at_initialisation():
 
 
 def test_standard_with_rate_over_width_is_ntk():
-    # Sohl-Dickstein 2020: the kernel of standard/n is that of ntk but for the input
-    # layer, whose part of the kernel does not grow with the width
+    # Sohl-Dickstein 2020: the kernel of standard/n is that of ntk, except for the part
+    # of the input layer, which does not grow with the width
     x = jnp.asarray(data().x_train)
     from ntkpipe.kernels import blocks, signals
 
@@ -145,7 +145,7 @@ def test_only_opposite_twins_cancel_the_second_order():
         left = np.linalg.matrix_power(np.eye(6) - 0.1 * theta / 6, 50) @ -y
         return np.abs(run["f_train"][:, -1] - y - left).max()
 
-    # f leaves the linearised model by 1/α, and by 1/α² if the second order cancels
+    # f differs from the linearised model by 1/α; by 1/α² if the second order cancels
     assert gap("double") < 1e-2 * gap("alike")
     assert 0.1 < gap("alike") / gap("subtract") < 10
 
@@ -244,7 +244,7 @@ def test_signs_stay_and_the_kernel_is_that_of_the_steps(optimizer, zero_output):
         assert run["weight_gap"][:, -1].max() < 1e-12
 
 
-def test_curvature_knows_no_weights_that_are_fixed():
+def test_curvature_leaves_out_fixed_weights():
     from ntkpipe.kernels import curvature
 
     model = MLP(depth=1, activation="tanh", output_weights="signs", b_std=0.3)
@@ -254,7 +254,7 @@ def test_curvature_knows_no_weights_that_are_fixed():
     flat, unravel = jax.flatten_util.ravel_pytree(first)
 
     def f(flat):
-        # in units in which all learn at the same rate
+        # in units in which all weights have the same learning rate
         return model.apply(((unravel(flat), last),), x)[0, 0]
 
     found = curvature.of_model(model, params, x)

@@ -1,4 +1,4 @@
-"""Moments over many networks against brute force and against what is exact."""
+"""Moments over many networks agree with brute force and with exact values."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ POINTS = np.array([[0.3, -1.2, 0.5], [1.0, 0.4, -0.2], [0.1, 0.2, 0.3]])
 
 
 def brute_force(model, params, points):
-    """The moments' numbers of one network, from its full Jacobian and Hessian."""
+    """The quantities of one network, from its full Jacobian and Hessian."""
     flat, unravel = ravel_pytree(params)
     rates = ravel_pytree(
         jax.tree.map(lambda w, r: r + 0 * w, params, model.learning_rates(params))
@@ -130,7 +130,7 @@ def test_biases_that_begin_at_zero_are_learned():
     found = groups(zero, 6, 20, 5_000)
     of = moments.ensembles({"moments": found}, 2, 6, None)
     assert within(of["ntk_mean_per_layer"][1], 3) < 0.05
-    # and so it is in the limit
+    # the same holds at infinite width
     limit = zero.infinite(np.ones((1, 1))).ntk[0, 0]
     np.testing.assert_allclose(limit, 3 * of["ntk_mean_per_layer"][1].mean(), rtol=0.02)
 

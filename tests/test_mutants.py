@@ -1,4 +1,4 @@
-"""Mutants change one place of the code, and are killed by tests that see it."""
+"""Mutants change one place of the code, and tests that detect the change kill them."""
 
 import ast
 import subprocess
@@ -92,14 +92,14 @@ def test_the_test_with_the_name_of_the_file_comes_first(tmp_path):
 
 
 def test_equivalent_mutants_are_those_of_the_code():
-    """Whoever changes a line that is listed looks at its mutant again."""
+    """If a listed line was changed, its mutant must be checked again."""
     for file, before, _ in mutants.EQUIVALENT:
         code = (mutants.ROOT / mutants.CODE / file).read_text(encoding="utf-8")
         assert before in code, (file, before)
 
 
 def test_a_mutant_is_killed_by_its_test_and_survives_without_one(tmp_path):
-    """In a tree of its own, where one of two lines is tested."""
+    """In a separate tree, in which one of two lines is tested."""
     for folder in (mutants.CODE, "tests"):
         (tmp_path / folder).mkdir()
     script = tmp_path / "tests" / "mutants.py"

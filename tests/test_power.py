@@ -1,4 +1,4 @@
-"""How likely a verdict is to come out the same: closed forms, drawing, the command."""
+"""The probability of the same verdict again: closed forms, simulation, the command."""
 
 import math
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from claim_tables import claim, normal, rows, scaling
 from scipy.stats import norm
 
-from ntkpipe.claims import power
+from ntkpipe.claims import normal_law, power
 from ntkpipe.claims.statistics import generator
 
 
@@ -28,8 +28,8 @@ def equals(tolerance, predicted=0, **more):
 
 
 def test_the_design_rule_is_99_percent():
-    assert power.chance(0, 0.43, (-1, 1)) == pytest.approx(0.9906, abs=1e-4)
-    assert power.widest(0, (-1, 1)) == pytest.approx(0.432, abs=1e-3)
+    assert normal_law.chance(0, 0.43, (-1, 1)) == pytest.approx(0.9906, abs=1e-4)
+    assert normal_law.widest(0, (-1, 1)) == pytest.approx(0.432, abs=1e-3)
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.3, -0.6])
@@ -40,22 +40,23 @@ def test_the_normal_law_is_that_of_drawn_estimates(truth, half, verdict):
     inside = (drawn - half >= -0.5) & (drawn + half <= 1)
     outside = (drawn + half < -0.5) | (drawn - half > 1)
     share = (inside if verdict == "supported" else outside).mean()
-    p = power.chance(truth, half, (-0.5, 1), 0.9, verdict)
+    p = normal_law.chance(truth, half, (-0.5, 1), 0.9, verdict)
     assert p == pytest.approx(share, abs=0.004)
 
 
 @pytest.mark.parametrize("band", [(-1, 2), (-1, math.inf), (-math.inf, 2)])
 def test_the_widest_interval_has_enough_power(band):
-    half = power.widest(0.5, band, 0.9)
-    assert power.chance(0.5, half, band, 0.9) == pytest.approx(power.ENOUGH)
-    assert power.widest(3.5, (-1, 2), verdict="contradicted") > 0
-    assert power.widest(3.5, (-1, 2)) == power.widest(2, (-1, 2)) == 0
+    half = normal_law.widest(0.5, band, 0.9)
+    assert normal_law.chance(0.5, half, band, 0.9) == pytest.approx(normal_law.ENOUGH)
+    assert normal_law.widest(3.5, (-1, 2), verdict="contradicted") > 0
+    assert normal_law.widest(3.5, (-1, 2)) == normal_law.widest(2, (-1, 2)) == 0
 
 
 @pytest.mark.parametrize(
-    ("threshold", "found"), [(0.3, 0.5), (0.9, 1.0), (0.01, 0.1), (3, 3.4), (99, None)]
+    ("threshold", "found"),
+    [(0.3, 0.5), (0.9, 1.0), (0.01, 0.1), (3, 3.4), (60, 64), (99, None)],
 )
-def test_least_factor(threshold, found):
+def test_the_least_factor_reaches_the_threshold(threshold, found):
     factor = power.least_factor(lambda f: f >= threshold, 0.1)
     assert factor == (pytest.approx(found, rel=0.02) if found else math.inf)
 
@@ -136,7 +137,7 @@ def test_the_share_of_draws_is_the_closed_form(ratio):
     half = power.of_claim(equals(1.0), table, draws=1).half_width
     assert half == pytest.approx(1.972 / math.sqrt(200), rel=0.04)
     found = power.of_claim(equals(half / ratio), table, draws=400)
-    closed = power.chance(0, half, (-half / ratio, half / ratio))
+    closed = normal_law.chance(0, half, (-half / ratio, half / ratio))
     assert found.if_true == pytest.approx(closed)
     assert found.ratio == pytest.approx(ratio)
     assert found.again == pytest.approx(closed, abs=4 * found.again_error + 0.02)
@@ -147,9 +148,9 @@ def test_the_share_of_draws_is_the_closed_form(ratio):
 def test_off_the_prediction_power_is_that_of_the_estimate():
     table = rows(standardised() + 0.3)
     found = power.of_claim(equals(0.6), table, draws=20)
-    at_estimate = power.chance(0.3, found.half_width, (-0.6, 0.6))
+    at_estimate = normal_law.chance(0.3, found.half_width, (-0.6, 0.6))
     assert found.if_true == pytest.approx(at_estimate)
-    assert at_estimate < power.chance(0, found.half_width, (-0.6, 0.6))
+    assert at_estimate < normal_law.chance(0, found.half_width, (-0.6, 0.6))
 
 
 def test_seeds_of_a_bound_are_found_by_drawing():
@@ -160,12 +161,12 @@ def test_seeds_of_a_bound_are_found_by_drawing():
     )
     # 0.3 = h + 2.33 standard errors at 1.66 + 2.33 = 3.99: n = (3.99/0.3)² = 177
     assert near.factor_by == "resampling" and 1.2 < near.factor < 2.6
-    assert near.again < power.ENOUGH < far.again
+    assert near.again < normal_law.ENOUGH < far.again
     assert int(far.seeds_needed) < 10
     assert math.isnan(near.ratio) and math.isnan(near.if_true)
 
 
-def test_an_inconclusive_claim_is_asked_for_the_verdict_that_it_should_have():
+def test_the_power_of_an_inconclusive_claim_is_that_of_the_expected_verdict():
     found = power.of_claim(equals(0.05), rows(standardised()))
     assert found.verdict == "inconclusive" and found.again < 0.05
     assert found.factor > 2
@@ -183,7 +184,7 @@ def test_an_inconclusive_claim_is_asked_for_the_verdict_that_it_should_have():
 def test_a_claim_without_an_interval_has_no_number_of_seeds(statement, values, said):
     found = power.of_claim(claim("bound", metric="q", **statement), rows(values))
     assert said in found.note and math.isnan(found.factor)
-    # a missing law is one that does not come out the same
+    # a missing law counts as one whose verdict changes
     assert power.expected_changes(power.table([found])) == (said == "missing")
 
 
@@ -209,7 +210,7 @@ def test_the_sum_counts_laws_only():
 
 def test_a_claim_with_just_enough_power_has_neither_too_few_nor_too_many_seeds():
     one = power.of_claim(equals(5), rows(standardised()), "s")
-    table = power.table([one._replace(again=power.ENOUGH, factor=1.0)])
+    table = power.table([one._replace(again=normal_law.ENOUGH, factor=1.0)])
     assert power.too_few(table).empty and power.too_many(table).empty
     less = power.table([one._replace(again=0.98, factor=1.0)])
     more = power.table([one._replace(again=1.0, factor=1.1)])
@@ -228,7 +229,7 @@ def run_command(folder, output, *more):
 @pytest.mark.workflow
 def test_the_command_reads_a_finished_run(finished, tmp_path):
     code, said = run_command(finished, tmp_path / "a.csv", "--draws", "20")
-    assert code == 0 and "over the 1 laws and numbers" in said
+    assert code == 0 and "of 1 laws and numbers" in said
     table = pd.read_csv(tmp_path / "a.csv").set_index("claim")
     assert list(table.index) == ["still", "fits"]
     assert table["seeds"].tolist() == [4, 4]
@@ -239,3 +240,16 @@ def test_the_command_reads_a_finished_run(finished, tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     code, said = run_command(finished, tmp_path / "c.csv", "--results", "elsewhere")
     assert code == 2 and "run a study first" in said
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("n", [3, 5])
+def test_widened_networks_have_the_variance_of_new_ones(n, positive):
+    values = np.exp(normal(n)) if positive else normal(n)
+    measured = power.networks(equals(1), rows(values))
+    (reading,) = power.widened(measured).readings.values()
+    wide = reading.values["q"].to_numpy()
+    if positive:
+        values, wide = np.log(values), np.log(wide)
+    assert wide.mean() == pytest.approx(values.mean())
+    assert wide.var() == pytest.approx(values.var(ddof=1))

@@ -1,4 +1,4 @@
-"""Matrix products at full precision on every device; what is compiled can be kept."""
+"""Matrix products have full precision on every device; compilations can be cached."""
 
 import os
 import re
@@ -21,7 +21,7 @@ PARAMS = MODEL.init_params(jax.random.key(0), 8, 3, 2, jnp.float32)
 
 
 def precisions(lowered) -> list[str]:
-    """What is asked of each matrix product that has two factors to round."""
+    """The requested precision of each matrix product of two inexact factors."""
     lines = [line for line in lowered.as_text().splitlines() if "dot_general" in line]
     return [re.search(r"precision = \[(\w+), (\w+)\]", line)[0] for line in lines]
 
@@ -53,7 +53,8 @@ def test_training_is_at_full_precision_as_the_command_line_has_it(seeds):
     points = Points(X, X[:, :2], X)
     with jax.default_matmul_precision("highest"):
         run = Run(MODEL, Training(learning_rate=0.1, steps=3), 8)
-        compiled = run.compiled(points, jax.random.key(0), seeds or 1, 100, bool(seeds))
+        compiled = run.compiled(jax.random.key(0), seeds or 1, 100, bool(seeds))
+        compiled = compiled.on(points)
         state, start = compiled.begin(jnp.arange(seeds) if seeds else 0)
         advance, observe = compiled.advance, compiled.observe
         lowered = [

@@ -140,6 +140,18 @@ def test_networks_that_train_one_after_the_other_are_those_that_train_together(
     assert not np.allclose(together["f_train"][0], together["f_train"][1])
 
 
+def test_each_network_may_have_data_of_its_own(write):
+    model, training = write(), Training(learning_rate=0.1, steps=3, record=3)
+    twice = Data(*(np.stack([a, -a]) for a in DATA))
+    found = train(model, training, twice, 6, KEY, 2)
+    assert np.allclose(
+        found["f_train"][0], train(model, training, DATA, 6, KEY, 1)["f_train"]
+    )
+    # f(−x) = −f(x) at the same weights, so that y → −y trains the same weights
+    again = train(model, training, DATA, 6, KEY, 2)
+    assert np.allclose(found["f_train"][1], -again["f_train"][1])
+
+
 def test_images_keep_their_shape(write):
     model = write(
         """
@@ -691,9 +703,9 @@ def test_the_rules_see_edits_of_code_and_no_edits_of_words(tmp_path):
     edit(folder / "layers.py", "return 2 * h", "return h")
     edit(folder / "net.py", "jnp.tanh", "jnp.sin")
     assert planned() == {"train"}
-    edit(folder / "net.py", "apply(params, x)", "apply(params, z)")
+    edit(folder / "net.py", "h = x @", "h = y @")
     said = snakemake(tmp_path, target, fails=1)
     assert "train" in said
     log = (tmp_path / "logs/mine/base/width4/train.log").read_text()
-    assert "config/studies/net.py, line 13: apply raises NameError" in log
+    assert "config/studies/net.py, line 14: apply raises NameError" in log
     assert "Traceback" not in log

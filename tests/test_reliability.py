@@ -1,6 +1,6 @@
-"""What may go wrong on the way: damage, hostile input, bad numbers, a full disk, kills.
+"""Failures: damaged files, hostile input, bad numbers, full disks, killed processes.
 
-docs/reliability.md says which promise each of these holds, and how to run more of it.
+docs/reliability.md lists the promises that these tests check, and how to run more.
 """
 
 import contextlib
@@ -47,6 +47,7 @@ MICRO = {
         {
             "id": "still",
             "kind": "bound",
+            "set": "before",
             "says": "The kernel stands still",
             "source": "nobody",
             "metric": "ntk_change",
@@ -67,7 +68,7 @@ MICRO = {
 
 
 def micro(**change):
-    """The micro study with another experiment in it, as a study file says it."""
+    """The micro study with changes of its experiment."""
     raw = copy.deepcopy(MICRO)
     for key, value in change.items():
         raw[key] = raw.get(key, {}) | value if isinstance(value, dict) else value
@@ -119,7 +120,7 @@ def test_names_may_look_like_numbers_or_nothing(tmp_path, name, capsys):
 
 # ------------------------------------------------- damage
 
-# who reads each product first: (stage, product it makes, variant, width)
+# the first stage that reads each product: (stage, its product, variant, width)
 READER = {
     "dataset": "train",
     "network": "constancy",
@@ -148,12 +149,12 @@ def other(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reseeded(tmp_path_factory):
-    """The micro study as it was with another seed: a backup, another branch."""
+    """The micro study with another seed, as from a backup or another branch."""
     return run_study(micro(seed=5), tmp_path_factory.mktemp("reseeded"))
 
 
 def read(one, made, product):
-    """Let the stage that reads a product read it, and return what it makes."""
+    """Run the stage that reads a product, and return the path of its output."""
     variant, width = ("", 0) if product == "measurements" else ("base", 4)
     name = READER[product]
     if name == "constancy":
@@ -176,7 +177,7 @@ def read(one, made, product):
 
 
 def damages(path, *others):
-    """Ways to spoil a file: what it is called, and the bytes of it then."""
+    """Ways to damage a file: a name, and the damaged bytes."""
     body = Path(path).read_bytes()
     rng = random.Random(str(path))
     yield "emptied", b""
@@ -203,7 +204,7 @@ def files(path):
 
 
 def spoilt(path, *others):
-    """Ways to spoil a product: one of its files, or all in exchange for others'."""
+    """Ways to damage a product: damage one file, or take all files of another one."""
     whole = [file.read_bytes() for file in files(path)]
     strange = [[file.read_bytes() for file in files(other)] for other in others]
     for which, file in enumerate(files(path)):
@@ -240,7 +241,7 @@ def test_a_damaged_product_is_named_or_reads_as_before(
 
 def test_a_product_of_another_width_is_refused(whole, tmp_path):
     one, made = whole
-    # which of the two is in the wrong place can't be told
+    # it is unknown which of the two files is in the wrong place
     there = made["network", "base", 8]
     copied = shutil.copy(there, tmp_path / "network.npz")
     swapped = made | {("network", "base", 4): copied}
@@ -346,7 +347,7 @@ def test_a_damaged_figure_is_named(whole, other, tmp_path):
     draw(one, tables[0], paths)
     report()
     output.unlink()
-    # of another study, of another seed, and with other settings
+    # figures of another study, of another seed, and with other settings
     theirs, reseeded_, strict = (str(tmp_path / f"{n}.csv") for n in "abc")
     again = study.parse(json.dumps(MICRO | {"seed": 5}), "other.yaml")
     draw(again, other["measurements", "", 0], [theirs])
@@ -514,11 +515,11 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
     plan = {(r, at): job for r, at, job in json.loads(done.stdout.splitlines()[-1])}
     asked = {at: job for (rule, at), job in plan.items() if rule == "train"}
     toy, wide, absurd = (asked[name] for name in ("toy", "wide", "absurd"))
-    # a toy has one core and no GPU; a wide network has what --cores allows, not more
+    # a toy gets one core and no GPU; a wide network gets all cores that --cores allows
     assert (toy["threads"], toy["gpu"]) == (1, 0)
     assert (wide["threads"], wide["gpu"]) == (2, 1)
-    # products of a few rows wait for memory, and a short job is mostly start and
-    # compilation: a second core does not help
+    # products of a few rows are limited by memory bandwidth, and a short job mostly
+    # starts and compiles, so a second core does not help
     for name in ("few", "brief"):
         assert (asked[name]["threads"], asked[name]["gpu"]) == (1, 1)
     assert toy["runtime"] < wide["runtime"] < absurd["runtime"]
@@ -533,9 +534,9 @@ def test_absurd_sizes_are_planned_and_asked_for(tmp_path):
 # ------------------------------------------------- numbers that go wrong
 
 
-# nothing is left to draw, which the picture says
+# no network is left to draw, and the picture says so
 @pytest.mark.filterwarnings("ignore:Data has no positive values")
-def test_diverged_networks_are_told_and_stop_nobody(tmp_path):
+def test_diverged_networks_are_reported_and_stop_no_other_job(tmp_path):
     one = micro(
         variants={
             "wild": {
@@ -566,7 +567,7 @@ def test_diverged_networks_are_told_and_stop_nobody(tmp_path):
     )
 
 
-def test_dead_networks_are_told(tmp_path):
+def test_dead_networks_are_reported(tmp_path):
     one = micro(
         dataset={"x": [[1.0], [2.0]], "y": [[1.0], [2.0]]},
         model={"activation": "relu"},
@@ -581,7 +582,7 @@ def test_dead_networks_are_told(tmp_path):
     network = artifacts.load(made["network", "base", 1]).data
     assert dead.tolist() == [float(k.max() == 0) for k in network["nngp"][:, 0]]
     assert 0 < dead.sum() < 10
-    # 0/0 has no row of its own, but one that counts it
+    # 0/0 has no row, but a row `undefined/…` counts it
     change, undefined = values(made, "ntk_change"), values(made, "undefined/ntk_change")
     assert len(change["seed"].unique()) == 10 - dead.sum()
     assert (
@@ -589,18 +590,18 @@ def test_dead_networks_are_told(tmp_path):
         == dead.index[dead == 1].tolist()
     )
     text = page(one, made, tmp_path)
-    # more of them have died in training, and have no value at the end
+    # more networks died during training, and have no value at the end
     ever = table.groupby("seed")["value"].max()
     assert f"{ever.sum():.0f} of 10 networks are dead" in text
     assert dead.sum() < ever.sum() < 10
     everything = artifacts.load(made["measurements", "", 0]).data
     cosine = reading.read(everything, "ntk_cosine", "final", None, 1, None).values
     assert set(cosine.index.unique("seed")) == set(ever.index[ever == 0])
-    assert "without a value (0/0) are" in text
+    assert "no value (0/0) of" in text
 
 
 def test_a_study_of_dead_networks_has_its_page(tmp_path):
-    """Dead from the start, all of them: a figure has nothing to show."""
+    """All networks are dead from the start, so a figure has nothing to show."""
     dead = {
         "dataset": {"x": [[1.0], [2.0]], "y": [[1.0], [2.0]]},
         "model": {"activation": "relu"},
@@ -624,7 +625,7 @@ def test_a_study_of_dead_networks_has_its_page(tmp_path):
     assert set(drawn["variant"]) == {"tame"}
 
 
-def test_duplicate_points_make_a_singular_kernel_that_is_told(tmp_path, caplog):
+def test_duplicate_points_make_a_singular_kernel_that_is_reported(tmp_path, caplog):
     points = [[1.0, 0.5], [1.0, 0.5], [0.2, -1.0]]
     one = micro(dataset={"x": points}, widths=[4])
     made = run_study(one, tmp_path)
@@ -636,7 +637,7 @@ def test_duplicate_points_make_a_singular_kernel_that_is_told(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_change_below_rounding_is_told(tmp_path, dtype):
+def test_a_change_below_rounding_is_reported(tmp_path, dtype):
     one = micro(
         model={"alpha": 1e5, "zero_output": "subtract"},
         training={"learning_rate": 0.01},
@@ -650,14 +651,14 @@ def test_a_change_below_rounding_is_told(tmp_path, dtype):
     assert (values(made, "unresolved")["value"] == lost).all()
     text = page(one, made, tmp_path)
     said = "3 of 3 networks moved their kernel"
-    # at the study, and at the claim that the kernel stands still
+    # at the study, and at the claim that the kernel is constant
     assert text.count(said) == (3 if lost else 0)
     if not lost:
         final = change[change > 0]
         assert len(final) == 3 and final.max() < 1e-5
 
 
-def test_no_products_have_a_nan_where_none_is_told(whole):
+def test_products_have_no_nan_without_a_report(whole):
     _, made = whole
     for key, path in made.items():
         data = artifacts.load(path).data
@@ -677,15 +678,15 @@ def test_the_page_says_what_made_it(whole, tmp_path):
     text = page(one, made, tmp_path)
     versions = provenance.versions()
     assert f"jax {versions['jax']}" in text and f"python {versions['python']}" in text
-    assert "Run on cpu (3 networks a width, seed 0)" in text
+    assert "Run on cpu (3 networks per width, seed 0)" in text
     few = micro(
         seed=7, variants={"one": {"seeds": 1}, "two": {}}, claims=[], figures=[]
     )
-    assert build.seeds(few) == "1 to 3 networks a width, seed 7"
+    assert build.seeds(few) == "1 to 3 networks per width, seed 7"
 
 
 def test_versions_and_devices_are_those_of_all_jobs(whole, tmp_path):
-    """After an upgrade claims are made anew, and networks are not."""
+    """After an upgrade claims are made again, and networks are not."""
     one, made = whole
     meta, table = artifacts.load(made["constancy", "base", 0])
     newer = provenance.versions()["jax"]
@@ -770,7 +771,7 @@ def test_one_core_or_two_change_no_verdict_of_a_study(finished, tmp_path):
 
 
 def test_one_core_or_two_make_no_difference_that_counts(tmp_path):
-    """A wide network, whose products XLA divides among the cores."""
+    """A wide network, whose matrix products XLA divides among the cores."""
     raw = copy.deepcopy(MICRO) | {"widths": [1024], "seeds": 1, "claims": []}
     raw["model"]["depth"] = 2
     raw["training"] |= {"steps": 20}
@@ -898,7 +899,7 @@ def test_all_gpus_of_a_machine_are_slots(monkeypatch, tmp_path, caplog):
 
 @pytest.mark.workflow
 def test_gpus_are_divided_among_the_jobs_of_a_run(tmp_path):
-    """Two GPUs that are none: who trains has one of them, who does not has none."""
+    """With two fake GPUs, each training gets one of them, and other jobs get none."""
     folder = tmp_path / "tiny"
     shutil.copytree(ROOT / "tests" / "workflow", folder)
     widths = ["results/tiny/tanh/width16", "results/tiny/tanh/width32"]
@@ -936,7 +937,7 @@ def test_kills_at_random_moments_lose_nothing(finished, tmp_path):
 
 @contextlib.contextmanager
 def small_disk(folder, size):
-    """A file system of so many bytes in a folder; None where nobody may mount one."""
+    """Mount a file system of `size` bytes in a folder; None if that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "ntkpipe-test", folder]
     if shutil.which("mount") is None or subprocess.run(mount).returncode:
@@ -950,7 +951,7 @@ def small_disk(folder, size):
 
 
 @pytest.mark.workflow
-def test_a_full_disk_is_told_in_a_sentence_and_loses_nothing(finished, tmp_path):
+def test_a_full_disk_is_reported_in_a_sentence_and_loses_nothing(finished, tmp_path):
     folder = Path(shutil.copytree(finished, tmp_path / "copy"))
     whole = kills.contents(folder)
     results, relu = folder / "results", folder / "results" / "tiny" / "relu"
@@ -974,9 +975,9 @@ def test_a_full_disk_is_told_in_a_sentence_and_loses_nothing(finished, tmp_path)
 
 
 @pytest.mark.workflow
-def test_a_disk_full_of_everything_is_told_and_loses_nothing(finished, tmp_path):
-    """Logs and Snakemake's own files have no room, either."""
-    sentence = r"ntkpipe: \S+tiny is on a disk that is full "
+def test_a_disk_full_of_everything_is_reported_and_loses_nothing(finished, tmp_path):
+    """There is no room for logs and for Snakemake's own files, either."""
+    sentence = r"ntkpipe: the disk of \S+tiny is full "
     with small_disk(tmp_path / "disk", "20m"):
         folder = Path(shutil.copytree(finished, tmp_path / "disk" / "tiny"))
         whole = kills.contents(folder)

@@ -1,4 +1,4 @@
-"""Replicates: other seeds in a folder of their own, and which verdicts differ."""
+"""Replicates: runs with other seeds in their own folders, and their verdicts."""
 
 import os
 import shutil
@@ -48,13 +48,15 @@ ALL = {"dataset", "train", "linearize", "constancy", "measure", "claims"}
 @pytest.mark.parametrize(
     ("text", "untouched"),
     [
-        (FIXED, {"dataset", "limit"}),  # what is made of networks is touched, too
+        (FIXED, {"dataset", "limit"}),  # products of networks depend on the seed, too
         (FIXED.replace(POINTS, DRAWN), set()),
         (ONE.replace("widths: [4]", "widths: [1]"), ALL),
     ],
     ids=["points", "noise", "one_parameter"],
 )
-def test_what_no_seed_touches_is_known(tmp_path, text, untouched):
+def test_products_that_do_not_depend_on_a_seed_are_recognised(
+    tmp_path, text, untouched
+):
     one, again = written(tmp_path, text)
     found = {
         name
@@ -65,7 +67,7 @@ def test_what_no_seed_touches_is_known(tmp_path, text, untouched):
     assert found == untouched
 
 
-def test_the_summary_counts_what_is_not_known_to_be_false():
+def test_the_summary_does_not_count_laws_known_to_be_contradicted():
     table = pd.DataFrame(
         [
             ("s", "A", "law", "", "supported", "supported", "inconclusive"),
@@ -85,7 +87,9 @@ def test_the_summary_counts_what_is_not_known_to_be_false():
 
 
 @pytest.mark.workflow
-def test_a_replicate_runs_apart_once_and_takes_what_no_seed_touches(finished, tmp_path):
+def test_a_replicate_runs_once_and_links_products_that_no_seed_changes(
+    finished, tmp_path
+):
     folder = tmp_path / "tiny"
     shutil.copytree(finished, folder)
     (folder / "Snakefile").write_text(f'include: "{ROOT}/Snakefile"\n')
@@ -108,7 +112,7 @@ def test_a_replicate_runs_apart_once_and_takes_what_no_seed_touches(finished, tm
     assert "seed 1001: 2 of 2 laws" in said
     table = pd.read_csv(folder / "results/replicates/verdicts.csv")
     assert set(table) == {*replicate.COLUMNS, "run", "1001"} and len(table) == 2
-    # the points are fixed, so that the limit is taken and not made; networks are new
+    # the points are fixed, so the limit is linked and not made; networks are new
     assert os.path.samefile(own / "tanh/limit.npz", other / "tanh/limit.npz")
     values = [pd.read_csv(f / "measurements.csv")["value"] for f in (own, other)]
     assert min(map(len, values)) > 500 and not values[0].equals(values[1])

@@ -150,7 +150,7 @@ def test_page_loads_nothing():
     assert "constancy/figures/fig-1.svg" in reader.links
 
 
-def test_the_first_lines_say_what_it_is_and_what_did_not_come_out():
+def test_the_first_lines_state_the_topic_and_the_unexpected_verdicts():
     page = report.page([study()], CLAIMS, VERSIONS)
     reader = Reader(page)
     counted = "1 of 3 laws and numbers as expected; 1 of 1 control refuted."
@@ -166,8 +166,8 @@ def test_the_first_lines_say_what_it_is_and_what_did_not_come_out():
     assert "Not as expected" not in good
 
 
-def test_order_of_the_page():
-    """First how it came out, then what the words mean, then the studies."""
+def test_verdicts_come_before_conventions_and_studies():
+    """First the verdicts, then the conventions, then the studies."""
     figures = (Original(figure="1", shows=("a/b",), setting="s", differs="d"),)
     gallery = [Source(source="A paper", figures=figures)]
     other = study(name="other", figures=())
@@ -289,7 +289,7 @@ def test_what_may_be_intended_is_a_remark_and_no_warning():
 
 
 def doubts(*rows, width=8, seeds=4, **training):
-    """(variant, fault, text) of a table of (metric, seed, value) and more seeds."""
+    """Texts of faults and of remarks about a table with rows (metric, seed, value)."""
     quiet = [("diverged", seed, 0) for seed in range(seeds)]
     told = {metric for metric, *_ in rows}
     quiet += [(m, seed, 0) for m in told - {"diverged"} for seed in range(seeds)]
@@ -328,7 +328,7 @@ def doubts(*rows, width=8, seeds=4, **training):
     return faults, [note.text for note in notes if not note.is_fault]
 
 
-def test_only_what_is_not_there_is_a_fault():
+def test_only_missing_networks_and_numbers_are_faults():
     where = "tanh (no biases), width 8: "
     assert doubts() == ([], [])
     faults, remarks = doubts(("diverged", 1, 1), ("dead", 0, 1), ("dead", 2, 1))
@@ -338,15 +338,15 @@ def test_only_what_is_not_there_is_a_fault():
     faults, remarks = doubts(("singular", 1, 1), ("unresolved", 1, 1))
     assert faults == []
     assert remarks == [
-        f"{where}1 of 4 networks has a singular kernel: λ_min is 0 but for rounding",
+        f"{where}1 of 4 networks has a singular kernel: λ_min is 0 up to rounding",
         f"{where}1 of 4 networks moved its kernel by less than rounding errors",
     ]
-    says = "0 but for rounding"
+    says = "0 up to rounding"
     assert doubts(("singular", 0, 1), seeds=1)[1][0].endswith(says)
     assert "1 of 1 network has" in doubts(("singular", 0, 1), seeds=1)[1][0]
 
 
-def test_a_value_that_is_missing_has_its_cause_where_that_is_known():
+def test_a_missing_value_has_its_cause_if_that_is_known():
     gap, rate = "undefined/linear_gap", "learning_rate_relative"
     past = [(rate, 2, 1.5), (rate, 3, 1.2)]
     faults, remarks = doubts((gap, 3, 1), *past)
@@ -354,15 +354,15 @@ def test_a_value_that_is_missing_has_its_cause_where_that_is_known():
     assert "1 of 4 networks has no value of linear_gap" in remarks[0]
     assert "stability limit" in remarks[0]
     assert remarks[1].endswith("limit 2/λ_max of 2 of 4 linearised models")
-    # another network than those past the limit, and another metric
+    # a network that is not above the limit, and another metric
     for row in ((gap, 1, 1), ("undefined/mode_rate/1", 3, 1)):
         faults, _ = doubts(row, *past)
         name = row[0].removeprefix("undefined/")
         assert faults[0].endswith(f"1 of 4 networks has no value of {name}")
     faults, _ = doubts(("undefined/ntk_change", 1, 3), ("dead", 1, 1))
-    assert faults[1].endswith("(0/0) are ntk_change: 1 of 4 networks, all dead")
+    assert faults[1].endswith("(0/0) of ntk_change for 1 of 4 networks, all dead")
     faults, _ = doubts(("undefined/limit_min", 0, 1), width=0, seeds=1)
-    assert faults == ["tanh (no biases), width ∞: without a value (0/0) are limit_min"]
+    assert faults == ["tanh (no biases), width ∞: no value (0/0) of limit_min"]
 
 
 def test_momentum_has_its_own_stability_limit():
@@ -378,7 +378,7 @@ def test_a_loss_that_was_not_reached_is_a_remark():
     faults, remarks = doubts(
         *(("converged", seed, seed > 0) for seed in range(4)), stop_at_loss=1e-3
     )
-    says = "1 of 4 networks did not reach the loss to stop at in 20 steps"
+    says = "1 of 4 networks did not reach the stopping loss within 20 steps"
     assert faults == [] and remarks == [f"tanh (no biases), width 8: {says}"]
 
 
@@ -482,10 +482,10 @@ def test_a_large_animation_is_linked():
     assert "image/gif" not in page and 'class="still"' not in page
 
 
-def test_a_picture_that_is_not_there_is_named():
+def test_a_missing_picture_is_named():
     figure = FigurePage(name="fig-9", title="t", caption="c")
     text = Reader(report.page([study(figures=(figure,))], CLAIMS, VERSIONS)).text
-    assert "No picture of fig-9 was made." in text
+    assert "There is no picture of fig-9." in text
 
 
 def test_versions_of_a_study_are_shown_where_they_differ():
@@ -494,14 +494,14 @@ def test_versions_of_a_study_are_shown_where_they_differ():
     assert "with jax 0.12.0" in text
 
 
-def test_no_claims():
+def test_a_page_without_claims_says_so():
     reader = Reader(report.page([study(figures=())], table(), VERSIONS))
     assert "No study of this page makes a claim." in reader.text
     assert reader.stack == []
 
 
 def cells(page, head):
-    """What the cells of a column of the first table of claims say."""
+    """The texts of a column of the first table of claims."""
     first = page[page.index('<details class="all"') : page.index("</section>")]
     found = re.findall(rf'<td class="number" data-head="{head}">(.*?)</td>', first)
     return [re.sub("<br>", " ", re.sub("</?span[^>]*>", "", cell)) for cell in found]
@@ -565,7 +565,7 @@ def test_sources_are_links_where_they_have_an_address(text, address):
     assert Reader(page).text.count(text) == 8
 
 
-def test_survives_a_table_read_back_from_csv(tmp_path):
+def test_the_page_takes_a_table_that_was_read_from_csv(tmp_path):
     CLAIMS.to_csv(tmp_path / "claims.csv", index=False)
     back = pd.read_csv(tmp_path / "claims.csv")
     page = report.page([study()], back, VERSIONS)
@@ -587,7 +587,7 @@ def test_a_thumbnail_keeps_a_colour_of_few_pixels():
     assert np.abs(found - green).sum(-1).min() < 30
 
 
-def test_run_time_is_of_the_jobs_there_are(tmp_path):
+def test_run_time_counts_only_jobs_of_the_study(tmp_path):
     text = """
 title: A
 question: B?
@@ -604,6 +604,6 @@ widths: [8, 16, 9000]
         path.write_text(f"s\th:m:s\n{seconds}\t0\n")
         os.utime(path, (at, at))
 
-    for width in (8, 16, 32, 9000):  # 32 was there once
+    for width in (8, 16, 32, 9000):  # the study no longer has 32
         took(f"width{width}/train.tsv", width, at=1000)
     assert build.run_time(one, tmp_path) == 9024

@@ -1,4 +1,4 @@
-"""`./run`: what it hands to Snakemake and to pytest."""
+"""`./run`: the arguments that it passes to Snakemake and to pytest."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How a job uses its machine: what glibc does with freed memory."""
+"""Settings of a job's process: glibc keeps freed memory."""
 
 import os
 import subprocess
@@ -33,5 +33,5 @@ def faults(variables):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
 def test_freed_memory_serves_the_next_array():
-    assert faults({}) > 500  # each array is mapped anew
+    assert faults({}) > 500  # memory is mapped again for each array
     assert faults(runtime.KEEP_FREED) < 50

@@ -1,4 +1,4 @@
-"""Words of `run:`: studies, groups and all."""
+"""The words of `run:` select studies, groups or all studies."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_words_name_studies_and_groups_in_the_order_of_the_page(folder, words, n
         (3, "no study or group"),
     ],
 )
-def test_an_unknown_word_is_answered_with_what_there_is(folder, word, says):
+def test_an_unknown_word_is_reported_with_the_valid_ones(folder, word, says):
     with pytest.raises(StudyError, match=says) as error:
         select(folder, ["a", word])
     assert len(error.value.faults) == 1

@@ -1,7 +1,7 @@
-"""The workflow on a real SLURM of one node, which tests/slurm/up.sh brings up.
+"""The workflow on a real SLURM of one node, which tests/slurm/up.sh starts.
 
-On machines of CI Debian's packages are installed where they are missing; elsewhere
-NTKPIPE_SLURM=1 says that they may be.
+On CI machines missing packages of Debian are installed; on other machines only with
+NTKPIPE_SLURM=1.
 """
 
 import collections
@@ -31,7 +31,7 @@ HEARING = ["env", "--default-signal=INT"]
 
 
 def why_not():
-    """Why there can be no SLURM here, or nothing."""
+    """The reason why SLURM can't run here; empty if it can."""
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         return "no plugin: pip install 'ntkpipe[slurm]'"
     search = os.environ["PATH"] + ":/usr/sbin"
@@ -50,10 +50,10 @@ def why_not():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster of one node and one GPU that is none; gives its environment."""
+    """The environment of a cluster of one node with one fake GPU."""
     if reason := why_not():
         pytest.skip(reason)
-    # a short path, for that of a socket has a limit
+    # a short path, because the path of a socket has a maximum length
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:
         up = subprocess.run(
             [SLURM / "up.sh", folder],
@@ -89,7 +89,7 @@ def run(folder, cluster, *arguments, **environment_):
 
 
 def jobs(cluster, folder):
-    """What SLURM knows of the jobs of a folder."""
+    """The records of SLURM about the jobs of a folder."""
     text = subprocess.run(
         ["scontrol", "show", "job", "-o"],
         env=cluster,
@@ -126,7 +126,7 @@ def test_the_study_is_the_same_to_the_byte(cluster, study, finished):
     rows = jobs(cluster, study)
     trained = of_rule(rows, "train")
     assert len(trained) == 4
-    # one GPU: one after the other
+    # there is one GPU, so jobs run one after the other
     spans = sorted(
         tuple(datetime.fromisoformat(row[end]) for end in ("StartTime", "EndTime"))
         for row in trained
@@ -205,7 +205,7 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
     assert megabytes(second) == 2 * megabytes(first)
     assert (first["TimeLimit"], second["TimeLimit"]) == ("00:10:00", "00:20:00")
     assert of_rule(rows, "train", "tanh", "64")[1]["TimeLimit"] == "00:20:00"
-    # who failed for good is told by its files
+    # a job that finally failed is named by its files
     named = collections.Counter(
         re.findall(r"Error in rule train:.*?output: (\S+)", said, re.S)
     )
@@ -226,7 +226,7 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
         text=True,
     )
     wait_for((faults / "dataset-relu-None.done").exists, process)
-    # the job may run before Snakemake has heard its number, by which it is cancelled
+    # Snakemake cancels jobs by number, and may get the number after the job starts
     time.sleep(5)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=200)
@@ -234,7 +234,7 @@ def test_ctrl_c_cancels_the_jobs(cluster, study, tmp_path):
     states = {row["JobState"] for row in jobs(cluster, study)}
     assert states, said
     assert states <= {"CANCELLED", "COMPLETING"}, said
-    # and nothing stands in the way of another run
+    # and another run is possible
     code, said = run(study, cluster, "results/tiny/relu/dataset.npz")
     assert code == 0, said
 

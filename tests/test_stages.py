@@ -1,4 +1,4 @@
-"""What a stage reads, makes and depends on, and what a run makes of a study."""
+"""Inputs, output and settings of each stage, and the files that a run makes."""
 
 import json
 

@@ -1,6 +1,7 @@
-"""The workflow where no file system is shared: jobs in empty folders, files in a store.
+"""The workflow without a shared file system: jobs run in empty folders.
 
-The store is a folder that only Snakemake's storage plugin reads and writes, with rsync.
+Files are in a store, a folder that only Snakemake's storage plugin reads and writes,
+with rsync.
 """
 
 import os
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.workflow
 
 @pytest.fixture(scope="module")
 def rsync():
-    """The plugin's programme, installed on machines of CI where it is missing."""
+    """The program of the plugin, which is installed on CI machines if missing."""
     if shutil.which("rsync"):
         return
     if not ("CI" in os.environ and os.geteuid() == 0 and shutil.which("apt-get")):
@@ -47,7 +48,7 @@ def places(tmp_path, rsync):
 
 
 def snakemake(here, nodes, store, *targets):
-    """Run it with nothing shared but the store; what git knows goes with a job."""
+    """Run Snakemake with only the store shared; each job gets the files of git."""
     for words in ("init --quiet", "add ."):
         subprocess.run(["git", *words.split()], cwd=here, check=True)
     scripts = ROOT / "tests" / "storage"
@@ -58,7 +59,7 @@ def snakemake(here, nodes, store, *targets):
     run += ["--cluster-generic-status-cmd", scripts / "status.sh"]
     run += ["--shared-fs-usage", "none", "--job-deploy-sources"]
     run += ["--default-storage-provider", "fs", "--default-storage-prefix", store]
-    # no PYTHONPATH: a job has the package that is sent to it
+    # no PYTHONPATH, because a job uses the package that is sent with it
     known = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         run,
@@ -76,7 +77,7 @@ def snakemake(here, nodes, store, *targets):
 
 def test_no_rule_needs_a_shared_folder(finished, places):
     here, nodes, store = places
-    # one job of each rule that is not done by the host, and what these need
+    # one job of each rule that the host does not run, and the inputs of these jobs
     names = ("tanh/limit.npz", "tanh/width64/linearized.npz", "relu/constancy.csv")
     made = [f"results/tiny/{name}" for name in names]
     snakemake(*places, *made)

@@ -1,4 +1,4 @@
-"""Study files: valid ones load, faulty ones say everything that is wrong at once."""
+"""Valid study files load; for faulty ones all faults are reported at once."""
 
 import json
 import os
@@ -54,6 +54,21 @@ def test_numbers_are_numbers_and_words_are_words():
     assert study.parse(GOOD.replace("title: A", "title: no"), "x.yaml").title == "no"
 
 
+def test_a_study_says_of_which_variants_random_data_are_drawn_once():
+    data = {"kind": "gaussian", "points": 5, "target": {"kind": "noise"}}
+    draws = {"limit": "steps", "measure": {"limit_draws": 3}}
+
+    def said(variants):
+        return study.parse(changed(variants=variants), "x.yaml").one_data_set
+
+    assert said({"fixed": {}}) == ""
+    assert "Variants" not in said({"one": {"dataset": data}})
+    mixed = said({"fixed": {}, "one": {"dataset": data}, "two": {"dataset": data}})
+    assert "one, two" in mixed and "fixed" not in mixed
+    assert said({"many": {"dataset": data} | draws}) == ""
+    assert said({"own": {"dataset": data, "data": "redraw"}}) == ""
+
+
 def test_variants_change_what_they_name_and_nothing_else():
     text = (
         GOOD
@@ -73,7 +88,7 @@ variants:
     assert [three.seeds_at(w) for w in (8, 16)] == [1, 2]
 
 
-def test_all_faults_are_told_at_once_with_their_places():
+def test_all_faults_are_reported_at_once_with_their_places():
     text = """
 title: A
 dataset: {kind: circle, points: "4", target: {kind: prodct}}
@@ -121,6 +136,13 @@ colour: red
             "needs equal angles",
         ),
         ({"measure": {"straightness": True}}, "measure.straightness: needs limit"),
+        (
+            {
+                "measure": {"modes": 1},
+                "training": {"learning_rate": 1, "steps": 2, "optimizer": "momentum"},
+            },
+            "measure.modes: needs training.optimizer: gd, not momentum",
+        ),
         ({"measure": {"limit_points": 5}}, "measure.limit_points: needs limit"),
         (
             {"measure": {"limit_points": 66}, "limit": "flow"},
@@ -207,9 +229,11 @@ BETWEEN = {
 
 def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
     assert keys(SIX) == BETWEEN
-    # and beside a key that can't be read, in what can be
-    claim = "claims: [{kind: bound, id: Z, says: s, source: s, at_most: 1, metric: 3}]"
-    assert keys(f"{SIX}colour: red\n{claim}").keys() == {
+    # even if one key can't be read, faults of the other keys are reported
+    claim = (
+        "{kind: bound, id: Z, set: before, says: s, source: s, at_most: 1, metric: 3}"
+    )
+    assert keys(f"{SIX}colour: red\nclaims: [{claim}]").keys() == {
         *BETWEEN,
         "colour",
         "claims.Z.metric",
@@ -219,7 +243,7 @@ def test_all_faults_between_keys_are_reported_at_once_with_their_lines():
 def test_a_fault_of_the_top_is_not_repeated_for_each_variant():
     three = SIX + "variants: {a: {}, b: {seeds: 4}, c: {training: {record: 5}}}"
     assert keys(three) == BETWEEN
-    # two variants make good what a third inherits
+    # two variants correct the fault, a third one inherits it
     some = """variants:
   a: {training: {optimizer: gd}, model: {parameterization: ntk}}
   b: {}
@@ -258,17 +282,18 @@ TRAINING = {"learning_rate": 0.1, "steps": 3}
         ({"figures": [{"kind": "spektrum"}]}, "spectrum"),
     ],
 )
-def test_slips_are_told_with_the_nearest_name(change, near):
+def test_misspelt_names_are_reported_with_the_nearest_one(change, near):
     (fault,) = faults(changed(**change))
     assert f"did you mean {near}?" in fault
 
 
 def test_a_control_is_a_nature():
     (fault,) = faults(changed(claims=[CLAIM | {"metric": "loss", "control": True}]))
-    assert "claims.Z.control: is no key any more: write `nature: control`" in fault
+    assert "claims.Z.control: is no longer a key: write `nature: control`" in fault
 
 
-CLAIM = {"kind": "bound", "id": "Z", "says": "s", "source": "s", "at_most": 1}
+CLAIM = {"id": "Z", "set": "before", "says": "s", "source": "s"}
+CLAIM |= {"kind": "bound", "at_most": 1}
 SCALING = {"name": "f", "kind": "scaling", "title": "T", "caption": "C"}
 CURVES = SCALING | {"kind": "trajectories"}
 
@@ -308,7 +333,7 @@ CURVES = SCALING | {"kind": "trajectories"}
         ),
     ],
 )
-def test_metrics_that_are_not_there_are_refused_before_anything_runs(keys, key, named):
+def test_missing_metrics_are_refused_before_anything_runs(keys, key, named):
     with pytest.raises(study.StudyError) as error:
         study.parse(changed(**keys), "x.yaml")
     (fault,) = error.value.faults
@@ -346,10 +371,23 @@ def test_figures_show_what_is_there(figure, message):
     study.parse(changed(**with_figure), "x.yaml")
 
 
+@pytest.mark.parametrize("nature", ["law", "identity", "control"])
+def test_a_law_states_when_its_band_was_set(nature):
+    claim = {key: value for key, value in CLAIM.items() if key != "set"}
+    text = changed(claims=[claim | {"metric": "loss", "nature": nature}])
+    if nature == "law":
+        (fault,) = faults(text)
+        assert "claims.Z.set: is missing: write `set: before`" in fault
+    else:
+        (found,) = study.parse(text, "x.yaml").claims
+        assert found.band_set == "before"
+
+
 def test_claims_and_figures_must_name_variants_that_exist():
     claim = {
         "kind": "power_law",
         "id": "Z",
+        "set": "before",
         "says": "s",
         "source": "s",
         "variant": "nowhere",
@@ -470,7 +508,7 @@ def test_mutants_are_validated_with_0_or_2_and_a_line_for_each_fault(tmp_path):
     assert len(lines) >= codes.count("2")
 
 
-def test_files_that_are_not_there_or_no_text(tmp_path):
+def test_missing_binary_and_large_files_are_refused(tmp_path):
     with pytest.raises(study.StudyError, match="can't be read"):
         study.load(tmp_path / "gone.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
@@ -507,7 +545,7 @@ def test_figures_have_names_that_files_may_have():
     assert fault.startswith("x.yaml: figures.claims.name: claims is the name of a")
 
 
-def test_kinds_of_model():
+def test_a_kind_of_model_has_its_own_keys():
     points = {"kind": "points", "x": [[1.0]], "y": [[1.0]]}
     one = changed(model={"kind": "one_parameter", "alpha": 2.0}, dataset=points)
     assert study.parse(one, "x.yaml").variants["base"].model.depth == 0
@@ -523,3 +561,43 @@ def test_kinds_of_model():
         changed(training=adam | {"linear_weights": True}, linearize="none")
     )
     assert "adam has no closed form" in fault
+
+
+NOISE = {"kind": "gaussian", "points": 5, "target": {"kind": "noise"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "text"),
+    [
+        ({}, "data", "at random"),  # points and targets of GOOD are fixed
+        ({"dataset": NOISE, "limit": "steps"}, "data", "limit: none"),
+        (
+            {"dataset": NOISE, "training": {"ensemble": {"networks": 4}}},
+            "data",
+            "ensemble",
+        ),
+    ],
+)
+def test_data_that_cannot_be_drawn_anew_are_refused(change, key, text):
+    base = yaml.safe_load(GOOD)
+    base["training"]["learning_rate"] = 1e-3
+    training = base["training"] | change.pop("training", {})
+    raw = base | change | {"data": "redraw", "training": training}
+    assert any(
+        f"{key}:" in fault and text in fault for fault in faults(json.dumps(raw))
+    )
+
+
+def test_a_figure_of_one_data_set_is_refused_where_each_network_has_its_own():
+    spectrum = {"kind": "modes", "name": "f", "title": "A", "caption": "B"}
+    curves = spectrum | {"kind": "trajectories", "panels": [{"quantity": "test_loss"}]}
+    keys = {"dataset": NOISE | {"test": 4}, "data": "redraw"}
+    assert "redraw" in " ".join(faults(changed(figures=[spectrum], **keys)))
+    assert study.parse(changed(figures=[curves], **keys), "x.yaml").figures
+
+
+def test_variants_share_drawn_data_if_they_have_as_many_draws():
+    variants = {"a": {}, "b": {"seeds": 4}, "c": {"widths": [8]}}
+    raw = changed(dataset=NOISE, data="redraw", variants=variants)
+    one = study.parse(raw, "x.yaml")
+    assert [one.data_of(name) for name in "abc"] == ["a", "b", "a"]

@@ -1,4 +1,4 @@
-"""Numbers, intervals, durations and counts, as all parts of the project show them."""
+"""The format of numbers, intervals, durations and counts in all parts of ntkpipe."""
 
 import math
 import subprocess
@@ -61,7 +61,7 @@ def test_a_number_without_zeros_is_as_it_was_typed(value, digits, shown):
 )
 def test_an_interval_has_the_digits_that_tell_its_ends_apart(ends, shown):
     assert text.numbers(ends) == shown
-    # another number has as many digits
+    # another number is shown with as many digits
     assert text.numbers(ends, ends[0]) == [*shown, shown[0]]
 
 
@@ -120,11 +120,11 @@ def test_a_minus_sign_is_no_hyphen():
     ("value", "shown"),
     [(0, "–"), (math.nan, "–"), (None, "–"), (7.0, "7"), (12345, "12,345")],
 )
-def test_counts(value, shown):
+def test_counts_have_separators(value, shown):
     assert text.count(value) == shown
 
 
-def test_plurals():
+def test_nouns_agree_with_their_number():
     assert text.many(1, "claim") == "1 claim"
     assert text.many(0, "claim") == "0 claims"
     assert text.many(1200, "study", "studies") == "1,200 studies"
@@ -155,7 +155,7 @@ def test_a_cell_without_a_value_is_empty():
     assert [text.cell(row, column) for column in "abcde"] == ["x", "", "", "0", ""]
 
 
-def test_powers_are_told_from_the_rest():
+def test_powers_are_separated_from_other_text():
     assert text.powers("10⁻³ of 2·10⁵") == ["10", "−3", " of 2·10", "5", ""]
     assert text.powers("R² <1>") == ["R² <1>"]
     assert "".join(text.powers(text.number(-2.5e-16))) == "−2.50·10−16"

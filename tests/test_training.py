@@ -1,4 +1,4 @@
-"""Training against plain loops, the recorded steps, stopping and diverging."""
+"""Training agrees with plain loops; recorded steps, stopping and divergence."""
 
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ from ntkpipe.models.mlp import MLP
 from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.training import loop, train
 from ntkpipe.training.protocol import Training
+from ntkpipe.training.recorders.base import Recorder
 from ntkpipe.training.recorders.landscape import Landscape
 from ntkpipe.training.recorders.matrix import KeepMatrix
 from ntkpipe.training.trajectory import OPTIONAL
@@ -28,7 +29,7 @@ MODEL = MLP(depth=2, activation="tanh", b_std=0.1)
 
 
 def plain_loop(model, optimizer, steps, width, replicate):
-    """The same training, a step at a time, with nothing clever."""
+    """The same training in a plain loop over steps."""
     key = jax.random.fold_in(jax.random.fold_in(KEY, width), replicate)
     params = model.init_params(key, width, 3, 2)
 
@@ -115,7 +116,7 @@ def test_steps_write_over_the_weights(together):
     points = loop.Points(DATA.x_train, DATA.y_train, DATA.x_test)
     points = jax.tree.map(jnp.asarray, points)
     run = loop.Run(MODEL, Training(learning_rate=0.1, steps=2), 8)
-    compiled = run.compiled(points, KEY, 2, 100, together)
+    compiled = run.compiled(KEY, 2, 100, together).on(points)
     state, start = compiled.begin(jnp.arange(2) if together else 0)
     compiled.advance(state, start.f0, 2)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
@@ -131,12 +132,14 @@ def test_networks_are_independent_of_how_many_there_are():
     assert np.abs(np.subtract.outer(start, other["f_train"][:, 0].ravel())).min() > 1e-6
 
 
-def test_stops_at_the_first_step_below_the_loss():
+@pytest.mark.parametrize("alpha", [1, 3])
+def test_stops_at_the_first_step_below_the_loss(alpha):
+    model = MLP(depth=2, activation="tanh", b_std=0.1, alpha=alpha)
     every = Training(learning_rate=0.2, steps=200, record=201, spacing="linear")
-    full = train(MODEL, every, DATA, 8, KEY, 4)
-    target = 0.02
+    full = train(model, every, DATA, 8, KEY, 4)
+    target = 1.5 * float(np.median(full["loss"].min(1)))
     stopping = Training(learning_rate=0.2, steps=200, record=9, stop_at_loss=target)
-    run = train(MODEL, stopping, DATA, 8, KEY, 4)
+    run = train(model, stopping, DATA, 8, KEY, 4)
     for seed in range(4):
         below = np.flatnonzero(full["loss"][seed] < target)
         if len(below):
@@ -163,8 +166,8 @@ def test_divergence_is_recorded(stop_at_loss):
 
 
 def test_a_linear_model_follows_exp_minus_theta_t():
-    # f linear in w: one hidden layer, linear, only the output weights can matter when
-    # the step is small; so train the linearisation's own case, gradient flow limit
+    # f is linear in w: one linear hidden layer, and steps so small that only the output
+    # weights matter; this is the gradient flow of the linearised model
     settings_ = Training(learning_rate=1e-4, steps=2000, record=5, snapshots=2)
     model = MLP(depth=1, activation="tanh", alpha=1e6, zero_output="subtract")
     run = train(model, settings_, DATA, 64, KEY, 1)
@@ -205,7 +208,7 @@ def test_recorded_steps_hold_both_ends(steps, record, spacing, snapshots):
         assert chosen[-1] == len(recorded) - 1
 
 
-def test_progress_is_told_to_the_end():
+def test_progress_is_reported_to_the_end():
     told = []
     train(
         MODEL,
@@ -252,13 +255,13 @@ def test_a_kept_matrix_is_one_of_the_layers(layer, faults):
     assert [f.key for f in found] == [("training", "keep_matrix", "layer")] * faults
 
 
-def test_nothing_is_recorded_unasked():
+def test_optional_arrays_are_not_recorded_by_default():
     run = train(MODEL, Training(learning_rate=0.1, steps=5, record=4), DATA, 8, KEY, 2)
     assert not set(run) & set(OPTIONAL) - {"nngp", "feature_change"}
 
 
 def last_weights(model, optimizer, steps, width, replicate, linear):
-    """w or w_lin after the last step, a step at a time."""
+    """w or w_lin after the last step, in a plain loop over steps."""
     key = jax.random.fold_in(jax.random.fold_in(KEY, width), replicate)
     x, y = DATA.x_train, DATA.y_train
     w0 = model.init_params(key, width, x.shape[1], y.shape[1])
@@ -308,7 +311,7 @@ def test_weight_gap_is_the_distance_from_linearised_descent(options, optimizer):
     assert (run["weight_gap"][:, 0] < 1e-12).all()
 
 
-def test_weight_gap_in_single_precision():
+def test_the_weight_gap_is_small_in_single_precision():
     steps = Training(learning_rate=0.1, steps=20, record=3, linear_weights=True)
     with jax.numpy_dtype_promotion("standard"):  # the linear model has float64
         run = train(MODEL, steps, DATA, 256, KEY, 2, "float32")
@@ -316,7 +319,7 @@ def test_weight_gap_in_single_precision():
     moved = np.linalg.norm(run["weight_change"], axis=-1)
     gap, last = run["weight_gap"], moved[:, -1]
     assert (gap[:, 0] < 1e-5 * last).all()
-    # a wide network's weights go where those of its linearisation go
+    # the weights of a wide network stay close to those of its linearisation
     assert ((gap[:, -1] > 1e-4 * last) & (gap[:, -1] < 0.3 * last)).all()
 
 
@@ -400,7 +403,7 @@ def test_units_that_move_and_flip_are_counted(zero_output):
         moved += [np.linalg.norm(move[:, unit]) for unit in range(8)]
         h = h0 = DATA.x_train
         for layer in range(2):
-            # the sign does not know the scale
+            # the sign does not depend on the scale
             h, h0 = (
                 np.maximum(a @ np.asarray(p[layer]["w"]), 0)
                 for a, p in ((h, layers), (h0, first))
@@ -443,3 +446,25 @@ variants:
     for limit in found.values():
         np.testing.assert_allclose(limit["mean_train"][-1], y + left, atol=1e-12)
         assert np.abs(limit["sd_test"]).max() == 0
+
+
+@pytest.mark.parametrize("most", [10**6, 10, 0], ids=["vmap", "map", "one by one"])
+def test_networks_may_each_see_their_own_data(monkeypatch, most):
+    monkeypatch.setattr(loop, "STEPPED_TOGETHER", most)
+    if not most:
+        monkeypatch.setattr(loop, "SIDE_BY_SIDE", 0)
+    draws = np.random.default_rng(0).standard_normal((4, 7, 3))
+    stacked = Data(
+        draws[:, :5], np.sin(2 * draws[:, :5, :2]), draws[:, 5:], np.zeros((4, 2, 2))
+    )
+    settings_ = Training(learning_rate=0.2, steps=10, record=3, stop_at_loss=1e-9)
+    each = train(MODEL, settings_, stacked, 8, KEY, 3)  # of four draws the first three
+    for seed in range(3):
+        alone = train(MODEL, settings_, Data(*(a[seed] for a in stacked)), 8, KEY, 3)
+        for name in ("f_train", "f_test", "ntk", "ntk_test_train", "loss"):
+            np.testing.assert_allclose(each[name][seed], alone[name][seed], rtol=1e-9)
+    assert np.abs(each["f_train"][0] - each["f_train"][1]).max() > 0.01
+
+
+def test_a_recorder_that_records_nothing_stores_no_numbers():
+    assert Recorder().numbers(SimpleNamespace()) == 0

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_mypy_finds_nothing():
-    if not os.environ.get("CI"):  # there, a missing checker is a failure
+    if not os.environ.get("CI"):  # on CI a missing checker is a failure
         pytest.importorskip("mypy")
     done = subprocess.run(
         [sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The package as others install it: a wheel in an environment of its own."""
+"""The package as a user installs it: a wheel in a separate environment."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ Path("page.html").write_text(page([], table([]).assign(study=""), {}), encoding=
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from the files that git would take along."""
+    """The wheel, built from the files that git tracks or would add."""
     folder = tmp_path_factory.mktemp("wheel")
     names = ("ntkpipe", "pyproject.toml", "README.md", "LICENSE")
     for name in names:
@@ -60,7 +60,7 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
 
 def test_an_installed_wheel_computes_a_kernel_and_renders_a_page(wheel, tmp_path):
     environment = tmp_path / "environment"
-    # what the package needs comes from this environment, the package itself does not
+    # dependencies come from this environment, the package itself from the wheel
     create = [sys.executable, "-m", "venv", "--without-pip", environment]
     subprocess.run(create, check=True)
     (packages,) = environment.glob("lib/python3*/site-packages")

@@ -1,7 +1,7 @@
 """The workflow as a user meets it: Snakemake in a temporary folder, a tiny study.
 
-One folder is run once; tests that change something work on a copy of it. What a
-change would run is read from the table of jobs that a dry run prints.
+One folder is run once; tests that change something use a copy of it. The jobs that a
+change would run are read from the table of jobs that a dry run prints.
 """
 
 import ast
@@ -31,7 +31,7 @@ def command(folder, *arguments, checkout=ROOT):
 
 
 def environment(checkout=ROOT):
-    """A CPU, and the package of the checkout."""
+    """Environment variables: use the CPU, and the package of the checkout."""
     return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(checkout)}
 
 
@@ -51,7 +51,7 @@ def snakemake(folder, *arguments, checkout=ROOT, fails=0):
 
 
 def planned(folder, checkout=ROOT):
-    """How many jobs of each rule would run."""
+    """The number of jobs of each rule that would run."""
     text = snakemake(folder, "--dry-run", checkout=checkout)
     if "Nothing to be done" in text:
         return {}
@@ -62,7 +62,7 @@ def planned(folder, checkout=ROOT):
 
 @pytest.fixture
 def copy(finished, tmp_path):
-    """A copy of the finished study, times of files as they were."""
+    """A copy of the finished study, with the same times of files."""
     return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
@@ -189,7 +189,7 @@ def test_a_figure_may_be_called_as_the_table_of_a_variant(copy):
     assert planned(copy) == {"figure": 1, "report": 1}
 
 
-def test_results_without_records_are_told_and_those_of_other_settings(copy):
+def test_results_without_records_are_reported_and_other_settings_named(copy):
     assert "no record" not in snakemake(copy, "--dry-run")
     (copy / ".snakemake" / "metadata").rename(copy / "elsewhere")
     said = snakemake(copy, "--dry-run")
@@ -235,7 +235,7 @@ def test_an_edit_of_a_kind_of_figure_redraws_only_this_kind(finished, checkout):
         assert planned(finished, checkout) == jobs
 
 
-def test_an_edit_of_how_studies_are_read_and_told_runs_nothing(finished, checkout):
+def test_an_edit_of_how_studies_are_read_runs_nothing(finished, checkout):
     for name in ("study", "cost", "provenance", "cli", "stages/job"):
         with (checkout / "ntkpipe" / f"{name}.py").open("a") as file:
             file.write("edited = 1\n")
@@ -270,10 +270,10 @@ rule waits:
         run, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
     )
     assert said.returncode == 0, said.stderr
-    # what jobs get of every shell
+    # every job starts a shell that sets these
     variables = {f"{name}={value}" for name, value in runtime.KEEP_FREED.items()}
     assert variables <= set((folder / "0.done").read_text().splitlines())
-    # 13 jobs; with Snakemake's timers, of which each look starts one, it was 37
+    # 13 jobs; with the timers that Snakemake starts at each pass, it was 37
     assert 6 <= said.stderr.count("Ready jobs:") <= 16
 
 
@@ -304,7 +304,7 @@ def test_a_lock_is_kept_while_its_run_lives_and_cleared_after_kill_9(copy):
     run = subprocess.Popen(command(copy, "--quiet", "all"), cwd=copy, env=environment())
     while not log.exists() and run.poll() is None:
         time.sleep(0.05)
-    os.kill(run.pid, signal.SIGSTOP)  # so that it is at work for as long as we look
+    os.kill(run.pid, signal.SIGSTOP)  # so that it does not end during the test
     assert "LockException" in snakemake(copy, fails=1)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
@@ -312,7 +312,7 @@ def test_a_lock_is_kept_while_its_run_lives_and_cleared_after_kill_9(copy):
 
     snakemake(copy)
     assert planned(copy) == {}
-    # what the next run makes is what was there before, to the byte
+    # the next run makes the same files, byte for byte
     assert network.read_bytes() == whole
     assert (study / "claims.csv").read_bytes() == verdicts
 
@@ -322,7 +322,7 @@ def test_a_page_without_the_gallery_is_one_setting_away(finished):
     assert "Nothing to be done" in plan
 
 
-def test_a_slip_in_a_study_is_told_and_exits_2(copy):
+def test_a_fault_of_a_study_is_reported_with_exit_status_2(copy):
     edit_study(copy, "steps: 100", "stepps: 100")
     said = snakemake(copy, fails=2)
     assert (
@@ -340,7 +340,9 @@ def test_a_slip_in_a_study_is_told_and_exits_2(copy):
         ("pathvars={logs: /}", "config.pathvars.logs"),
     ],
 )
-def test_a_slip_in_the_configuration_is_told_and_exits_2(finished, setting, says):
+def test_a_fault_of_the_configuration_is_reported_with_exit_status_2(
+    finished, setting, says
+):
     said = snakemake(finished, "--dry-run", "--config", setting, fails=2)
     assert says in said and "Traceback" not in said
 
@@ -349,7 +351,7 @@ def test_data_where_products_are_written_are_refused(copy):
     own = "variants:\n  own: {dataset: {kind: npz, path: results/tiny/claims.csv}}\n"
     edit_study(copy, "variants:\n", own)
     said = snakemake(copy, "--dry-run", fails=2)
-    assert "tiny: own: dataset.path: results/tiny/claims.csv is where" in said
+    assert "tiny: own: dataset.path: results/tiny/claims.csv is in a folder" in said
 
 
 @pytest.mark.parametrize(
@@ -361,7 +363,7 @@ def test_data_where_products_are_written_are_refused(copy):
         ("results/tiny/tanh", False),
     ],
 )
-def test_a_file_in_place_of_a_folder_is_told_in_a_sentence(tmp_path, path, folder):
+def test_a_file_in_place_of_a_folder_is_reported_in_a_sentence(tmp_path, path, folder):
     shutil.copytree(ROOT / "tests" / "workflow", tmp_path, dirs_exist_ok=True)
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).mkdir() if folder else (tmp_path / path).touch()
@@ -373,12 +375,12 @@ def test_a_file_in_place_of_a_folder_is_told_in_a_sentence(tmp_path, path, folde
 @pytest.mark.parametrize(
     ("stage", "options", "says"),
     [
-        ("train", "--variant tanh --width 17", "--width 17: there are 16, 32, 64"),
-        ("train", "--variant= --width 16", "--variant '': there are tanh, relu"),
+        ("train", "--variant tanh --width 17", "no width 17: there are 16, 32, 64"),
+        ("train", "--variant= --width 16", "no variant '': there are tanh, relu"),
         ("figure", "--name nope", "no figure 'nope'"),
     ],
 )
-def test_what_a_study_does_not_have_is_told_by_hand(finished, stage, options, says):
+def test_commands_report_what_a_study_does_not_have(finished, stage, options, says):
     study = finished / "config" / "studies" / "tiny.yaml"
     by_hand = [stage, study, *options.split(), "--output", "x.npz"]
     done = subprocess.run(
@@ -407,7 +409,7 @@ def test_snakemakes_report_has_the_captions(finished, tmp_path):
     assert "the accepted band and when it was set" in page.read_text(encoding="utf-8")
 
 
-def test_lint_and_format(finished):
+def test_the_rules_pass_lint_and_format(finished):
     said = snakemake(finished, "--lint")
     assert "good condition" in said
     files = [ROOT / "Snakefile", ROOT / "workflow"]

@@ -1,4 +1,4 @@
-"""How XLA compiles: options that it knows, and the user's own flags last."""
+"""The options of XLA: this version knows them, and flags of the user come last."""
 
 import os
 import subprocess

@@ -46,6 +46,11 @@ Judgement = Literal[
 IntervalKind = Literal["two-sided", "one-sided", "prediction", "none"]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 UNKNOWN = undefined()
+UNSTATED = (
+    "is missing: write `set: before` if the band is the source's or the theory's, "
+    "`set: after pilot` if it was chosen with a simulation at hand, or "
+    "`set: after result` if it was changed after a result"
+)
 
 
 class Verdict(NamedTuple):
@@ -129,16 +134,18 @@ class Statement:
     """Level of the two-sided interval. Each end is a bound of level (1 + confidence)/2,
     and so are one-sided bounds, shares and orderings."""
     exact: bool = False
-    """The value has no sampling error (closed form). Implied for width 0, the
-    infinite-width limit."""
+    """A value of one network has no sampling error (closed form). Implied for width 0,
+    the infinite-width limit. Several values at width 0, one for each draw of the data
+    (`measure.limit_draws`), have the interval over these draws."""
     nature: Nature = "law"
     """`law`: a law or a number that networks could refute. `identity`: it holds
     exactly and verifies the code. `control`: it is false; `contradicted` is expected.
     """
-    set: Set = "before"
+    set: Set | None = None
     """When the band was set. `before`: it is the source's or the theory's. `after
     pilot`: it was chosen with a simulation at hand. `after result`: the band, the
-    quantity or the range of widths was changed after a result of the study."""
+    quantity or the range of widths was changed after a result of the study. Laws and
+    numbers must state it; for identities and controls the default is `before`."""
     known: Literal["contradicted"] | None = None
     """The law is known to be contradicted; `reason` states why. It is listed apart."""
     looks: Annotated[int, Field(ge=1)] = 1
@@ -156,6 +163,8 @@ class Statement:
         for key, needs in (("known", self.known), ("set", self.set == "after result")):
             if needs and not self.reason:
                 yield Fault((key,), f"{getattr(self, key)} needs a reason")
+        if self.nature == "law" and self.set is None:
+            yield Fault(("set",), UNSTATED)
         if self.known and self.nature != "law":
             yield Fault(("known",), "is for laws; a control is false by design")
 
@@ -166,6 +175,11 @@ class Statement:
         Each end alone is a one-sided bound of level (1 + level)/2.
         """
         return 1 - (1 - self.confidence) / self.looks
+
+    @property
+    def band_set(self) -> Set:
+        """When the band was set."""
+        return self.set or "before"
 
     @property
     def expected(self) -> Expected:
@@ -205,7 +219,7 @@ class Statement:
             expected=expected,
             as_expected=found.verdict == expected,
             nature=self.nature,
-            set=self.set,
+            set=self.band_set,
             known=self.known or "",
             reason=self.reason or "",
             **found._asdict(),
@@ -264,7 +278,7 @@ class Statement:
         return read(measurements, *key)
 
     def is_exact(self, width: int) -> bool:
-        """Whether a value at this width has no sampling error."""
+        """Whether one value at this width has no sampling error."""
         return self.exact or width == 0
 
 

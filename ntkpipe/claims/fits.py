@@ -4,7 +4,7 @@ The statistics and their covariance are a `Sample` of `ntkpipe.claims.statistics
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,18 +23,24 @@ from ntkpipe.claims.statistics import (
     undefined,
 )
 
-REFITS = 1_000
-"""Fits of a power law with a correction to draws of its points."""
-STEPS, HALVINGS = 30, 6
-"""Steps of a fit with a correction, and the most that a step is halved."""
-FARTHEST = 15.0
-"""Largest |s| of b = min n·(e^s − 1)."""
+FARTHEST, GRID, STEPS = 15.0, 601, 5
+"""Of a fit with a correction b = min n·(e^s − 1): the largest |s|, the number of s that
+are tried, and the Gauss–Newton steps from each of their minima."""
+
+
+class Misfit(NamedTuple):
+    """How far points are from a fit: χ², its degrees of freedom and its p-value."""
+
+    chi2: float
+    freedom: int
+    p: float
 
 
 class ScalingFit(NamedTuple):
     """The line log Q = intercept + slope·log n, all on the natural scale of Q and n.
 
-    `widths` may be any positive abscissa. The band is pointwise.
+    A fit with a correction has the further term log(1 + b/n). `widths` may be any
+    positive abscissa. The band is pointwise. `level` is that of all intervals.
     """
 
     widths: np.ndarray
@@ -50,6 +56,9 @@ class ScalingFit(NamedTuple):
     band_low: np.ndarray
     band_high: np.ndarray
     local_slopes: np.ndarray
+    level: float
+    b: float  # of the correction, else 0
+    misfit: Misfit | None
     note: str
 
 
@@ -109,16 +118,11 @@ def scaling_fit(
         band_low=np.array([p.low for p in line]),
         band_high=np.array([p.high for p in line]),
         local_slopes=local,
+        level=confidence,
+        b=0.0,
+        misfit=misfit(sample, np.vander(x, 2)),
         note=note,
     )
-
-
-class Misfit(NamedTuple):
-    """How far points are from a fit: χ², its degrees of freedom and its p-value."""
-
-    chi2: float
-    freedom: int
-    p: float
 
 
 def misfit(sample: Sample, design: np.ndarray) -> Misfit | None:
@@ -145,21 +149,24 @@ def misfit(sample: Sample, design: np.ndarray) -> Misfit | None:
 
 
 def corrected_slope(
-    widths: ArrayLike, sample: Sample, key: str, confidence: float = 0.95
+    widths: ArrayLike, sample: Sample, confidence: float = 0.95
 ) -> tuple[Interval, float, Misfit | None]:
     """Slope p of log Q = c + p·log n + log(1 + b/n), b, and the goodness of fit.
 
-    Least squares, every n weighing alike. The interval of p has the percentiles of
-    `REFITS` fits to draws of y = log Q from N(y, its bootstrap covariance). The fit is
-    not linear in b: its linear approximation has an interval that is too short. There
-    must be four n or more. Measured coverage of 95 % (p = −1, b = 4.8, n = 16 … 256, 20
-    networks of each n, 400 repetitions): 0.945, 0.96, 0.96 and 0.93 if the standard
-    deviation of log Q is 0.01, 0.02, 0.05 and 0.1.
+    Least squares, every n weighing alike. The interval goes from the smallest to the
+    largest p with
+
+        (S(p) − S_min)·|r|²/(rᵀCr) ≤ t_ν²,
+
+    where S(p) is the least sum of squares for this p, C the bootstrap covariance of
+    y = log Q, r the part of log n that neither c nor b can fit, and ν Welch's degrees
+    of freedom of rᵀy. For a fit that is linear in b this is the interval of
+    `statistics.interval`. If two values of b fit the points, the interval has both p.
+    There must be four n or more. docs/coverage.md has the measured coverage.
 
     Args:
         widths: abscissae (q,), in the order of the sample's quantities.
         sample: logarithmic.
-        key: seeds the draws.
         confidence: level of the interval.
     """
     n, y = np.asarray(widths, float), sample.point
@@ -169,54 +176,123 @@ def corrected_slope(
     covariance = scipy.linalg.block_diag(*sample.covariances)
     if not (np.isfinite(y).all() and np.isfinite(covariance).all()):
         return undefined(sample.note), math.nan, None
-    drawn = generator(key).multivariate_normal(y, covariance, REFITS, method="eigh")
-    slopes, corrections = corrected_fits(n, np.vstack([y, drawn]))
-    ends = (1 - confidence) / 2, (1 + confidence) / 2
-    low, high = np.quantile(slopes[1:], ends)
-    p, b = float(slopes[0]), float(corrections[0])
-    found = Interval(p, low, high, slopes[1:].std(ddof=1), math.inf, sample.note)
     line = np.vander(np.log(n), 2)
-    rest = y - np.log1p(b / n)
-    residuals = sample._replace(point=rest - line @ (np.linalg.pinv(line) @ rest))
-    return found, b, misfit(residuals, np.column_stack([line, 1 / (n + b)]))
+    solutions, squares = corrections(n, y, line)
+    bent = y - np.log1p(solutions[:, None] / n)
+    slopes, b = (bent @ np.linalg.pinv(line).T)[:, 0], float(solutions[0])
+
+    def excess(b: float, square: float) -> float:
+        """How far a fit is beyond the interval; negative inside."""
+        c = _rest(n, b)
+        own = interval(sample, c, confidence)
+        return (square - squares[0]) * (c @ c) - (own.high - own.estimate) ** 2
+
+    def beyond(p: float) -> float:
+        best, least = corrections(n, y - p * line[:, 0], line[:, 1:])
+        return excess(best[0], least[0])
+
+    rest = _rest(n, b)
+    found = interval(sample, rest / (rest @ rest), confidence)
+    low = high = p = float(slopes[0])
+    if found.error:
+        fitting = [excess(*s) <= 0 for s in zip(solutions, squares, strict=True)]
+        step = found.high - found.estimate
+        low = _edge(beyond, slopes[fitting].min(), -step)
+        high = _edge(beyond, slopes[fitting].max(), step)
+    residuals = bent[0] - line @ (np.linalg.pinv(line) @ bent[0])
+    gone = misfit(
+        sample._replace(point=residuals), np.column_stack([line, 1 / (n + b)])
+    )
+    return found._replace(estimate=p, low=low, high=high), b, gone
 
 
-def corrected_fits(n: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """p and b of the least squares fits of c + p·log n + log(1 + b/n) to rows y (r q).
+def corrected_fit(
+    widths: ArrayLike, sample: Sample, *, confidence: float = 0.95, points: int = 50
+) -> ScalingFit:
+    """`scaling_fit` with the slope, the curve and the band of `corrected_slope`.
 
-    For a given b the best p and c are linear in y (variable projection). What is left
-    is minimised over s with b = min n·(e^s − 1), so that 1 + b/n > 0, by the
-    Gauss–Newton method with halved steps, from several s at once.
+    The band is that of the fit's linear approximation in b.
     """
-    line, least = np.vander(np.log(n), 2), n.min()
-    linear = np.linalg.pinv(line)
-    project = np.eye(len(n)) - line @ linear
-    starts = np.array([-1.0, 0.0, 1.0, 3.0])
-    s = np.broadcast_to(starts[:, None], (len(starts), len(y))).copy()  # (starts r)
+    n = np.asarray(widths, float)
+    straight = scaling_fit(n, sample, confidence=confidence, points=points)
+    slope, b, gone = corrected_slope(n, sample, confidence)
+    at, grid = np.log(n), straight.grid
+    constant = float(np.mean(sample.point - slope.estimate * at - np.log1p(b / n)))
+    curve = constant + slope.estimate * np.log(grid) + np.log1p(b / grid)
+    tangent, tangent_on_grid = (
+        np.column_stack([np.log(x), np.ones_like(x), n.min() / (x + b)])
+        for x in (n, grid)
+    )
+    half = np.full(len(grid), math.nan)
+    if math.isfinite(b):
+        rows = tangent_on_grid @ np.linalg.pinv(tangent)
+        on_grid = [interval(sample, row, confidence) for row in rows]
+        half = np.array([one.high - one.estimate for one in on_grid])
+    return straight._replace(
+        slope=slope.estimate,
+        slope_low=slope.low,
+        slope_high=slope.high,
+        intercept=constant,
+        line=np.exp(curve),
+        band_low=np.exp(curve - half),
+        band_high=np.exp(curve + half),
+        b=b,
+        misfit=gone,
+        note=slope.note,
+    )
+
+
+def _rest(n: np.ndarray, b: float) -> np.ndarray:
+    """The part of log n that neither a constant nor a change of b can fit."""
+    x, bend = np.log(n) - np.log(n).mean(), n.min() / (n + b)
+    bend = bend - bend.mean()
+    return x - bend * (x @ bend) / (bend @ bend)
+
+
+def _edge(beyond: Callable[[float], float], inside: float, step: float) -> float:
+    """The zero of `beyond` next to a slope inside, in the direction of `step`."""
+    if beyond(inside) >= 0:
+        return inside
+    while beyond(inside + step) < 0:
+        inside, step = inside + step, 2 * step
+    return float(scipy.optimize.brentq(beyond, inside, inside + step, rtol=1e-6))
+
+
+def corrections(
+    n: np.ndarray, y: np.ndarray, design: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares fits of design·parameters + log(1 + b/n) to y (q,).
+
+    For a given b the best parameters are linear in y (variable projection). The rest
+    depends on s, with b = min n·(e^s − 1), so that 1 + b/n > 0. Each local minimum on a
+    grid of s is refined by the Gauss–Newton method.
+
+    Returns:
+        b and the sum of squares of each local minimum (m,), the least one first.
+    """
+    least = n.min()
+    project = np.eye(len(n)) - design @ np.linalg.pinv(design)
 
     def misses(s):
-        return (y - np.log1p(least * np.expm1(s)[..., None] / n)) @ project
+        return (y - np.log1p(least * np.expm1(s)[:, None] / n)) @ project
 
+    grid = np.linspace(-FARTHEST, FARTHEST, GRID)
+    squares = np.sum(misses(grid) ** 2, 1)
+    around = np.pad(squares, 1, constant_values=math.inf)
+    s = grid[(squares <= around[:-2]) & (squares < around[2:])]
     rest = misses(s)
     for _ in range(STEPS):
-        grown = least * np.exp(s)[..., None]
-        jacobian = -(grown / (n + grown - least)) @ project
-        square = np.maximum(np.sum(jacobian**2, -1), np.finfo(float).tiny)
-        step = np.clip(-np.sum(rest * jacobian, -1) / square, -1, 1)
-        for _ in range(HALVINGS):
-            trial = np.clip(s + step, -FARTHEST, FARTHEST)
-            new = misses(trial)
-            worse = np.sum(new**2, -1) > np.sum(rest**2, -1)
-            if not worse.any():
-                break
-            step = np.where(worse, step / 2, step)
-        before, s = s, np.where(worse, s, trial)
-        if np.allclose(s, before, rtol=0, atol=1e-9):
-            break
-        rest = np.where(worse[..., None], rest, new)
-    best = np.argmin(np.sum(rest**2, -1), axis=0)
-    b = least * np.expm1(s[best, np.arange(len(y))])
-    return (y - np.log1p(b[:, None] / n)) @ linear[0], b
+        grown = least * np.exp(s)[:, None]
+        slope = (grown / (n + grown - least)) @ project
+        size = np.maximum(np.sum(slope**2, 1), np.finfo(float).tiny)
+        step = np.sum(rest * slope, 1) / size
+        trial = np.clip(s + step, -FARTHEST, FARTHEST)
+        new = misses(trial)
+        better = np.sum(new**2, 1) < np.sum(rest**2, 1)
+        s, rest = np.where(better, trial, s), np.where(better[:, None], new, rest)
+    squares = np.sum(rest**2, 1)
+    order = np.argsort(squares)
+    return least * np.expm1(s[order]), squares[order]
 
 
 def fit_power_law(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import scipy  # its `stats` is loaded on first use
 from pydantic import Field
 
 from ntkpipe.claims.base import Finding, Judgement, Statement, judge_all, worst_of
@@ -18,9 +20,9 @@ from ntkpipe.claims.statistics import (
     normality,
     one_sample,
 )
-from ntkpipe.claims.words import notes
+from ntkpipe.claims.words import Detail, notes
 from ntkpipe.lazy import Lazy
-from ntkpipe.section import section
+from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +43,11 @@ class Normal(Statement):
 
     With `margin` the mean is judged by equivalence, too, and no test has to accept:
     supported iff also the interval of the mean lies in ± margin at every index,
-    contradicted iff one is disjoint from it, at a level corrected for the indices.
+    contradicted iff one is disjoint from it, at a level corrected for the indices. With
+    `distance`, so is the shape. Let D = sup_z |F_S(z) − Φ(z)| be the distance of the
+    distribution function of S scores from that of the standard normal law. The distance
+    of the true distribution function is within D ± r, r = √(log(2K/α)/2S), at all K
+    indices with probability 1 − α (Massart 1990).
     """
 
     kind: Literal["normal"] = "normal"
@@ -55,8 +61,16 @@ class Normal(Statement):
     """Accepted |z| = √S·|mean of the scores| at every index."""
     margin: Annotated[float, Field(gt=0)] | None = None
     """Accepted |mean of the scores|, in units of the limit's spread, at every index."""
+    distance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Accepted distance of distribution functions at every index; needs `margin`."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Family-wise level of the tests with Holm's correction."""
+
+    def faults(self) -> Iterator[Fault]:
+        """Faults between the keys."""
+        yield from super().faults()
+        if self.distance is not None and self.margin is None:
+            yield Fault(("distance",), "needs margin: the tests judge the shape, too")
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
         """The pooled variance ratio, and tests at each index."""
@@ -113,11 +127,12 @@ class Normal(Statement):
         means, results = judge_all(samples, [1.0], self.level, band, log=False)
         tolerance = self.variance_tolerance
         spread = equivalence(variance.low, variance.high, 1 - tolerance, 1 + tolerance)
-        both = {means, spread}
+        shape, distances = self._shape(scores)
+        parts = {means, spread, shape}
         verdict: Judgement = "inconclusive"
-        if both == {"supported"}:
+        if parts == {"supported"}:
             verdict = "supported"
-        elif "contradicted" in both:
+        elif "contradicted" in parts:
             verdict = "contradicted"
         worst = worst_of(results, *band)
         detail = (
@@ -126,5 +141,25 @@ class Normal(Statement):
             ("to", results[worst].high),
             ("at", names[worst]),
             ("accepted |mean| ≤", self.margin),
+            *distances,
         )
         return {"verdict": verdict, "detail": detail + notes(reading.note)}
+
+    def _shape(self, scores: np.ndarray) -> tuple[Judgement, Detail]:
+        """Verdict and detail of the distance from the standard normal distribution."""
+        if self.distance is None:
+            return "supported", ()
+        samples, indices = scores.shape
+        found = max(scipy.stats.kstest(z, "norm").statistic for z in scores.T)
+        radius = math.sqrt(math.log(2 * indices / (1 - self.level)) / (2 * samples))
+        detail = (
+            ("largest distance of distribution functions", float(found)),
+            ("known within", radius),
+            ("accepted ≤", self.distance),
+        )
+        verdict: Judgement = "inconclusive"
+        if found + radius <= self.distance:
+            verdict = "supported"
+        elif found - radius > self.distance:
+            verdict = "contradicted"
+        return verdict, detail

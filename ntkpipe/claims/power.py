@@ -6,18 +6,13 @@ drawn separately. The intervals resample in the same way (`ntkpipe.claims.statis
 Networks are drawn with replacement, as many as there are, and the claim is judged on
 them. The share of draws with the verdict of the run is P(same verdict).
 The draws are around the run's own estimate: P holds *if the estimate is the truth*.
-P is too high if networks are few: the variance of n networks drawn from n is smaller by
-(n − 1)/n than that of n new ones. P says nothing about a claim that an extreme decides,
+The variance of n networks drawn from n is smaller by (n − 1)/n than that of n new ones.
+The values are therefore widened by √(n/(n − 1)) about their mean before they are drawn
+(`widened`), but not for shares, whose networks are in a band or are not.
+P says nothing about a claim that an extreme decides,
 because no draw goes beyond the extremes of the run.
 
-**By the normal law.** An interval e ± h of level c has the standard error s = h/z with
-Φ(z) = (1 + c)/2. Over new seeds e ~ N(μ, s²) for a true value μ, and the verdict is
-*supported* iff low + h ≤ e ≤ high − h, *contradicted* iff e < low − h or e > high + h:
-
-    P(supported)    = Φ((high − h − μ)/s) − Φ((low + h − μ)/s)
-    P(contradicted) = Φ((low − h − μ)/s) + Φ((μ − high − h)/s)
-
-For a band p ± δ and μ = p this is 2Φ(z(δ/h − 1)) − 1, which is 0.99 at h = 0.43 δ.
+**By the normal law.** See `ntkpipe.claims.normal_law`.
 """
 
 from __future__ import annotations
@@ -29,10 +24,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import numpy as np
-import scipy
 
 from ntkpipe.claims import statistics
 from ntkpipe.claims.base import Equivalence, Judgement, Statement, Verdict
+from ntkpipe.claims.fraction import Fraction
+from ntkpipe.claims.normal_law import ENOUGH, chance, widest
 from ntkpipe.claims.ratio import Ratio
 from ntkpipe.claims.reading import Reading, Readings
 from ntkpipe.lazy import Lazy
@@ -42,8 +38,6 @@ if TYPE_CHECKING:
 else:
     pd = Lazy("pandas")
 
-ENOUGH = 0.99
-"""P(same verdict) that a study is designed for."""
 RESAMPLES = 500
 """Bootstrap samples of each drawn table: a standard error is then known to 3 %."""
 CLEAR, FEW_DRAWS = 0.9999, 50
@@ -127,6 +121,31 @@ def networks(claim: Statement, measurements: pd.DataFrame) -> Networks:
     return Networks(readings, parts)
 
 
+def widened(measured: Networks) -> Networks:
+    """The same networks, with √(n/(n − 1)) times their distance from their mean.
+
+    n networks that are drawn from these have the variance of n new ones. Positive
+    values are widened on the logarithmic scale, so that they stay positive.
+    """
+    readings = Readings()
+    for key, (values, note) in measured.readings.items():
+        parts = [_widened(group) for _, group in values.groupby(level="width")]
+        readings[key] = Reading(pd.concat(parts).reindex(values.index), note)
+    return measured._replace(readings=readings)
+
+
+def _widened(values: pd.DataFrame) -> pd.DataFrame:
+    n = len(values)
+    factor = math.sqrt(n / (n - 1)) if n > 1 else 1.0
+
+    def column(x: pd.Series) -> pd.Series:
+        if (x > 0).all():
+            return np.exp(np.log(x).mean() + factor * (np.log(x) - np.log(x).mean()))
+        return x.mean() + factor * (x - x.mean())
+
+    return values.apply(column)
+
+
 def _part(width: int, seeds: tuple[int, ...], reading: Reading) -> Part:
     networks = pd.MultiIndex.from_product([[width], seeds])
     return Part(width, seeds, reading.values.index.get_indexer(networks))
@@ -173,47 +192,6 @@ def _fewer_resamples() -> Iterator[None]:
         yield
     finally:
         statistics.RESAMPLES = kept
-
-
-def chance(
-    truth: float,
-    half: float,
-    band: tuple[float, float],
-    level: float = 0.95,
-    verdict: Judgement = "supported",
-) -> float:
-    """P(verdict) of an interval of half-width h, by the normal law (see above)."""
-    low, high = band
-    z = scipy.special.ndtri((1 + level) / 2)
-    if half == 0:
-        inside = low <= truth <= high
-        return float(inside == (verdict == "supported"))
-    phi, s = scipy.special.ndtr, half / z
-    if verdict == "supported":
-        inner = phi((high - half - truth) / s) - phi((low + half - truth) / s)
-        return max(0.0, float(inner))
-    return float(phi((low - half - truth) / s) + phi((truth - high - half) / s))
-
-
-def widest(
-    truth: float,
-    band: tuple[float, float],
-    level: float = 0.95,
-    verdict: Judgement = "supported",
-    enough: float = ENOUGH,
-) -> float:
-    """The largest half-width h with P(verdict) ≥ `enough`; 0 if there is none."""
-    low, high = band
-    ends = [abs(truth - end) for end in band if math.isfinite(end)]
-    most = max(ends, default=0.0)
-
-    def lacks(half: float) -> float:
-        return chance(truth, half, (low, high), level, verdict) - enough
-
-    least = 1e-9 * most
-    if most == 0 or lacks(least) < 0:
-        return 0.0
-    return float(scipy.optimize.brentq(lacks, least, most, rtol=1e-6))
 
 
 def least_factor(passes: Callable[[float], bool], few: float) -> float:
@@ -294,6 +272,8 @@ def of_claim(
         draws = min(draws, FEW_DRAWS)
     if is_extreme(claim):
         return row._replace(note="no P: an extreme decides, which no draw exceeds")
+    if not isinstance(claim, Fraction):  # its networks are in the band, or not
+        measured = widened(measured)
     again = same_verdict(claim, measured, wanted, random, draws)
     row = row._replace(again=again, again_error=standard_error(again, draws))
     if not half > 0:

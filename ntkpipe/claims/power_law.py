@@ -10,7 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from ntkpipe.claims.base import Equivalence, Finding
-from ntkpipe.claims.fits import ScalingFit, corrected_slope, misfit, scaling_fit
+from ntkpipe.claims.fits import (
+    ScalingFit,
+    corrected_fit,
+    scaling_fit,
+    slope_coefficients,
+)
 from ntkpipe.claims.reading import (
     Missing,
     Step,
@@ -84,7 +89,11 @@ class PowerLaw(Equivalence):
     def fit(self, measurements: pd.DataFrame) -> ScalingFit:
         """The fitted line with its band; raises `Missing` without data."""
         n, sample, _, _ = self._points(measurements)
-        return scaling_fit(n, sample, confidence=self.level)
+        return self._fitted(n, sample)
+
+    def _fitted(self, n: Sequence[float], sample: Sample) -> ScalingFit:
+        fit = corrected_fit if self.correction else scaling_fit
+        return fit(n, sample, confidence=self.level)
 
     def _points(self, measurements: pd.DataFrame):
         """The n, log Q with its covariance, the networks read, and the variants."""
@@ -144,18 +153,15 @@ class PowerLaw(Equivalence):
     def judge(self, measurements: pd.DataFrame) -> Finding:
         """The slope, its interval, the slopes between neighbouring n, the misfit."""
         n, sample, reading, variant = self._points(measurements)
-        fit = scaling_fit(n, sample, confidence=self.level)
+        fit = self._fitted(n, sample)
         slope = Interval(fit.slope, fit.slope_low, fit.slope_high, math.nan, math.nan)
         detail: Detail = ()
         if self.correction:
-            slope, b, gone = corrected_slope(n, sample, self.id, self.level)
-            detail = (("b", b), ("slope without correction", fit.slope))
-        else:
-            line = np.vander(np.log(np.asarray(n, float)), 2)
-            gone = misfit(sample, line)
-        if gone is not None:
-            freedom = ("degrees of freedom", gone.freedom)
-            detail += ("χ² of the fit", gone.chi2), freedom, ("p", gone.p)
+            straight = slope_coefficients(np.log(fit.widths)) @ sample.point
+            detail = (("b", fit.b), ("slope without correction", float(straight)))
+        if fit.misfit is not None:
+            freedom = ("degrees of freedom", fit.misfit.freedom)
+            detail += ("χ² of the fit", fit.misfit.chi2), freedom, ("p", fit.misfit.p)
         steps = zip(fit.widths, fit.widths[1:], fit.local_slopes, strict=False)
         local = tuple((f"{a:g}→{b:g}", float(p)) for a, b, p in steps)
         return self.found_in_band(
@@ -166,5 +172,5 @@ class PowerLaw(Equivalence):
             statistic=f"slope of the {statistic(self.statistic)}",
             detail=(("local slopes", local),) * bool(local)
             + detail
-            + notes(slope.note, fit.note, reading.note),
+            + notes(fit.note, reading.note),
         )

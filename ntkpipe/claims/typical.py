@@ -69,7 +69,7 @@ class Typical(Statement):
         log_n = np.log(values.columns.to_numpy(float))
         slopes = np.polyfit(log_n, np.log(values.to_numpy()).T, 1)[0]
         edge = (1 - self.share) / 2
-        low, middle, high = np.quantile(slopes, [edge, 0.5, 1 - edge])
+        low, middle, high = np.quantile(slopes, [edge, 0.5, 1 - edge], method="weibull")
         inside = low <= self.published <= high
         beyond = np.mean(slopes <= self.published), np.mean(slopes >= self.published)
         p = min(1.0, 2 * float(min(beyond)))

@@ -20,6 +20,13 @@ NATURES = {
 }
 """The natures of claims: one, several, and what is said if a verdict is as expected."""
 
+BANDS = {
+    "before": "",
+    "after pilot": ", band set after a pilot",
+    "after result": ", band set after a result",
+}
+"""What `tally` says of laws, by the moment at which their band was set."""
+
 KINDS = {"prediction": "prediction range"}
 OFF = "within the margin, significantly off the prediction"
 
@@ -30,30 +37,32 @@ Detail = tuple[tuple[str, Value], ...]
 
 
 def tally(rows: Iterable[Mapping[str, Any]]) -> str:
-    """How many verdicts are as expected; each nature of a claim is counted apart.
+    """How many verdicts are as expected, for each nature of a claim.
 
-    So are laws whose band was set after a pilot or a result. A law that is known to be
-    contradicted counts on neither side.
+    Laws whose band was set after a pilot, or after a result, are counted apart from the
+    other laws. A law that is known to be contradicted is on neither side.
     """
     rows = list(rows)
     counted = [row for row in rows if not cell(row, "known")]
     parts = []
     for nature, (names, word) in NATURES.items():
         own = [row for row in counted if row["nature"] == nature]
-        if own:
-            marked = [row for row in own if row["set"] != "before"]
-            apart = f" ({_met(marked)} with a band set after a pilot or a result)"
-            shown = apart if marked and nature == "law" else ""
-            parts.append(f"{_met(own, *names)} {word}{shown}")
+        groups = [(names, word, own)]
+        if nature == "law":
+            groups = [
+                (names, word + BANDS[moment], [r for r in own if r["set"] == moment])
+                for moment in BANDS
+            ]
+        parts += [_met(*group) for group in groups if group[-1]]
     if known := len(rows) - len(counted):
         laws = many(known, "law")
         parts.append(f"{laws} known to be contradicted, counted on neither side")
     return "; ".join(parts)
 
 
-def _met(rows: Sequence[Mapping[str, Any]], *names: str) -> str:
+def _met(names: tuple[str, str], word: str, rows: Sequence[Mapping[str, Any]]) -> str:
     met = sum(bool(row["as_expected"]) for row in rows)
-    return f"{met} of {many(len(rows), *names) if names else len(rows)}"
+    return f"{met} of {many(len(rows), *names)} {word}"
 
 
 def predicted(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Data sets: sections that draw training and test points.
 
 Points are (n d) and targets (n k) in float64. The random key depends only on the seed
-of the study, so that all variants and widths of a study have the same data.
+of the study, so that all variants and widths of a study have the same data. With
+`data: redraw` it also depends on the number of the network.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from ntkpipe.section import Fault
 
-LARGEST = 1e50  # the norm of a kernel, a fourth power, must be finite
+LARGEST = 1e50  # the squared norm of a kernel, of order x⁴, must be finite
 
 
 def _bounded(number: float) -> float:
@@ -21,7 +21,7 @@ def _bounded(number: float) -> float:
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
 Dimension = Annotated[int, Field(ge=1, le=10**6)]
-Number = Annotated[float, AfterValidator(_bounded)]  # not in the manual
+Number = Annotated[float, AfterValidator(_bounded)]  # the manual omits this bound
 Size = Annotated[float, Field(gt=0, le=LARGEST)]
 Row = Annotated[tuple[Number, ...], Field(min_length=1)]
 
@@ -33,6 +33,18 @@ class Data(NamedTuple):
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+
+def of_networks(data: Mapping[str, np.ndarray], networks: int) -> dict[str, np.ndarray]:
+    """The arrays of the data, to go with the recorded arrays (s t …) of networks.
+
+    Data drawn once, (n d), go with all networks. Of data drawn for each seed, (r n d),
+    the first `networks` are taken, (s 1 n d).
+    """
+    return {
+        name: array if array.ndim == 2 else array[:networks, None]
+        for name, array in data.items()
+    }
 
 
 class Sizes(NamedTuple):
@@ -54,7 +66,7 @@ class BaseDataset:
 
     @property
     def sizes(self) -> Sizes:
-        """Numbers of points, inputs and outputs; a guess if a user's file is absent."""
+        """Numbers of points, inputs and outputs; a guess if the file is missing."""
         raise NotImplementedError
 
     @property
@@ -80,7 +92,7 @@ class BaseDataset:
     def test_axis(self) -> str | None:
         """The axis along which test points are equally spaced: `angle` or `x`.
 
-        It is empty if there is no axis, and None if the points tell whether there is.
+        It is empty if there is no such axis, and None if only the points can show it.
         """
         return ""
 
@@ -91,7 +103,7 @@ class BaseDataset:
 
 
 class BaseTarget:
-    """What most targets have alike: one output, any points, no cost worth counting."""
+    """Defaults of targets: one output, any points, negligible cost."""
 
     kind: str
     outputs: int = 1
@@ -99,7 +111,7 @@ class BaseTarget:
     """Whether labels depend on the seed."""
 
     def unmet(self, sizes: Sizes) -> Iterator[Fault]:
-        """Why the target can't label such points."""
+        """Why the target cannot label points of these sizes."""
         del sizes
         yield from ()
 
@@ -109,7 +121,7 @@ class BaseTarget:
         return 0
 
     def numbers(self, sizes: Sizes) -> int:
-        """Numbers in memory while labelling, besides the points."""
+        """Count of numbers in memory while labelling, without the points."""
         del sizes
         return 0
 

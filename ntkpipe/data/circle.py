@@ -29,7 +29,7 @@ class Circle(BaseDataset):
 
     @property
     def is_random(self) -> bool:
-        """Whether the target is."""
+        """Whether the target is random; the points are not."""
         return self.target.is_random
 
     @property

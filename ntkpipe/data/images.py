@@ -19,7 +19,7 @@ jr = Lazy("jax.random")
 
 @section
 class _Images(BaseDataset):
-    """Keys, labels, scaling and split, which both sets of digits share."""
+    """Keys, labels, scaling and split of both sets of digits."""
 
     pixels: ClassVar[int]
     """Number of pixels of an image."""
@@ -42,7 +42,7 @@ class _Images(BaseDataset):
     test_axis: ClassVar[str | None] = None
 
     def faults(self) -> Iterator[Fault]:
-        """Faults: a class given twice, or more images than there are."""
+        """Faults: a class given twice, or more images than exist."""
         if len(set(self.classes)) < len(self.classes):
             yield Fault(("classes",), "a class is given twice")
         images = sum(self.images[digit] for digit in set(self.classes))

@@ -20,12 +20,12 @@ class Npz(BaseDataset):
     """
 
     kind: Literal["npz"] = "npz"
-    # {…} and <…> would be wildcards of Snakemake, -… an option on the command line
+    # {…} and <…> would be wildcards of Snakemake, and -… a command-line option
     path: Annotated[
         str,
         Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
     ]
-    """Path from the folder in which the workflow runs; at most 2 GiB in float64."""
+    """Path, relative to the workflow's working directory; at most 2 GiB in float64."""
 
     is_random: ClassVar[bool] = False
     test_axis: ClassVar[str | None] = None

@@ -16,7 +16,7 @@ jr = Lazy("jax.random")
 
 @section
 class Sphere(BaseDataset):
-    """Points uniform on the unit sphere S^(d−1)."""
+    """Points uniform on a sphere in d dimensions, the unit sphere by default."""
 
     kind: Literal["sphere"] = "sphere"
     points: Count

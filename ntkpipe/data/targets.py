@@ -108,7 +108,7 @@ class Noise(BaseTarget):
 
 @section
 class RandomLabels(BaseTarget):
-    """Targets y = ±1 by a fair coin, independent of x; test targets are zero."""
+    """Targets y = ±1, equally likely, independent of x; test targets are zero."""
 
     kind: Literal["random_labels"] = "random_labels"
 
@@ -155,7 +155,7 @@ class Eigenvector(BaseTarget):
         return 20 * sizes.train**3
 
     def numbers(self, sizes: Sizes) -> int:
-        """Kernels, eigenvectors and their copies."""
+        """Count of numbers: kernels, eigenvectors and their copies."""
         return 8 * sizes.train * (sizes.train + sizes.test)
 
     def label(self, x_train, x_test, key):
@@ -191,7 +191,7 @@ class Teacher(BaseTarget):
         return 2 * (sizes.train + sizes.test) * sizes.dimension * self.neurons
 
     def numbers(self, sizes: Sizes) -> int:
-        """Weights and activations of the neurons, and their copies."""
+        """Count of numbers: weights, activations and their copies."""
         n, m, d, _ = sizes
         return 3 * (n + m + d) * self.neurons
 

@@ -62,7 +62,7 @@ def runs_of(table: pd.DataFrame) -> Runs:
 
 
 def run_names(runs: Runs) -> list[str]:
-    """What tells runs apart: variants, widths, or both."""
+    """Names that distinguish the runs: the variant, the width, or both."""
     variants, widths = ({run[k] for run in runs} for k in (0, 1))
     return [
         ", ".join(
@@ -121,7 +121,7 @@ def unique_values(table: pd.DataFrame, column: str) -> list[Any]:
 
 
 def panel_grid(rows: int, columns: int, height: float, width: float = 0.0, **share):
-    """A figure with rows × columns axes, as wide as a page if more than one."""
+    """A figure with rows × columns axes; more columns make it wider by default."""
     width = width or {1: 5.2, 2: PAGE, 3: PAGE + 1}.get(columns, 10.0)
     room = {"w_pad": 0.06, "h_pad": 0.05, "wspace": 0.03, "hspace": 0.04}
     figure = mfigure.Figure(figsize=(width, rows * height + 0.5))
@@ -181,7 +181,7 @@ def panel_letters(axes) -> None:
 
 
 def outer_labels(axes) -> None:
-    """Labels at the outer panels only, where their axis is that of those inside."""
+    """Remove y labels of inner panels, and x labels that the panel below repeats."""
     shared = axes[0, 0].get_shared_x_axes()
     for ax, below in zip(axes[:-1].flat, axes[1:].flat, strict=True):
         if shared.joined(ax, below):
@@ -191,9 +191,9 @@ def outer_labels(axes) -> None:
 
 
 def shared_legend(figure: mfigure.Figure, handles: Sequence[Any]) -> None:
-    """Below the panels, where it can't cover data, in as many columns as fit."""
+    """A legend below the panels, where it can't cover data; its columns fill a row."""
     longest = max(len(handle.get_label()) for handle in handles)
-    letters = figure.get_figwidth() * 13.5  # of 8 points, in all
+    letters = figure.get_figwidth() * 13.5  # letters of 8 points that fit in a row
     columns = max(1, min(len(handles), int(letters / (longest + 6))))
     rows = -(-len(handles) // columns)
     figure.legend(
@@ -218,7 +218,7 @@ def color_entries(
 
 
 def model_handles(models: Sequence[str]) -> list[mlines.Line2D]:
-    """Legend entries of network, linearised model and limit, if several."""
+    """Legend entries of network, linearised model and limit, if several are shown."""
     if len(models) < 2:
         return []
     return [
@@ -234,7 +234,7 @@ def range_handle() -> mpatches.Patch:
 
 
 def log_time_axis(ax: maxes.Axes, times: pd.Series) -> None:
-    """Log axis of time, linear from 0 to what is recorded first: it begins at 0."""
+    """Log axis of time that begins at 0: it is linear up to the first recorded time."""
     first, last = times[times > 0].min(), times.max()
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     decades = 10.0 ** np.arange(np.ceil(np.log10(first)), np.log10(last) + 1)
@@ -248,10 +248,10 @@ def log_time_axis(ax: maxes.Axes, times: pd.Series) -> None:
 
 
 def log_y_axis(ax: maxes.Axes, curves: pd.DataFrame) -> None:
-    """Log axis over what is drawn, networks whole.
+    """Log axis that shows all values of networks.
 
-    Of linearisations, which may fall far below or grow without end, it shows on each
-    side half as much again as networks need.
+    Linearised models may diverge or fall far below the networks. Beyond the range of
+    the networks, the axis therefore adds at most half of that range on each side.
     """
     ax.set_yscale("log", nonpositive="mask")
     network = curves[curves["model"] == "network"]
@@ -271,7 +271,7 @@ def log_y_axis(ax: maxes.Axes, curves: pd.DataFrame) -> None:
 
 
 def log_ticks(ax: maxes.Axes) -> None:
-    """Ticks with 1, 2, 5 below two decades, at even steps below half a decade."""
+    """Ticks at 1, 2, 5 on less than two decades; equal steps if fewer than 4 fit."""
     low, high = ax.get_ylim()
     if high / low > 100:
         return
@@ -295,7 +295,8 @@ def width_axis(
 ) -> None:
     """Ticks at the widths that were run, as many as fit.
 
-    The ends come first, then where fits begin, then the others from the right.
+    Ticks are chosen in this order: both ends, the first width of each fit, the other
+    widths from the largest down.
     """
     ax.set_xscale("log")
     room = np.log(max(widths) / min(widths)) / count
@@ -328,7 +329,7 @@ def index_ticks(ax: maxes.Axes, count: int) -> None:
 
 
 def coordinate_axis(ax: maxes.Axes, axis: str) -> None:
-    """The limits and ticks of an angle, from −π to π; those of x stay."""
+    """Set limits and ticks of an axis of angles, −π to π; leave an axis of x alone."""
     if axis == "angle":
         ax.set_xlim(-np.pi, np.pi)
         angle_ticks(ax.xaxis)
@@ -346,7 +347,7 @@ def angle_ticks(axis) -> None:
 def draw_range(
     ax: maxes.Axes, x: str, curve: pd.DataFrame, color, alpha: float
 ) -> None:
-    """A shade over the 10 – 90 % range over seeds, if there is one."""
+    """Shade the 10 – 90 % range over seeds, if there is one."""
     if (curve["high"] > curve["low"]).any():
         ends = {"y1": curve["low"], "y2": curve["high"]}
         ax.fill_between(curve[x], **ends, color=color, alpha=alpha, linewidth=0)
@@ -361,17 +362,17 @@ def draw_lines(
 
 
 def draw_percentiles(
-    ax: maxes.Axes, rows: pd.DataFrame, of: str, color, ls, lw: float
+    ax: maxes.Axes, rows: pd.DataFrame, source: str, color, ls, lw: float
 ) -> None:
-    """P10, P50 and P90; the outer two thinner."""
+    """Lines of P10, P50 and P90 of `networks` or `limit`; P50 is the thickest."""
     for name in ("P10", "P50", "P90"):
-        curve = rows[rows["part"] == f"{of} {name}"]
+        curve = rows[rows["part"] == f"{source} {name}"]
         thin = lw if name == "P50" else lw * 0.8
         ax.plot("x", "value", data=curve, color=color, ls=ls, lw=thin, zorder=3)
 
 
 def color_bar(figure: mfigure.FigureBase, image, axes, **shape: float) -> Colorbar:
-    """A slim colour bar beside a panel, or several."""
+    """A slim colour bar beside one or several panels."""
     look: Look = {"shrink": 0.8, "aspect": 16, "pad": 0.03}
     bar = figure.colorbar(image, ax=axes, **look | shape)
     bar.outline.set_visible(False)

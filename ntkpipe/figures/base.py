@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def _drawable(text: str) -> str:
     """Raise ValueError if a text has a formula that matplotlib can't draw."""
-    if "$" in text:  # else matplotlib is not needed
+    if "$" in text:  # matplotlib is imported for formulas only
         from matplotlib import cbook, mathtext
 
         try:
@@ -49,7 +49,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Axis = Literal["angle", "x"]
 Index = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-# multiplied by a width to the power of 10 it is still finite
+# its product with the 10th power of a width is finite
 Abscissa = Annotated[float, Field(ge=1 / HUGE, le=HUGE)]
 Begin = Annotated[float, Field(gt=0)]
 
@@ -110,8 +110,8 @@ class BaseFigure:
         return ()
 
     def metrics_read(self) -> Iterator[MetricRead]:
-        """The metrics that the figure reads, and of which variants."""
-        yield from ()  # what a kind adds
+        """The metrics that the figure reads, and the variants that must record them."""
+        yield from ()  # kinds of figure override this
 
     def variants_read(self) -> tuple[str, ...]:
         """The variants that the figure names."""
@@ -122,8 +122,13 @@ class BaseFigure:
         del claims
         return ()
 
+    takes_redrawn: ClassVar[bool] = False
+    """Whether the figure can show networks that see different data."""
+
     def unmet(self, e: Experiment) -> Iterator[Fault]:
         """Requirements of the figure that an experiment does not meet."""
+        if "dataset" in self.reads and e.data == "redraw" and not self.takes_redrawn:
+            yield Fault((), "shows one data set: it can't show data: redraw")
         if "limit" in self.reads and not e.has_limit:
             yield Fault((), "no limit: set limit: steps or flow")
         if "linearized" in self.reads and not e.has_linearized:
@@ -134,7 +139,7 @@ class BaseFigure:
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         del e
-        yield from ()  # what a kind adds
+        yield from ()  # kinds of figure override this
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """The numbers to draw."""
@@ -188,7 +193,8 @@ class MovingFigure(BaseFigure):
     """
 
     animated: bool = False
-    """An animation (gif) with a still picture (png), no svg and pdf."""
+    """Whether to write an animation (gif) and a still picture (png), not png, svg and
+    pdf."""
 
     def frames(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
         """The pictures of the animation."""
@@ -207,7 +213,7 @@ class NetworkFigure(BaseFigure):
     """The key of the kinds of figure that show one network."""
 
     seed: Index = 0
-    """Which network."""
+    """The network that is shown, counted from 0."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from super()._unmet(e)
@@ -219,7 +225,7 @@ class OutputFigure(BaseFigure):
     """The key of the kinds of figure that show one output."""
 
     output: Index = 0
-    """Which output."""
+    """The output that is shown, counted from 0."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from super()._unmet(e)
@@ -258,7 +264,7 @@ class KernelFigure(BaseFigure):
     """The key of the kinds of figure that show one of two kernels."""
 
     kernel: Literal["ntk", "nngp"] = "ntk"
-    """The tangent kernel, or the last layer's (NNGP)."""
+    """`ntk` is the tangent kernel, `nngp` the kernel of the last layer."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from super()._unmet(e)
@@ -290,7 +296,7 @@ class Prediction:
 
 
 def coordinate(x, axis: Axis):
-    """The angle of points (m d) in their first two coordinates, or the first."""
+    """Points (m d): the angle in their first two coordinates, or the first of these."""
     if axis == "x":
         return x[:, 0]
     if x.shape[1] < 2:
@@ -299,7 +305,7 @@ def coordinate(x, axis: Axis):
 
 
 def curve_rows(x, values, **columns) -> pd.DataFrame:
-    """Values over the coordinate, ascending."""
+    """Rows x, value in the order of x."""
     order = np.argsort(x, kind="stable")
     return pd.DataFrame({**columns, "x": x[order], "value": values[order]})
 
@@ -315,7 +321,7 @@ def unknown(key: str, what: str, asked: Iterable, known: Iterable) -> Iterator[F
 def out_of_range(key: str, what: str, number: int, count: int) -> Iterator[Fault]:
     """A fault if a number, counted from 0, is not below the count."""
     if number >= count:
-        there = f"there {'is' if count == 1 else 'are'} {count}, from 0"
+        there = f"there {'is' if count == 1 else 'are'} {count}, counted from 0"
         yield Fault((key,), f"no {what} {number}: {there}")
 
 
@@ -343,13 +349,13 @@ def learning_rate_of(arrays, variant) -> float:
 
 
 def shown_seeds(network, seed: int | None) -> np.ndarray:
-    """Indices of the networks that did not diverge, or the index `seed` alone."""
+    """Indices of the networks that did not diverge: all of them, or only `seed`."""
     kept = np.flatnonzero(~network["diverged"])
     if seed is None:
         return kept
     if seed >= len(network["diverged"]):
         raise ValueError(
-            f"there is no seed {seed}: there are {len(network['diverged'])}, from 0"
+            f"no seed {seed}: there are {len(network['diverged'])}, counted from 0"
         )
     return kept[kept == seed]
 
@@ -360,7 +366,7 @@ def traced_matrix(kernel):
 
 
 def kernel_at(network, name, seed, when):
-    """One kernel (n n): of the network `seed`, at its first or last snapshot."""
+    """The kernel (n n) of the network `seed` at its first (0) or last (−1) snapshot."""
     kernel = network[name][seed, when]
     return traced_matrix(kernel) if name == "ntk" else kernel
 

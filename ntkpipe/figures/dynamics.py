@@ -42,24 +42,24 @@ from ntkpipe.section import Fault, section
 class Dynamics(TimeFigure, OutputFigure):
     """Outputs at chosen points against time: network, linearisation, infinite width.
 
-    Of one seed, the infinite-width prediction starts from that network's f(x, 0) and
-    follows gradient descent under the limit kernel; of all seeds, it is the mean over
-    initialisations, and networks are shown by median and 10 – 90 % range.
+    With one seed, the infinite-width prediction starts from the f(x, 0) of this network
+    and follows gradient descent under the limit kernel. With all seeds, it is the mean
+    over initialisations, and networks are shown by median and 10 – 90 % range.
     """
 
     kind: Literal["dynamics"] = "dynamics"
     train: tuple[Index, ...] = (0, 1, 2, 3)
     """Training points shown, counted from 0; those that do not exist are left out."""
     test: tuple[Index, ...] = ()
-    """Test points shown."""
+    """Test points shown, counted from 0; those that do not exist are left out."""
     seed: Index | None = 0
-    """One network, or null for the range over all."""
+    """The network that is shown, counted from 0; null shows the range over all."""
     models: tuple[Literal["network", "linearized", "limit"], ...] = (
         "network",
         "linearized",
         "limit",
     )
-    """Which curves."""
+    """The curves shown: networks, linearised models, infinite width."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class Dynamics(TimeFigure, OutputFigure):
     def _points(self, outputs, y) -> Iterator[tuple[str, np.ndarray, np.ndarray, Any]]:
         """Name, steps (t,), outputs (s t) and target of each point that exists.
 
-        The targets of test points are not known.
+        Only training points have a target; that of test points is NaN.
         """
         for part, indices in (("train", self.train), ("test", self.test)):
             step, f = outputs[part]
@@ -143,7 +143,7 @@ class Dynamics(TimeFigure, OutputFigure):
 
 
 def _draw_outputs(ax: maxes.Axes, curve: pd.DataFrame, model: str, color: str) -> None:
-    """f(x, t) of one point; that of networks has a range, and its target at the end."""
+    """Draw f(x, t) of one point; for networks also the range, and the target."""
     if model != "network":
         look: Look = {"ls": MODELS[model][1], "lw": 1.3, "zorder": 3}
         ax.plot("time", "median", data=curve, color=darker(color), **look)

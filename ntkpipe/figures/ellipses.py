@@ -52,27 +52,27 @@ from ntkpipe.section import Fault, section
 
 @section
 class Ellipses(NetworkFigure, MovingFigure):
-    """The kernel of two outputs as an ellipse that the outputs carry along.
+    """The kernel of two outputs as an ellipse that moves with the outputs.
 
-    {u : uᵀHu = c}, H = Θ/N, has semi-axes √(c/λ_i) along the eigenvectors v_i of H:
-    descent is fast where it is thin. The outputs are f at two training points, or two
-    outputs at one. Drawn, too, is f(t) = y + Σ_i v_i e^{−λ_i t} v_i·(f(0) − y) of a
-    constant kernel.
+    {u : uᵀHu = c}, H = Θ/N, has semi-axes √(c/λ_i) along the eigenvectors v_i of H, so
+    gradient descent is fast along the short axis. The two outputs are f at two training
+    points, or the two components of f at one training point. A dashed line shows the
+    f(t) = y + Σ_i v_i e^{−λ_i t} v_i·(f(0) − y) of a constant kernel.
     """
 
     kind: Literal["ellipses"] = "ellipses"
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network")
     ellipses: Annotated[int, Field(ge=2, le=50)] = 6
-    """How many ellipses the still picture has along each trajectory."""
+    """Number of ellipses along each trajectory in the still picture."""
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from super()._unmet(e)
         sizes = e.dataset.stated_sizes
         if sizes and (count := sizes.train * sizes.outputs) != 2:
-            text = f"no kernel of two outputs: there are {count}, of all points"
+            text = f"needs two outputs in all, not {count} over all training points"
             yield Fault(("kind",), text)
         elif sizes and sizes.outputs == 2 and e.training.kernel == "trace":
-            text = "no kernel of two outputs: set training.kernel: full"
+            text = "needs the kernel of both outputs: set training.kernel: full"
             yield Fault(("kind",), text)
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
@@ -98,8 +98,8 @@ class Ellipses(NetworkFigure, MovingFigure):
         rows = ntk.shape[1] * ntk.shape[2]
         if rows != 2 or len(y) != 2:
             raise ValueError(
-                f"figure {self.name}: an ellipse needs two outputs in all, at two "
-                f"points or at one; there are {len(y)}"
+                f"figure {self.name}: needs two outputs in all, not {len(y)} over all "
+                "training points"
             )
         theta = ntk.reshape(-1, rows, rows) / ntk.shape[1]
         values, vectors = np.linalg.eigh(theta)  # ascending; v_i is a column
@@ -118,7 +118,7 @@ class Ellipses(NetworkFigure, MovingFigure):
         return paths | {"change": change / np.linalg.norm(theta[0])}
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """A panel for each run, ellipses along each trajectory."""
+        """A panel for each run, with ellipses along its trajectory."""
         count, runs = self.ellipses, runs_of(table)
         colors = sequential_colors(count)
         figure, axes = _planes(table, runs)
@@ -132,16 +132,13 @@ class Ellipses(NetworkFigure, MovingFigure):
             _change_text(ax, path.iloc[-1])
         names = {0: "kernel at the beginning", count - 1: "kernel at the end"}
         if count > 2:
-            names[count // 2] = "in between, equally far apart along the way"
+            names[count // 2] = "in between, at equal distances along the path"
         kernels = [_kernel_handle(names[k], colors[k]) for k in sorted(names)]
         shared_legend(figure, [*kernels, *_path_handles()])
         return figure
 
     def moving(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
-        """A panel for each run, one ellipse that moves; a frame for each snapshot.
-
-        A panel has the recorded steps of its own run.
-        """
+        """A panel for each run with one moving ellipse; a frame for each snapshot."""
         color, runs = sequential_colors(6)[3], runs_of(table)
         with style():
             figure, axes = _planes(table, runs)
@@ -166,7 +163,7 @@ class Ellipses(NetworkFigure, MovingFigure):
                 line.set_data(so_far["f1"], so_far["f2"])
                 point.set_data([row["f1"]], [row["f2"]])
                 patch.set(center=(row["f1"], row["f2"]), **_axes_of(table, row))
-                # each its own, as not all networks are trained as long as one another
+                # each panel shows its own step, because some runs end earlier
                 text.set_text(f"{time_text(row['step'])}\n{_changed(row)}")
             yield figure
 
@@ -185,7 +182,7 @@ def _planes(table: pd.DataFrame, runs: Runs) -> tuple[mfigure.Figure, list[maxes
     low, high = _plane(table)
     width = {1: 5.2, 2: PAGE}.get(columns, 9.6)
     shape = (high[1] - low[1]) / (high[0] - low[0])
-    # so low that width is left over: constrained layout does not see missing height
+    # low enough to leave width over, because constrained layout ignores lack of height
     height = (width / columns - 0.6) * shape + 0.5
     figure, axes = panel_grid(rows, columns, height=height, width=width)
     for ax, name in zip(axes.flat, run_names(runs), strict=False):
@@ -204,7 +201,7 @@ def _planes(table: pd.DataFrame, runs: Runs) -> tuple[mfigure.Figure, list[maxes
 
 
 def _plane(table: pd.DataFrame):
-    """Lower left and upper right corner of what is seen: where the targets are."""
+    """Lower left and upper right corner of the plotted region: f(0), y and a margin."""
     first = table.iloc[0]
     ends = np.array([[first["f1"], first["f2"]], [first["y1"], first["y2"]]])
     room = 0.5 * np.linalg.norm(ends[1] - ends[0])
@@ -212,7 +209,7 @@ def _plane(table: pd.DataFrame):
 
 
 def _landmarks(ax: maxes.Axes, path: pd.DataFrame) -> None:
-    """The target, and the way that a constant kernel takes to it."""
+    """Draw the target, and the path to it under a constant kernel."""
     ax.plot("constant1", "constant2", data=path, color=GREY, lw=1.1, ls=LINEARIZED)
     end = path.iloc[[0]]
     ax.plot("y1", "y2", "D", data=end, color=TARGET, mec="white", ms=6, zorder=6)
@@ -229,14 +226,14 @@ def _ellipse(
 
 
 def _axes_of(table: pd.DataFrame, row: pd.Series) -> dict[str, float]:
-    """Axes of {u : uᵀHu = c}: 2√(c/λ_i); of the table's first H the longer is 1.2."""
+    """Axes 2√(c/λ_i) of {u : uᵀHu = c}; c makes the long one of the first H 1.2."""
     scale = 1.2 * np.sqrt(table["lambda2"].iloc[0])
     thin, long = scale / np.sqrt([row["lambda1"], row["lambda2"]])
     return {"width": thin, "height": long, "angle": row["angle"]}
 
 
 def _along(path: pd.DataFrame, count: int) -> list[int]:
-    """Rows at equal distances along the way."""
+    """Indices of rows at equal distances along the path."""
     way = np.hypot(path["f1"].diff(), path["f2"].diff()).fillna(0).cumsum()
     return [
         int((way - way.iloc[-1] * share).abs().idxmin())
@@ -263,6 +260,6 @@ def _kernel_handle(label: str, color: str) -> mpatches.Patch:
 def _path_handles() -> list[mlines.Line2D]:
     return [
         entry("outputs f(t)", color=INK, lw=1.1),
-        entry("those of a constant kernel", color=GREY, lw=1.1, ls=LINEARIZED),
+        entry("f(t) of a constant kernel", color=GREY, lw=1.1, ls=LINEARIZED),
         entry("targets y", ls="", marker="D", color=TARGET, mec="white", ms=6),
     ]

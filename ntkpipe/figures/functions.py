@@ -91,7 +91,7 @@ class Functions(InputFigure, OutputFigure, MovingFigure):
         figure, axes = panel_grid(
             len(runs), len(shown), height=2.9, sharex=True, sharey=True
         )
-        if shown == [0]:  # they know nothing of targets
+        if shown == [0]:  # untrained networks do not depend on the targets
             table = table[table["part"] != "data"]
         for row, (part, data) in zip(axes, _parts(table, runs), strict=True):
             for ax, step in zip(row, shown, strict=True):
@@ -137,7 +137,7 @@ def _parts(table: pd.DataFrame, runs: Runs) -> list[tuple[pd.DataFrame, pd.DataF
 
 
 def _many_lines(ax: maxes.Axes, rows: pd.DataFrame, data: pd.DataFrame, axis: str):
-    """All networks of one step and the training points; the collection of lines."""
+    """Draw all networks of one step and the training points; return the lines."""
     segments = _segments(rows)
     lines = mcollections.LineCollection(
         segments, colors=_by_order(len(segments)), linewidths=0.7, alpha=0.65

@@ -41,13 +41,14 @@ from ntkpipe.section import Fault, section
 class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     """Kernel matrices side by side: before and after training, change, limit.
 
-    The changes of all rows have one scale. Networks that are not trained have no kernel
-    after training and no change.
+    The changes of all rows share one scale. Networks that are not trained have neither
+    a kernel after training nor a change.
     """
 
     kind: Literal["heatmap"] = "heatmap"
     kernel: Literal["ntk", "nngp"] = "ntk"
-    """The tangent kernel, or the last layer's (NNGP, of training points only)."""
+    """`ntk` is the tangent kernel, `nngp` the kernel of the last layer, which is stored
+    for training points only."""
     limit: bool = True
     """Whether the kernel of infinite width is shown."""
     points: Literal["train", "test"] = "train"
@@ -59,9 +60,10 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     """Order of the training points."""
 
     def faults(self) -> Iterator[Fault]:
-        """Refuse a kernel that no product contains."""
+        """A fault if the kernel is not stored for these points."""
         if (self.points, self.kernel) == ("test", "nngp"):
-            yield Fault(("kernel",), "nngp is kept among training points only")
+            text = "nngp is stored for training points only: set points: train"
+            yield Fault(("kernel",), text)
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         yield from super()._unmet(e)
@@ -76,8 +78,8 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
         if sizes and along not in (None, self.axis) and sizes.test > 2:
             yield Fault(
                 ("axis",),
-                f"no test points that are equally spaced along {self.axis}: say "
-                "points: train, or take data with a grid or a circle",
+                f"the test points are not equally spaced along {self.axis}: set "
+                "points: train, or use test points on a grid or a circle",
             )
 
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
@@ -94,7 +96,7 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
                 continue
             before, after = (self._kernel(network, seeds[0], when) for when in (0, -1))
             matrices = {"before": before}
-            if not np.array_equal(before, after):  # or nothing was trained
+            if not np.array_equal(before, after):  # equal if nothing was trained
                 matrices |= {"after": after, "change": after - before}
             if self.limit:
                 name = f"{self.kernel}_{self.points}_{self.points}"
@@ -152,7 +154,7 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     def _draw_matrix(
         self, ax: maxes.Axes, rows: pd.DataFrame, norm: mcolors.Normalize
     ) -> None:
-        """One kernel, or a change, in the colours of `norm`."""
+        """Draw one kernel, or a change, in the colours of `norm`."""
         matrix = rows.pivot_table(index="row", columns="column", values="value")
         change = rows["part"].iloc[0] == "change"
         image = ax.imshow(
@@ -169,7 +171,7 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
             color_bar(ax.figure, image, ax)
 
     def _kernel(self, network, seed: int, when: int) -> np.ndarray:
-        """One kernel (n n): of a network, before (0) or after training (−1)."""
+        """The kernel (n n) of a network before (0) or after training (−1)."""
         if self.points == "train":
             return kernel_at(network, self.kernel, seed, when)
         return traced_matrix(network["ntk_test"][seed, when])
@@ -186,7 +188,8 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
         if not np.allclose(gaps, gaps.mean(), rtol=1e-6, atol=0):
             raise ValueError(
                 f"figure {self.name}: the test points are not equally spaced along "
-                f"{self.axis}: say points: train, or take data with a grid or a circle"
+                f"{self.axis}: set points: train, or use test points on a grid or a "
+                "circle"
             )
         return order, at[order]
 

@@ -43,7 +43,7 @@ class KernelSlice(InputFigure, LimitFigure):
     points: Literal["test", "train"] = "test"
     """The points of the kernel. Test points need training.test_kernel."""
     anchor: Index = 0
-    """The index of x₀ among the points, from 0."""
+    """The index of x₀ among the points, counted from 0."""
     seeds: Count = 10
     """Number of networks that are drawn."""
 
@@ -87,12 +87,12 @@ class KernelSlice(InputFigure, LimitFigure):
     def _check_anchor(self, points: int) -> None:
         if self.anchor >= points:
             raise ValueError(
-                f"figure {self.name}: there is no {self.points} point {self.anchor}: "
-                f"there are {points}, counted from 0"
+                f"figure {self.name}: no {self.points} point {self.anchor}: there are "
+                f"{points}, counted from 0"
             )
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """Each network dashed before, solid after training; the limit black."""
+        """Networks are dashed before and solid after training; the limit is black."""
         moments = unique_values(table[table["width"] > 0], "when")
         colors = dict(
             zip(("before", "after"), sns.color_palette("colorblind"), strict=False)

@@ -29,9 +29,9 @@ from ntkpipe.training.loss import SQUARED
 class Landscapes(MovingFigure):
     """A network and its linearisation on the line through w₀ and the last weights.
 
-    Left f at the first training point and its tangent at w₀, in the middle the loss
-    L = Σ(f − y)²/(2Nα²) of both, right the same near w₀, with the least loss of each. A
-    row, or a frame, is a run, as they follow in the study. Needs training.landscape.
+    Left: f at the first training point, and its tangent at w₀. Middle: the losses
+    L = Σ(f − y)²/(2Nα²) of both, with dots at the minima near w₀. Right: the same near
+    w₀. Each row or frame is a run, in the order of the study. Needs training.landscape.
     """
 
     kind: Literal["landscapes"] = "landscapes"
@@ -72,7 +72,7 @@ class Landscapes(MovingFigure):
         return concatenated(frames, [*columns, "loss", "loss_tangent", "move"])
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """f and loss on the line through w₀, with the tangent's, a row for each run."""
+        """f and loss on the line through w₀, and those of the tangent, by run."""
         runs = runs_of(table)
         chosen = np.linspace(0, len(runs) - 1, min(self.rows, len(runs)))
         shown = [runs[k] for k in chosen.round().astype(int)]
@@ -84,7 +84,7 @@ class Landscapes(MovingFigure):
         return figure
 
     def moving(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
-        """f and loss of one run after the other, on the same axes."""
+        """The same picture for one run after the other, on the same axes."""
         runs = runs_of(table)
         for run, name in zip(runs, run_names(runs), strict=True):
             with style():
@@ -96,11 +96,14 @@ class Landscapes(MovingFigure):
 def _landscape_axes(
     table: pd.DataFrame, runs: Runs, rows: int
 ) -> tuple[mfigure.Figure, np.ndarray]:
-    """Panels of f, of the loss and of the loss near w₀; y scales are of all runs."""
+    """Panels of f, of the loss and of the loss near w₀, with scales from the first run.
+
+    Each run shows `w − w₀` as far as all runs go.
+    """
     figure, axes = panel_grid(rows, 3, height=2.1, width=PAGE + 1.5)
     first = rows_where(table, variant=runs[0][0], width=runs[0][1])
     ends = table.groupby(["variant", "width"])["distance"].agg(["min", "max"]).abs()
-    reach = ends.min(axis=None)  # as far as all runs go
+    reach = ends.min(axis=None)
     at_start = np.interp(0, first["distance"], first["loss"])
     start, y = np.interp(0, first["distance"], first["f"]), first["y"].iloc[0]
     for left, middle, right in axes:
@@ -122,9 +125,9 @@ def _landscape_axes(
     return figure, axes
 
 
-def _show_landscape(axes, table: pd.DataFrame, of: tuple[str, int], name: str) -> None:
-    """One run in its three panels."""
-    run = rows_where(table, variant=of[0], width=of[1])
+def _show_landscape(axes, table: pd.DataFrame, key: tuple[str, int], name: str) -> None:
+    """Draw the run with this (variant, width) in its three panels."""
+    run = rows_where(table, variant=key[0], width=key[1])
     left, middle, right = axes
     left.plot("distance", "tangent", data=run, color=GREY, ls=LINEARIZED)
     left.plot("distance", "f", data=run, color=INK)
@@ -137,7 +140,7 @@ def _show_landscape(axes, table: pd.DataFrame, of: tuple[str, int], name: str) -
         for column, color in (("loss_tangent", GREY), ("loss", INK)):
             least = near.loc[[near[column].idxmin()]]
             if least.index[0] in near.index[[0, -1]]:
-                continue  # it goes on falling
+                continue  # the loss still falls at the end, so this is no minimum
             ax.plot("distance", column, "o", data=least, color=color, ms=4, zorder=4)
     zoom = 2 * run["move"].iloc[0]
     at_start = np.interp(0, run["distance"], run["loss"])

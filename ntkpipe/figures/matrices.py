@@ -29,8 +29,8 @@ from ntkpipe.section import Fault, section
 class Matrices(MovingFigure):
     """The corner of a weight matrix while the first network learns, and its change.
 
-    Entries are in units of their root mean square at initialisation. The table has a
-    row for each row of the corner at each step, and a column for each of its columns.
+    Entries are divided by their root mean square at initialisation. The table has a row
+    for each step and row of the corner, and a column for each column of the corner.
     Needs training.keep_matrix.
     """
 

@@ -49,9 +49,9 @@ class Modes(TimeFigure, NetworkFigure):
     """Residual along each eigenvector of the kernel at initialisation, against time.
 
     c_i(t) = v_i·(f(t) − y) with H(w₀) v_i = λ_i v_i, H = Θ/N; gradient descent on the
-    linearised model predicts |c_i(t)| = |c_i(0)| |1 − ηλ_i|^{t/η}. At equal angles of
-    the circle the eigenvectors of infinite width are cos kγ and sin kγ: with
-    `of: frequencies` c_k is the residual's Fourier component.
+    linearised model predicts |c_i(t)| = |c_i(0)| |1 − ηλ_i|^{t/η}. For inputs at equal
+    angles on the circle, the eigenvectors at infinite width are cos kγ and sin kγ; with
+    `of: frequencies`, c_k is the Fourier component of the residual.
     """
 
     kind: Literal["modes"] = "modes"
@@ -93,7 +93,7 @@ class Modes(TimeFigure, NetworkFigure):
         return concatenated(frames, [*columns, "component", "predicted"])
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """|c_i(t)|, solid, with its predicted power of the steps, dashed."""
+        """|c_i(t)| as solid lines; predictions |c_i(0)| |1 − ηλ_i|^{t/η} are dashed."""
         name, label, index = WORDS[self.of]
         shown = sorted(set(table["mode"]))
         colors = dict(zip(shown, category_colors(len(shown)), strict=True))
@@ -118,7 +118,7 @@ class Modes(TimeFigure, NetworkFigure):
 
 
 def _log_axis(ax: maxes.Axes, sizes: pd.Series) -> None:
-    """Log axis over components: predictions go on below, rounding is not shown."""
+    """Log axis for measured components without rounding errors and low predictions."""
     ax.set_yscale("log", nonpositive="mask")
     if len(sizes):
         low = max(sizes.min() / 3, sizes.max() * 1e-13)
@@ -127,7 +127,7 @@ def _log_axis(ax: maxes.Axes, sizes: pd.Series) -> None:
 
 
 def along_frequencies(ntk, residual):
-    """ūᵀ(Θ/N)u of u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
+    """ūᵀ(Θ/N)u for u = e^{ikγ}/√N, k = 1, 2, …, and Fourier components (t k)."""
     from ntkpipe.measurements.frequencies import fourier
 
     theta = traced_matrix(ntk)
@@ -137,10 +137,10 @@ def along_frequencies(ntk, residual):
 
 
 def along_eigenvectors(ntk, residual):
-    """Eigenvalues of Θ/N, descending, and size (t i) of the residual along each."""
+    """Eigenvalues of Θ/N, descending, and |v_i·residual| (t i) for each eigenvector."""
     rows = ntk.shape[0] * ntk.shape[1]
     eigenvalues, vectors = np.linalg.eigh(ntk.reshape(rows, rows) / ntk.shape[0])
-    # a traced kernel has n rows for n·k residuals: the size is over the outputs
+    # a traced kernel has n rows for n·k residuals, so the norm is over the outputs
     along = vectors.T @ residual.reshape(len(residual), rows, -1)
     return eigenvalues[::-1], np.linalg.norm(along, axis=-1)[:, ::-1]
 

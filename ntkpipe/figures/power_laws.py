@@ -1,4 +1,4 @@
-"""Power laws in a panel: points, line, interval, predicted slope, and their words."""
+"""Power laws in a panel: points, line, interval, predicted slope, and legend."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Law(NamedTuple):
 def draw_laws(
     ax: maxes.Axes, laws: Sequence[Law], abscissa: str, narrow: bool
 ) -> float | None:
-    """Draw the power laws of a panel, with a legend below; where all fits begin.
+    """Draw the power laws of a panel with a legend below; return where all fits begin.
 
-    None if fits begin at different places, or with the first point.
+    Returns None if the fits begin at different abscissas, or at the first point.
     """
     begins = [_begin(law.rows) for law in laws]
     begin = begins[0] if len(set(begins)) == 1 else None
@@ -70,15 +70,16 @@ def _begin(part: pd.DataFrame) -> float | None:
 
 
 def _between(shown: Sequence[float], edge: float) -> float:
-    """The geometric mean between the last point below the fit and the first in it."""
+    """The geometric mean of the last abscissa below the fit and the first one in it."""
     before = max(x for x in shown if x < edge / 1.0001)
     return float(np.sqrt(before * edge))
 
 
 def _draw_law(ax: maxes.Axes, law: Law, say_begin: bool, narrow: bool) -> mlines.Line2D:
-    """Draw one power law; its entry in the legend.
+    """Draw one power law; return its legend entry.
 
-    Overlapping lines and points stay visible: thin over thick, open around full.
+    Overlapping laws stay visible: thin lines lie over thick ones, open markers around
+    filled ones.
     """
     color = law.color
     seed, mean, fit, predicted = (
@@ -106,7 +107,7 @@ def _draw_law(ax: maxes.Axes, law: Law, say_begin: bool, narrow: bool) -> mlines
 
 
 def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
-    """Such as: slope −0.98 [−1.02, −0.95] from 256 on; predicted −1."""
+    """For example: slope −0.98 [−1.02, −0.95] from 256 on; predicted −1."""
     fit = part[part["part"] == "fit"]
     if fit.empty:
         return ["no width in the fitted range"]
@@ -132,7 +133,7 @@ def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
 def law_handles(
     table: pd.DataFrame, statistic: str | None, edges: Sequence[float]
 ) -> list[Any]:
-    """Legend entries of what is drawn of each power law."""
+    """Legend entries that all power laws share: points, lines and shades."""
     points: dict[str, Any] = {"color": GREY, "ls": ""}
     handles: list[Any] = []
     if statistic:
@@ -142,9 +143,10 @@ def law_handles(
         handles.append(entry("one seed", marker=".", alpha=0.6, **points))
     handles.append(entry("fit", color=GREY))
     if table.loc[table["part"] == "fit", "low"].notna().any():
-        handles.append(
-            mpatches.Patch(color=GREY, alpha=0.25, lw=0, label="95 % interval")
-        )
+        levels = sorted(table["level"].dropna().unique())
+        shown = " or ".join(f"{100 * level:.4g}" for level in levels)
+        label = f"{shown} % interval"
+        handles.append(mpatches.Patch(color=GREY, alpha=0.25, lw=0, label=label))
     if (table["part"] == "predicted").any():
         handles.append(entry("predicted slope", color=INK, lw=1, ls=LINEARIZED))
     if edges:
@@ -155,7 +157,6 @@ def law_handles(
 
 
 def through_centre(law: ScalingFit, slope: float) -> np.ndarray:
-    """The line of a predicted slope through the centre of the fitted one."""
-    centre = np.exp(np.log(law.widths).mean())
-    at_centre = np.exp(law.intercept) * centre**law.slope
+    """The line of a predicted slope through the centre of the points."""
+    centre, at_centre = (np.exp(np.log(v).mean()) for v in (law.widths, law.means))
     return at_centre * (law.grid / centre) ** slope

@@ -27,10 +27,10 @@ from ntkpipe.section import Fault, section
 
 @section
 class Projections(BaseFigure):
-    """Eigenvalues of the limit kernel, and how far down its spectrum the targets lie.
+    """Eigenvalues of the limit kernel, and the share of the targets along eigenvectors.
 
-    Left λ_i of Θ_∞/N, right Σ_{j ≤ i} (v_j·y)²/‖y‖²: the share of the targets in the
-    first i eigenvectors. Colour is the variant.
+    Left: λ_i of Θ_∞/N. Right: Σ_{j ≤ i} (v_j·y)²/‖y‖², the share of the targets along
+    the first i eigenvectors. Colour is the variant.
     """
 
     kind: Literal["projections"] = "projections"
@@ -60,7 +60,7 @@ class Projections(BaseFigure):
             curves = dict(list(table.groupby("variant", sort=False)))
             first = curves[variants[0]][column].to_numpy()
             if all(np.array_equal(part[column], first) for part in curves.values()):
-                ax.plot(curves[variants[0]]["index"], first, color=INK)  # that of all
+                ax.plot(curves[variants[0]]["index"], first, color=INK)
             else:
                 for variant, part in curves.items():
                     ax.plot("index", column, data=part, color=colors[variant])
@@ -105,8 +105,8 @@ class Components(BaseFigure):
             values, vectors = _principal(arrays("limit", variant))
             if max(self.components) > len(values):
                 raise ValueError(
-                    f"figure {self.name}: component {max(self.components)} of "
-                    f"{len(values)} points"
+                    f"figure {self.name}: no component {max(self.components)}: there "
+                    f"are {len(values)} training points"
                 )
             y = arrays("dataset", variant)["y_train"]
             first, second = (i - 1 for i in self.components)
@@ -150,7 +150,7 @@ class Components(BaseFigure):
 
 
 def _principal(limit):
-    """Eigenvalues of Θ_∞/N, descending, and eigenvectors, each largest entry > 0."""
+    """Eigenvalues of Θ_∞/N, descending, and eigenvectors with largest entry > 0."""
     theta = limit["ntk_train_train"]
     values, vectors = np.linalg.eigh(theta)
     values, vectors = values[::-1] / len(theta), vectors[:, ::-1]

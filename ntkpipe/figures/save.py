@@ -23,7 +23,7 @@ layout_engine = Lazy("matplotlib.layout_engine")
 
 
 METADATA: dict[str, dict[str, str | None]] = {
-    # no dates and versions, so that the bytes depend on the figure only
+    # without dates and versions the bytes depend on the figure only
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},

@@ -53,8 +53,8 @@ class Metric(Prediction):
     label: Text | None = None
     """Text of the axis or legend, by default the label of the metric."""
     min_width: Begin | dict[str, Begin] | None = None
-    """Smallest abscissa of its fit, for all variants or by variant; by default that of
-    the figure."""
+    """Smallest abscissa of the fit, for all variants or by variant; by default
+    `min_width` of the figure."""
 
     def begin(self, variant: str) -> float | None:
         """Smallest abscissa of the fit of a variant; None for that of the figure."""
@@ -62,7 +62,7 @@ class Metric(Prediction):
         return begin.get(variant) if isinstance(begin, dict) else begin
 
 
-CONFIDENCE = 0.95  # of the intervals that are shown
+CONFIDENCE = 0.95  # of the intervals of a fit that no claim is about
 
 
 @section
@@ -71,7 +71,7 @@ class Scaling(BaseFigure):
 
     The fit is least squares through the statistic of each width, with a bootstrap over
     seeds for its 95 % interval. Where the study makes a claim about the same numbers,
-    fit and interval are those of the claim.
+    fit and interval are those of the claim: its level, and its correction 1 + b/n.
     """
 
     kind: Literal["scaling"] = "scaling"
@@ -80,12 +80,12 @@ class Scaling(BaseFigure):
     facet: Literal["metric", "variant", "none"] = "metric"
     """What the panels show; colours distinguish the rest."""
     along: Literal["width", "index"] | dict[str, Abscissa] = "width"
-    """The abscissa: width, the number after a metric's slash (of `x/*`), or a number
-    for each variant, such as {alpha10: 10, alpha30: 30}; colours then distinguish
-    widths, too."""
+    """The abscissa: the width, the number after the slash of metrics `x/*`, or a number
+    for each variant, such as {alpha10: 10, alpha30: 30}. With such numbers colours
+    distinguish widths, too."""
     width_power: Annotated[float, Field(ge=-10, le=10)] = 0.0
-    """With such numbers a, the abscissa is a·n^p: −1 for depth/width. Lines are then
-    along the widths of each variant."""
+    """The exponent p: where `along` gives numbers a, the abscissa is a·n^p. Then p = −1
+    gives depth/width, and a line connects the widths of a variant."""
     along_label: Text = "width n"
     """Text of the abscissa."""
     value_label: Text = "value"
@@ -95,7 +95,7 @@ class Scaling(BaseFigure):
     statistic: Statistic = "geometric_mean"
     """The statistic over seeds."""
     min_width: Begin | None = None
-    """Smallest abscissa of the fit, by default the smallest one shown."""
+    """Smallest abscissa of the fits, by default the smallest one shown."""
 
     def variants_read(self) -> tuple[str, ...]:
         """The variants that the figure names."""
@@ -113,7 +113,7 @@ class Scaling(BaseFigure):
             yield from unknown("widths", "width", self.widths, e.widths)
 
     def faults(self) -> Iterator[Fault]:
-        """Refuse metrics that have no abscissa."""
+        """Faults of metrics that have no abscissa."""
         if not self.metrics:
             yield Fault(("metrics",), "none is given")
         for metric in (m.metric for m in self.metrics) if self.along == "index" else ():
@@ -128,7 +128,7 @@ class Scaling(BaseFigure):
         self, measurements: pd.DataFrame, arrays: Arrays | None = None
     ) -> pd.DataFrame:
         """Seeds, statistic of each width, fitted line with band, predicted line."""
-        frames, reason = [], "no metric is asked for"
+        frames, reason = [], "no metric is given"
         claims = self.claims_shown(arrays.claims if arrays else ())
         for metric in self.metrics:
             try:
@@ -143,7 +143,7 @@ class Scaling(BaseFigure):
         if not frames:
             raise ValueError(f"figure {self.name}: {reason}")
         columns = ["variant", "metric", "part", "x", "seed", "value", "low", "high"]
-        columns += ["slope", "slope_low", "slope_high", "predicted", "note"]
+        columns += ["slope", "slope_low", "slope_high", "level", "predicted", "note"]
         return concatenated(frames, columns)
 
     def _series(self, measurements: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -202,15 +202,15 @@ class Scaling(BaseFigure):
             if isinstance(claim, PowerLaw)
             and claim.metric in metrics
             and (claim.step, claim.statistic) == (self.step, self.statistic)
-            and claim.confidence == CONFIDENCE
         )
 
     def _fit(
         self, rows: pd.DataFrame, key: str, claimed: Iterable[ScalingFit]
     ) -> ScalingFit:
-        """The power law of a claim about the same numbers, or a fit by its method.
+        """The fit of a claim about the same numbers, or else a fit by the same method.
 
-        Variants share their seeds, widths do not.
+        Points of different widths are independent. All other points share their seeds,
+        so the bootstrap resamples them together.
         """
         x, each = zip(*rows.set_index("seed").groupby("x")[["value"]], strict=True)
         if self.along == "width" or self.width_power:
@@ -219,7 +219,7 @@ class Scaling(BaseFigure):
             blocks = paired(each)
         sample = bootstrap(blocks, self.statistic, key, log=True)
         own = scaling_fit(x, sample, confidence=CONFIDENCE)
-        return next((fit for fit in claimed if _is_of_same(fit, own)), own)
+        return next((fit for fit in claimed if _same_numbers(fit, own)), own)
 
     def _parts(
         self, rows: pd.DataFrame, metric: Metric, claimed: Iterable[ScalingFit]
@@ -255,6 +255,7 @@ class Scaling(BaseFigure):
                 "slope": law.slope,
                 "slope_low": law.slope_low,
                 "slope_high": law.slope_high,
+                "level": law.level,
                 "predicted": predicted,
                 "note": law.note or None,
             }
@@ -269,7 +270,7 @@ class Scaling(BaseFigure):
         each = ["variant", "metric", "x"]
         alone = not seeds.empty and not seeds.duplicated(each).any()
         if alone:
-            table = table.drop(seeds.index)  # its statistic is that seed
+            table = table.drop(seeds.index)  # the statistic of one seed is its value
         laws = self._laws(table)
         panels = list(dict.fromkeys(law.panel for law in laws))
         most = max(Counter(law.panel for law in laws).values())
@@ -300,8 +301,8 @@ class Scaling(BaseFigure):
         """The power laws of a table: panels by `facet`, colours by the rest."""
         pairs = table[["variant", "metric"]].drop_duplicates()
         hues = [column for column in ("variant", "metric") if column != self.facet]
-        # only what differs is said in the legend
-        told = [column for column in hues if pairs[column].nunique() > 1]
+        # the legend names only what differs
+        varying = [column for column in hues if pairs[column].nunique() > 1]
         colored = list(pairs[hues].drop_duplicates().itertuples(index=False, name=None))
         colors = category_colors(len(colored))
         labels = self._labels()
@@ -312,7 +313,7 @@ class Scaling(BaseFigure):
                 Law(
                     rows=rows_where(table, **pair),
                     panel=pair.get(self.facet, ""),
-                    name=", ".join(labels.get(pair[c], pair[c]) for c in told),
+                    name=", ".join(labels.get(pair[c], pair[c]) for c in varying),
                     color=colors[index],
                     place=index,
                     lw=2.2 - index / (len(colors) - 1) if len(colors) > 1 else 1.6,
@@ -324,7 +325,7 @@ class Scaling(BaseFigure):
         return {m.metric: axis_label(m.metric, m.label) for m in self.metrics}
 
     def _value_label(self, laws: Iterable[Law]) -> str:
-        """The label of the metric of a panel, or of several."""
+        """The label of the panel's metric, or `value_label` for several metrics."""
         metrics = {law.rows["metric"].iloc[0] for law in laws}
         if len(metrics) > 1:
             return self.value_label
@@ -340,7 +341,7 @@ def _fits(measurements: pd.DataFrame, claims: Iterable[PowerLaw]) -> list[Scalin
     return fits
 
 
-def _is_of_same(first: ScalingFit, second: ScalingFit) -> bool:
+def _same_numbers(first: ScalingFit, second: ScalingFit) -> bool:
     """Whether two lines are fitted to the same numbers."""
     return np.array_equal(first.widths, second.widths) and np.array_equal(
         first.means, second.means
@@ -348,7 +349,7 @@ def _is_of_same(first: ScalingFit, second: ScalingFit) -> bool:
 
 
 def _is_lost(measurements: pd.DataFrame, variant: str, metric: str) -> bool:
-    """Whether a number is missing because all networks diverged, or it is 0/0."""
+    """Whether a metric is missing because all networks diverged or its value is 0/0."""
     rows = measurements[measurements["variant"] == variant]
     diverged = rows.loc[rows["metric"] == "diverged", "value"]
     undefined = fnmatch.filter(rows["metric"].unique(), f"undefined/{metric}")

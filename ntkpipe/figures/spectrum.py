@@ -51,7 +51,7 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
     def table(self, measurements: pd.DataFrame, arrays: Arrays) -> pd.DataFrame:
         """Median and 10 – 90 % range over seeds of each |eigenvalue|, limit at width 0.
 
-        `rounding` is N·eps times the largest: what is smaller is zero.
+        `rounding` is N·eps times the largest eigenvalue; smaller ones count as 0.
         """
         frames, seen = [], set()
         for variant, width in self._runs(arrays):
@@ -71,15 +71,15 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
         return concatenated(frames, [*columns, "rounding"])
 
     def _lacks_runs(self, table: pd.DataFrame) -> bool:
-        return table.empty  # the limit is shown alone
+        return table.empty  # the limit can be shown alone
 
     def draw(self, table: pd.DataFrame) -> mfigure.Figure:
-        """One column for each variant; colour is width, dashed before training."""
+        """The picture of a table, with the predicted slope of each variant."""
         slopes = {v: self.slope(v) for v in unique_values(table, "variant")}
         return super().draw(table.assign(predicted=table["variant"].map(slopes)))
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """One column for each variant; colour is width, dashed before training."""
+        """A panel for each variant; colour is width, dashed is before training."""
         variants = unique_values(table, "variant")
         colors = width_colors(sorted({n for n in table["width"] if n}))
         moments = [w for w in ("before", "after") if (table["when"] == w).any()]
@@ -163,7 +163,7 @@ def has_zeros(table: pd.DataFrame) -> bool:
 
 
 def eigenvalues(kernels) -> pd.DataFrame:
-    """Sizes of the eigenvalues of kernels (s n n) over N, descending, and rounding."""
+    """Quantiles over s of the |eigenvalues| of kernels (s n n) over N, and rounding."""
     values = np.abs(np.linalg.eigvalsh(kernels)) / kernels.shape[-1]
     values = np.sort(values)[:, ::-1]
     low, median, high = np.quantile(values, [0.1, 0.5, 0.9], axis=0)

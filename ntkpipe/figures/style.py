@@ -102,7 +102,7 @@ def style() -> Iterator[None]:
 
 
 def width_colors(widths: Sequence[int]) -> dict[int, str]:
-    """Light and narrow to dark and wide, in the order of widths."""
+    """Colours of widths in their order, from light (narrow) to dark (wide)."""
     return dict(zip(widths, sequential_colors(len(widths)), strict=True))
 
 
@@ -113,7 +113,7 @@ def sequential_colors(count: int) -> list[str]:
 
 
 def category_colors(count: int) -> list[str]:
-    """Colour-blind safe colours; more than ten points differ by order only."""
+    """Colour-blind safe colours for up to ten values, shades of one scale for more."""
     if count > 10:
         return sequential_colors(count)
     palette = [mcolors.to_hex(color) for color in sns.color_palette("colorblind", 10)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from ntkpipe import measurements
 from ntkpipe.claims.base import MetricRead
+from ntkpipe.data.base import of_networks
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     color_entries,
@@ -74,6 +75,7 @@ class Trajectories(TimeFigure):
     """
 
     kind: Literal["trajectories"] = "trajectories"
+    takes_redrawn: ClassVar[bool] = True
     panels: tuple[Panel, ...]
     """Quantities, side by side."""
     models: tuple[Literal["network", "linearized", "limit"], ...] = (
@@ -97,8 +99,8 @@ class Trajectories(TimeFigure):
             ("dataset",) if needed else ()
         )
 
-    def _measured(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """The keys of quantities that are metrics, not recordings."""
+    def _metric_keys(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """(key, name) of the quantities that are metrics, not recorded by training."""
         for i, panel in enumerate(self.panels):
             base = panel.quantity.partition("/")[0]
             if base not in RECORDED:
@@ -106,7 +108,7 @@ class Trajectories(TimeFigure):
 
     def metrics_read(self) -> Iterator[MetricRead]:
         """The metrics shown; `_unmet` checks them in each experiment."""
-        for key, metric in self._measured():
+        for key, metric in self._metric_keys():
             yield key, metric, []
 
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
@@ -116,7 +118,7 @@ class Trajectories(TimeFigure):
             name, _, layer = panel.quantity.partition("/")
             if name == "weight_change" and layer and e.model.layer_names:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
-        for key, metric in self._measured():
+        for key, metric in self._metric_keys():
             if reason := measurements.unmet(metric, e):
                 yield Fault(key, f"not recorded: {reason}")
 
@@ -186,7 +188,7 @@ class Trajectories(TimeFigure):
 
 
 def _draw_bands(ax: maxes.Axes, part: pd.DataFrame, colors: Mapping, by: str) -> None:
-    """Lines of all widths, or variants; predictions lie dashed over their networks."""
+    """Draw the lines of all widths or variants; predictions lie over networks."""
     for (hue, model), curve in part.groupby([by, "model"]):
         color, ls = colors[hue], MODELS[model][1]
         if model != "network":
@@ -205,25 +207,29 @@ def _trajectory(quantity, model, product, network, arrays, variant):
     For infinite width there is one row of values for all seeds.
     """
     norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
+
+    def data():
+        return of_networks(arrays("dataset", variant), len(norm))
+
     name, _, layer = quantity.partition("/")
     values = None
     if quantity in ("residual_along", "residual_across"):
         from ntkpipe.measurements.limit import along_target
 
         f = product["mean_train"][None] if model == "limit" else product["f_train"]
-        parts = along_target(f, arrays("dataset", variant)["y_train"])
+        parts = along_target(f, data()["y_train"])
         values = parts[quantity == "residual_across"]
     elif model == "limit":
         part = {"loss": "train", "test_loss": "test"}.get(quantity)
         if part:
             mean, sd = product[f"mean_{part}"], product[f"sd_{part}"][..., None]
-            y = arrays("dataset", variant)[f"y_{part}"]
+            y = data()[f"y_{part}"]
             spread = SQUARED.of_residual(np.sqrt(y.shape[-1]) * sd, len(y))
             values = (SQUARED.value(mean, y) + spread)[None]
     elif quantity == "loss":
         values = product["loss"]
     elif quantity == "test_loss":
-        values = SQUARED.value(product["f_test"], arrays("dataset", variant)["y_test"])
+        values = SQUARED.value(product["f_test"], data()["y_test"])
     elif quantity in ("weight_change", "weight_distance"):
         change = product["weight_change"]
         if model == "network":
@@ -243,7 +249,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
 
 
 def _measured(quantity, known, seeds):
-    """Steps (t,), values (s t) of a metric, and whether a seed has one at each step."""
+    """Steps (t,), values (s t) of a metric, and (s,) whether a seed has all values."""
     rows = known[known["metric"] == quantity]
     if rows.empty:
         raise ValueError(

@@ -1,9 +1,9 @@
-"""The library: kernels of networks, arrays in and arrays out.
+"""The library of kernels of networks: functions from arrays to arrays.
 
     from ntkpipe.kernels import ntk, infinite_kernels, linearize, predict
 
 No module of the library reads a study file. A name is imported when it is first used,
-so that a job which needs one module does not wait for the others.
+so that a job imports only the modules that it needs.
 """
 
 import importlib
@@ -28,7 +28,7 @@ _MODULE_OF = {
     "linearize": "linear",
     "predict": "linear",
     "max_learning_rate": "linear",
-    # how far a kernel moved
+    # the change of a kernel
     "relative_change": "compare",
     "cosine_distance": "compare",
     "alignment": "compare",

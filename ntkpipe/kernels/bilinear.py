@@ -1,13 +1,13 @@
-"""Equations that are linear in a parameter and in a value: products, filters, rows.
+"""Equations that are linear in a parameter: products, convolutions, rows of tables.
 
 With inputs h (t g a) and signals δ = ∂f/∂z (k t g b), the gradient of output k with
 respect to the parameter, as an array (g a b), is
 
     Σ_t h_tga δ_ktgb
 
-for t positions, at which the parameter is read, and g groups, which share no entry.
-Each of the three rules below arranges the values of one equation so. They are those of
-one point, as networks are traced for one point.
+for t positions at which the parameter is read, and g groups, which share no entry. Each
+of the three rules below brings h and δ of one equation into these shapes. They are
+those of one point, because networks are traced for one point.
 """
 
 import math
@@ -22,7 +22,7 @@ Array = jax.Array
 
 
 class Sizes(NamedTuple):
-    """Positions, groups, inputs and outputs of a group."""
+    """Numbers of positions t and groups g, and of inputs a and outputs b of a group."""
 
     t: int
     g: int
@@ -61,7 +61,7 @@ class Filter(NamedTuple):
     image: tuple[int, ...]  # shape of h
 
     def inputs(self, h: Array, leading: int = 0) -> Array:
-        """The patches under the filter, (… t g a); slices are faster than a gather."""
+        """The patches under the filter, (… t g a). Slices are faster than a gather."""
         if leading:
             return jax.vmap(partial(self.inputs, leading=leading - 1))(h)
         t, g, _, _ = self.sizes
@@ -106,7 +106,7 @@ class Rows(NamedTuple):
 
 
 def arranged(array: Array, leading: int, axes, shape: tuple[int, ...]) -> Array:
-    """The axes after the leading ones in another order, and joined to a shape."""
+    """The array with its axes after the leading ones reordered and reshaped."""
     long = [d for d in axes if array.shape[leading + d] > 1]
     if long != sorted(long):  # each operation takes time to trace
         order = (*range(leading), *(leading + d for d in axes))
@@ -119,7 +119,7 @@ class Rule(NamedTuple):
 
     layout: Product | Filter | Rows
     order: tuple
-    """Reads of one parameter with the same order add up, as positions of one rule."""
+    """Reads of one parameter with the same order are added, as further positions."""
 
 
 def rule_of(equation, operand: int) -> Rule | None:
@@ -132,7 +132,7 @@ def rule_of(equation, operand: int) -> Rule | None:
 def _product(equation, i: int) -> Rule:
     contracted, batch = equation.params["dimension_numbers"]
     h, w = (equation.invars[j].aval.shape for j in (1 - i, i))
-    # of the parameter's own axes, so that all reads have the same order
+    # the order of the parameter's own axes, which is the same for all reads
     order = np.argsort(contracted[i])
     a = [contracted[1 - i][j] for j in order]
     g = list(batch[1 - i])

@@ -2,9 +2,9 @@
 
     Θ(x, x')_ij = Σ_l η_l ∂f_i/∂w_l · ∂f'_j/∂w_l
 
-over all parameters w_l, η_l their relative learning rates, 1 by default. With them Θ is
-the kernel of gradient descent. Of a layer the part is
-(η s² h·h' + t²)(δ_i·δ'_j), see `signals`.
+over all parameters w_l, where η_l are their relative learning rates, 1 by default.
+Because of them Θ is the kernel of gradient descent in every parametrisation. The part
+of a layer is (η s² h·h' + t²)(δ_i·δ'_j), see `signals`.
 """
 
 import math
@@ -18,19 +18,22 @@ from ntkpipe.kernels.signals import Array, Cost, Layers, Outputs, Signals
 LEAF = 256
 """Diagonal blocks of at most this many rows N·k are computed whole, not by halves."""
 FEW = 1024
-"""Jacobians of at most this many columns are joined. Joining large ones takes longer
-than their products (574 ms against 238 for an attention network of 256 points)."""
+"""Jacobians of at most this many columns are joined.
+
+Joining large Jacobians takes longer than their products: 574 ms instead of 238 for an
+attention network of 256 points.
+"""
 
 
 def block(signals1, signals2, outputs: Outputs = "full", layers: Layers = "sum"):
     """Θ between two sets of points, (n k m k) or (n 1 m 1), the sum of all parts.
 
-    With `layers="each"`, a dict of the parameters' parts.
+    With `layers="each"`, the result is a dict of the parameters' parts.
     """
     if layers == "each":
         return {name: part(s, signals2[name], outputs) for name, s in signals1.items()}
     learned = [name for name, s in signals1.items() if s.rate or s.bias]
-    # of parameters that are all fixed, Θ is zero
+    # if all parameters are fixed, Θ is zero
     names = learned or list(signals1)[:1]
     return sum(part(signals1[name], signals2[name], outputs) for name in names)
 
@@ -52,12 +55,12 @@ def _outer(d1: Array, d2: Array, outputs: Outputs) -> Array:
     if outputs == "trace":
         outer = _dot(d1.reshape(n, -1), d2.reshape(m, -1)) / k
         return outer[:, None, :, None]
-    # a product of matrices: of an einsum of δ, XLA transposes factors and product
+    # a matrix product: for an einsum of δ, XLA would transpose factors and product
     return _dot(d1.reshape(-1, q), d2.reshape(-1, q)).reshape(n, k, m, k)
 
 
 def _over_positions(s1: Signals, s2: Signals, outputs: Outputs) -> Array:
-    """Σ_tsg (h_tg·h'_sg)(δ_tg·δ'_sg), or of rows the pairs t, s of one row."""
+    """Σ_tsg (h_tg·h'_sg)(δ_tg·δ'_sg); for rows, over the pairs t, s of equal rows."""
     k = s1.delta.shape[1]
     if s1.form == "rows":
         same = s1.h[:, :, None, None] == s2.h[None, None]
@@ -79,7 +82,7 @@ def is_few(s: Signals) -> bool:
 
 
 def joined(signals: dict[str, Signals]) -> dict[str, Signals]:
-    """The same Θ with the Jacobians of few columns joined to one."""
+    """Signals of the same Θ, in which the Jacobians of few columns are joined."""
     few = {name: s for name, s in signals.items() if is_few(s)}
     if len(few) < 2:
         return signals
@@ -99,10 +102,10 @@ def joined(signals: dict[str, Signals]) -> dict[str, Signals]:
 def last_layer(signals: dict[str, Signals]) -> Array:
     """The empirical NNGP s² h·h' + t², the last layer's part of Θ traced, (n n).
 
-    The last layer's part is the "Σ part" of Θ and the same for each output. The other
-    layers' parts contain derivatives of the activation; their sum is the "Σ̇ part". If
-    the last layer is not learned, Θ has no Σ part, and the NNGP is computed as if the
-    layer were learned. Without layers the result is empty, (0 0).
+    The last layer's part of Θ is its "Σ part", which is the same for each output. The
+    other layers' parts contain derivatives of the activation; their sum is the "Σ̇
+    part". If the last layer is not learned, Θ has no Σ part, and the NNGP is computed
+    as if the layer were learned. Without layers the result is empty, (0 0).
     """
     layers = [s for s in signals.values() if s.form == "layer"]
     if not layers:

@@ -21,8 +21,8 @@ def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1 − ⟨A, B⟩/(‖A‖‖B‖), formed as ½‖A/‖A‖ − B/‖B‖‖².
 
-    The difference 1 − x would lose all digits below 1e-16, in float32 below 1e-7.
-    Fort et al. 2020 call the cosine distance the kernel distance.
+    The difference 1 − x would lose all digits of distances below 1e-16, or below 1e-7
+    in float32. Fort et al. 2020 call the cosine distance the kernel distance.
     """
     a = a / _norm(a)[..., None, None]
     b = b / _norm(b)[..., None, None]
@@ -30,12 +30,12 @@ def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def alignment(kernel: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Centred alignment of a kernel (… n n) with targets y (n k), in [−1, 1].
+    """Centred alignment of a kernel (… n n) with targets y (… n k), in [−1, 1].
 
     ⟨HKH, HYYᵀH⟩ / (‖HKH‖ ‖HYYᵀH‖) with H = 1 − 11ᵀ/n (Cortes et al. 2012, CKA);
     NaN if the targets, or the kernel, are constant.
     """
-    target = _centred(y @ y.T)
+    target = _centred(y @ np.swapaxes(y, -2, -1))
     kernel = _centred(kernel)
     scale = _norm(kernel) * _norm(target)
     inner = np.sum(kernel * target, axis=(-2, -1))

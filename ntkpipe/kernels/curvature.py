@@ -8,8 +8,8 @@ For a dense layer z = s·h W + t·β the gradient of f at one input is s·h δ�
 ∇²f in any direction is s·(ḣ δᵀ + h δ̇ᵀ). It is an element of {a δᵀ + h bᵀ}, which has
 n_in + n_out coordinates instead of n_in·n_out. For h ⊥ a, with δ and h normalised,
 (a, b) ↦ W is an isometry E, and Eᵀ∇²f E has all non-zero eigenvalues of ∇²f. Lanczos
-runs on the coordinates (a, b). One product with Eᵀ∇²f E is two products with each W,
-and no n × n array is written. The layers are those of `kernels.uses`.
+runs on the coordinates (a, b). One product with Eᵀ∇²f E takes two products with each W,
+and no further n × n array is formed. The layers are those of `kernels.uses`.
 
 Derivatives are with respect to u = w/√η, η the relative learning rates, a tree of
 numbers like the parameters. In u, gradient descent has one learning rate and
@@ -110,8 +110,8 @@ def joint(
     """The norm of the (P P k) array ∇²f(x): max ∇²f(u, u)·c over unit u and c.
 
     Alternate two steps: u is the eigenvector of ∇²(c·f) with the largest |eigenvalue|,
-    then c ∝ (uᵀ∇²f_i u)_i. The value never falls. The alternation starts once from each
-    output, and the largest value is kept. It is a lower bound of the maximum.
+    then c ∝ (uᵀ∇²f_i u)_i. The value never decreases. The alternation starts once from
+    each output, and the largest value is kept. It is a lower bound of the maximum.
 
     Args:
         apply: network `apply(params, x)`, see `curvature`.
@@ -275,7 +275,7 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
 def whole(apply: Apply, params, x: Array, rates=None) -> Curvature:
     """`curvature` of any model with few weights P, from its P × P Hessians."""
     flat, unravel = ravel_pytree(params)
-    # the coordinates u = w/√η of the module's heading
+    # the coordinates u = w/√η of the module's docstring
     leaves, tree = jax.tree.flatten(params)
     each = map(jnp.full_like, leaves, learning_rates(params, rates))
     root = jnp.sqrt(ravel_pytree(jax.tree.unflatten(tree, [*each]))[0])[None, None]

@@ -21,7 +21,7 @@ def free_memory() -> float:
 
 
 def placements(devices: tuple[jax.Device, ...]) -> tuple[Callable, Callable]:
-    """Functions (replicate, split): copy to every device, or cut up the first axis."""
+    """Functions (replicate, split): copy to every device, or split the first axis."""
     if len(devices) == 1:
         return (partial(jax.device_put, device=devices[0]),) * 2
     mesh = Mesh(np.array(devices), ("points",))

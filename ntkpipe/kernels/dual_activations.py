@@ -18,7 +18,7 @@ TOLERANCE = 1e-10
 
 
 MAX_TERMS = 4096
-"""Largest number of Hermite terms; if the series needs more, there is a warning."""
+"""Largest number of Hermite terms; `infinite` warns if a series needs more."""
 
 
 BLOCK = 16
@@ -106,11 +106,12 @@ def hermite_coefficients(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """a_k(q) = E[φ(√q z) h_k(z)] and the coefficients of φ', to a given tolerance.
 
-    By Parseval's identity Σ a_k² = E[φ²]. By Cauchy and Schwarz the part of E[φ²] that
-    the series leaves out bounds the error of every kernel entry. The series stops
-    when that share is below `tolerance`. The integrals are trapezoidal sums of spacing
-    h, whose error is about e^{−2πs/h}, s the distance of the nearest pole from the real
-    axis. Gauss–Hermite nodes are too far apart to resolve φ(√q z) for large q.
+    By Parseval's identity Σ a_k² = E[φ²]. By the Cauchy–Schwarz inequality, the part of
+    E[φ²] that the series leaves out bounds the error of every kernel entry. The series
+    stops when the share left out is below `tolerance`. The integrals are trapezoidal
+    sums of spacing h, whose error is about e^{−2πs/h}, with s the distance of the
+    nearest pole from the real axis. Gauss–Hermite nodes are too far apart to resolve
+    φ(√q z) for large q.
 
     Args:
         phi: the activation.

@@ -1,4 +1,4 @@
-"""The empirical NTK of any function of JAX, Θ = ∇f ∇fᵀ, in closed form where possible.
+"""The empirical NTK of any JAX function, Θ = ∇f ∇fᵀ, in closed form where possible.
 
 A kernel of n × m points and k outputs is an array (n k m k), also for k = 1. A kernel
 traced over outputs, tr_k(Θ)/k, is an array (n 1 m 1). `ntk` returns the whole kernel.
@@ -33,7 +33,7 @@ docs/performance.md, "One expression or tiles".
 """
 
 SURELY = 2**28
-"""Numbers of a Jacobian that surely fit into memory, 1 to 2 GB."""
+"""Size of a Jacobian, in numbers, that always fits into memory: 1 to 2 GB."""
 
 
 def ntk(
@@ -51,14 +51,14 @@ def ntk(
     it is assembled from tiles; without x2 only half of the tiles are computed.
 
     Args:
-        apply: network `apply(params, x)`, any function of JAX with outputs (n k) whose
-            points do not see each other.
+        apply: network `apply(params, x)`, any JAX function with outputs (n k), each
+            of which depends on one point only.
         params: its parameters, a tree of arrays.
         x1: points (n …).
         x2: points (m …); default x1.
         outputs: `full`, or `trace` over outputs divided by k.
-        layers: `sum`, or `each` for a dict of the parameters' parts, {path: (n k m k)};
-            a bias of a layer is in the part of its weights.
+        layers: `sum`, or `each` for a dict of the parameters' parts, {path: (n k m k)}.
+            The bias of a layer is included in the part of its weights.
         rates: relative learning rates, a tree of numbers like `params`; default 1.
 
     Raises:
@@ -142,7 +142,7 @@ def _fits(apply, params, x1, x2, rows: int, options) -> bool:
     """Whether the signals of all points take at most half of the free memory."""
     weights = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
     if np.ndim(x1) == 2 and rows * weights <= SURELY:
-        return True  # without a plan, which takes a third of a small kernel's time
+        return True  # a plan would take a third of the time of a small kernel
     points = max(len(x1), len(x1 if x2 is None else x2))
     whole = plan(apply, params, x1, x2, tile=points, budget=1e18, **options)
     return whole.bytes <= free_memory() / 2

@@ -34,8 +34,8 @@ def ensemble(
 
         mean = A y,  cov = K_** + A K_XX Aᵀ − A K_X* − (A K_X*)ᵀ
 
-    through the eigenvectors of Θ, without an inverse (`linear.gain`). If only the last
-    layer is trained, pass the NNGP as the NTK of `train`, too.
+    computed from the eigenvectors of Θ, without an inverse (`linear.gain`). If only the
+    last layer is trained, pass the NNGP also as the NTK.
 
     Args:
         train: kernels (n, n).
@@ -61,7 +61,7 @@ def ensemble(
     _, displacement = gain(
         eigenvalues, jnp.ravel(jnp.asarray(steps)), learning_rate, flow=t is not None
     )
-    # A = D Uᵀ with one D a time: all other factors are rotated by U once
+    # A = D Uᵀ with one D for each time t; all other factors are multiplied by U once
     rows = test_train.ntk @ vectors / n
     labels = vectors.T @ y_train
     prior = vectors.T @ train.nngp @ vectors

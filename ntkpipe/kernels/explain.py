@@ -1,4 +1,4 @@
-"""How each parameter of a network enters its kernel; whether points are independent.
+"""How each parameter of a network enters its kernel, and if points are independent.
 
 `explain` reads the traced network and computes nothing. `refuse_dependence` computes
 outputs of three points.
@@ -39,7 +39,7 @@ def explain(
         apply: network `apply(params, x)`.
         params: its parameters, or their shapes.
         x: points (n …), or their shape.
-        outputs: whether Θ is to be whole or traced.
+        outputs: `full` or `trace`, as for `empirical.ntk`.
         points: number of points of Θ, by default n.
     """
     network = uses.trace(apply, params, x)
@@ -64,7 +64,7 @@ def explain(
 
 
 def _reason(its: list[Use], form: signals.Form) -> str:
-    """What kind of layer reads a parameter, how often, and in which form it enters."""
+    """Which kind of layer reads a parameter, how often, and in which form it enters."""
     sizes = signals.sizes_of(its)
     kinds: dict[type, str] = {Filter: "a filter", Rows: "rows of a table"}
     what = kinds.get(type(its[0].layout), "a product")
@@ -81,10 +81,10 @@ def _reason(its: list[Use], form: signals.Form) -> str:
 
 
 def refuse_dependence(apply: Apply, params, x) -> None:
-    """Refuse a network whose points see each other, or whose outputs are random.
+    """Refuse a network whose outputs depend on several points, or are random.
 
-    Compares the outputs of three points with those of each of them, and with a second
-    computation, up to rounding.
+    The outputs of three points are compared with those of each point alone and with
+    those of a second computation, up to rounding.
 
     Raises:
         ValueError: they differ.
@@ -113,9 +113,9 @@ def refuse_dependence(apply: Apply, params, x) -> None:
 
 
 def rounding(apply: Apply, params, x) -> float:
-    """The rounding error of the coarsest type of floats that a network computes in.
+    """The rounding error of the coarsest floating-point type in a network.
 
-    Networks of frameworks have parts in float32 within float64.
+    Some frameworks compute parts of a float64 network in float32.
     """
     jaxpr = uses.trace(apply, params, x).jaxpr.jaxpr
     types = {a.aval.dtype for e in jaxpr.eqns for a in e.outvars}

@@ -1,7 +1,7 @@
-"""Infinitely wide networks: the NNGP and NTK recursions, and trained ensembles.
+"""Infinitely wide networks: the NNGP and NTK recursions.
 
-A multilayer perceptron in NTK parametrisation, z = W_std/√fan_in · W h + b_std · b
-with W, b ~ N(0, 1), whose hidden widths go to infinity. With (u, v) ~ N(0, Σˡ):
+The network is a multilayer perceptron in NTK parametrisation whose hidden widths go to
+infinity: z = W_std/√fan_in · W h + b_std · b, W, b ~ N(0, 1). With (u, v) ~ N(0, Σˡ):
 
     Σ¹ = W_std² x·x'/d + b_std²         Σˡ⁺¹ = W_std² E[φ(u)φ(v)] + b_std²
     Θ¹ = Σ¹                             Θˡ⁺¹ = Σˡ⁺¹ + W_std² Θˡ ⊙ E[φ'(u)φ'(v)]
@@ -13,7 +13,7 @@ bias and is not learned: Θ is then W_std² Θˡ ⊙ E[φ'(u)φ'(v)] alone.
 Sources: Jacot et al. 2018 (1806.07572); signs: Du et al. 2019 (1810.02054), zero
 biases: Basri et al. 2019 (1906.00425); relu: Cho & Saul 2009; erf: Williams 1997;
 gelu: Tsuchida et al. 2021 (2002.08517); Hermite series: Daniely et al. 2016
-(1602.05897); ensembles: Lee et al. 2019 (1902.06720).
+(1602.05897).
 """
 
 import math
@@ -78,7 +78,7 @@ def _expansions(x, W_std, b_std, *, activation, depth) -> list[tuple]:
 def _recursion(
     x1, x2, layers1, layers2, W_std, b_std, *, moments, signs, zero_biases
 ) -> Kernels:
-    """The recursion of the module's heading."""
+    """The recursion of the module's docstring."""
     gram = x1 @ x2.T / x1.shape[1]
     ntk = W_std**2 * gram + b_std**2
     nngp = W_std**2 * gram if zero_biases else ntk
@@ -98,7 +98,7 @@ def _recursion(
 
 @cache
 def _compiled(large: bool) -> Callable:
-    """`_recursion`, compiled; `large` gives loops up to 1.5 times as fast on arrays."""
+    """`_recursion`, compiled; loops of `large` are up to 1.5 times as fast."""
     on_cpu = jax.default_backend() == "cpu"
     return jax.jit(
         _recursion,
@@ -111,8 +111,8 @@ def _compiled(large: bool) -> Callable:
 def _symmetric(kernels: Kernels) -> Kernels:
     """(K + Kᵀ)/2, which removes the asymmetry of rounding.
 
-    Compiled by itself: in one expression with K, XLA computes the mirrored entries a
-    second time.
+    It is compiled by itself. In one expression with K, XLA would compute the mirrored
+    entries twice.
     """
     return jax.tree.map(lambda k: (k + k.T) / 2, kernels)
 
@@ -133,20 +133,20 @@ def kernels(
 
     The kernels of relu, erf, gelu, linear and square have closed forms. Any other
     activation is expanded in Hermite polynomials. By Parseval's identity the series
-    stops when each layer leaves out less than 1e-10 of its diagonal; a longer one gives
-    a warning with the share left out. The length of a series depends on the values of
-    the inputs, so that jit cannot trace it.
+    stops when each layer leaves out less than 1e-10 of its diagonal. If `MAX_TERMS`
+    terms are not enough, a warning states the share left out. The length of a series
+    depends on the values of the inputs, so that jit cannot trace the function.
 
     Args:
         x1: (n, d).
-        x2: (m, d); None for x1, where only half of the kernel is computed.
+        x2: (m, d); None means x1, and only half of the kernel is then computed.
         depth: number of hidden layers.
         activation: a name of `ACTIVATIONS`.
         W_std: standard deviation of the weights.
         b_std: standard deviation of the biases.
         output_weights: `signs` for a last layer of ±1 that is not learned.
         biases: `zero` for biases that begin at zero and are learned.
-        tile: kernels of more points are computed in tiles of at most this side.
+        tile: kernels of more points are computed in tiles of at most this many points.
 
     Returns:
         Kernels of shape (n, m); with k outputs the NTK is Θ ⊗ I_k.
@@ -173,7 +173,7 @@ def kernels(
     )
     if points <= tile:
         return block(x1, x2, layers1, layers2)
-    # tiles of nearly equal size: every size is compiled once
+    # tiles of nearly equal size, because every size is compiled once
     tile = math.ceil(points / math.ceil(points / tile))
     return _tiled(block, x1, x2, layers1, layers2, tile)
 
@@ -193,7 +193,7 @@ def _check_names(activation: str, output_weights: str, biases: str) -> None:
 def _diagonals(
     x1, x2, activation: str, depth: int, W_std: float, b_std: float
 ) -> tuple[list[tuple], list[tuple] | None]:
-    """What the recursion needs of each layer and point: of x1, and of x2 or None."""
+    """Variances, and series if needed, of each layer: at x1, and at x2 or None."""
     if (moments := CLOSED.get(activation)) is not None:
         at = partial(_variances, W_std=W_std, b_std=b_std, moments=moments, depth=depth)
         return at(x1), None if x2 is None else at(x2)
@@ -223,7 +223,7 @@ def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
     shape = len(x1), 1, len(x1 if x2 is None else x2), 1
     whole = [aligned(shape, x1.dtype) for _ in "KΘ"]
     for a, (i, xi, pi) in enumerate(rows):
-        # all tiles are queued before the first is copied: both happen at the same time
+        # all tiles are queued before the first is copied, so that XLA does not wait
         pieces = [
             (j, block(xi, None if xj is xi else xj, pi, None if xj is xi else pj))
             for b, (j, xj, pj) in enumerate(columns)

@@ -1,9 +1,9 @@
-"""Reading and running a jaxpr, JAX's list of the equations of a traced function.
+"""Read and run a jaxpr, JAX's list of the equations of a traced function.
 
-This file has all names of JAX that are not those of its public functions. JAX may
-change them with a version. Then a primitive has an unknown name, and the parameters
-that it reads enter the kernel by their Jacobian: slower, and still exact.
-`tests/test_taps.py` counts the parameters that have a closed form.
+All names of JAX that are not public functions are in this file. A new version of JAX
+may change them. Parameters that an unknown primitive reads enter the kernel by their
+Jacobian, which is slower and still exact. `tests/test_taps.py` counts the parameters
+that have a closed form.
 """
 
 import math
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import Literal
 
 Path = tuple[int, ...]
 """The position of an equation: its index, after those of the calls around it."""
@@ -28,8 +27,8 @@ INLINED = {
 }
 """Calls that are run equation by equation, and the parameter with their equations.
 
-Not calls with a rule of their own for derivatives, which is another function than that
-of their equations.
+Calls with their own rule for derivatives are not among them, because this rule may
+differ from the derivative of their equations.
 """
 
 
@@ -45,8 +44,11 @@ class Scan(NamedTuple):
 
 
 def is_constant(atom) -> bool:
-    """Whether an operand is written into the equation."""
-    return isinstance(atom, Literal)
+    """Whether an operand is a constant of the equation.
+
+    `jax.extend.core.Literal` would be the test, but its import takes 40 ms.
+    """
+    return hasattr(atom, "val")
 
 
 def called(equation) -> tuple[Any, list] | None:
@@ -59,7 +61,7 @@ def called(equation) -> tuple[Any, list] | None:
 
 
 def scanned(equation) -> Scan | None:
-    """The parameters of a loop, or None if it is none or has unknown parameters."""
+    """The parameters of a loop, or None for other equations and unknown parameters."""
     p = equation.params
     if equation.primitive.name != "scan" or not (
         {"jaxpr", "length", "reverse", "unroll"} <= p.keys()
@@ -97,7 +99,7 @@ def reads(jaxpr) -> Iterator[Any]:
 
 
 def apply_equation(jaxpr, equation, values: list) -> list:
-    """The values of one equation of a jaxpr, which knows how this version binds it."""
+    """The results of one equation of a jaxpr, computed by JAX."""
     known = {
         a: v for a, v in zip(equation.invars, values, strict=True) if not is_constant(a)
     }
@@ -120,12 +122,12 @@ def run(
     on_tap: Callable,
     path: Path = (),
 ) -> tuple[list, dict]:
-    """Run a jaxpr and call `on_tap` at some equations: outputs and what it returns.
+    """Run a jaxpr and call `on_tap` at some equations: outputs and records.
 
     At the equation of a path p in `taps`, `on_tap(p, taps[p], operands, z)` is called
-    with the values of the operands and of the result z. It returns z or what takes its
-    place, and what is recorded. Within a loop, taps and records have a leading axis of
-    the length of the loop.
+    with the operands and the result z. It returns a value to use instead of z, and a
+    record. Within a loop, taps and records have a leading axis, its length that of the
+    loop.
     """
     env = dict(zip(jaxpr.constvars, constants, strict=True))
     env |= dict(zip(jaxpr.invars, arguments, strict=True))
@@ -155,7 +157,7 @@ def run(
 
 
 def _run_loop(loop: Scan, values: list, taps: dict, on_tap: Callable, path: Path):
-    """`run` of a loop: the taps are split over its steps, and the records stacked."""
+    """`run` for a loop: taps are split over its steps, and records are stacked."""
     constants = values[: loop.constants]
     split = loop.constants + loop.carried
 
@@ -189,13 +191,13 @@ FOLDED: dict[str, Callable] = {
     "square": np.square,
     "pow": np.power,
 }
-"""Arithmetic of numbers, as in `x @ w / jnp.sqrt(d)`."""
+"""Arithmetic of constants, as in `x @ w / jnp.sqrt(d)`."""
 SAME = ("broadcast_in_dim", "reshape", "convert_element_type", "copy", "squeeze")
-"""Primitives that leave a number a number."""
+"""Primitives that do not change a number."""
 
 
 def number(value) -> float | None:
-    """A constant of one number, of no axis, or None."""
+    """A constant without axes as a number, or None."""
     if isinstance(value, jax.core.Tracer) or np.ndim(value):
         return None
     dtype = getattr(value, "dtype", np.dtype(type(value)))
@@ -205,7 +207,7 @@ def number(value) -> float | None:
 
 
 def folded(equation, numbers: list[float | None]) -> float | None:
-    """The number that an equation makes of numbers, or None."""
+    """The result of an equation whose operands are numbers, or None."""
     name = equation.primitive.name
     if not numbers or any(n is None for n in numbers):
         return None

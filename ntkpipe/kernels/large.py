@@ -1,4 +1,4 @@
-"""Kernels larger than memory: on disk, or reduced on the fly.
+"""Kernels larger than memory: written to disk, or reduced tile by tile.
 
 `tiles.tiles` yields Θ tile by tile. The functions here write the tiles to a file
 (`save`) or add them up (`reduce`, `compare`). Two kernels of 60,000 points are thus
@@ -43,7 +43,7 @@ def save(path: str | Path, apply: Apply, params, x1, x2=None, **options) -> np.n
 
     Raises:
         OSError: the disk is too small.
-        ValueError: `layers="each"`, as one file holds one kernel.
+        ValueError: `layers="each"`, because one file holds one kernel.
     """
     if options.get("layers") == "each":
         raise ValueError("a file holds one kernel: leave out layers='each'")
@@ -67,7 +67,7 @@ def reduce(function: Callable, *kernels: Iterable[Tile]):
     """Σ over all tiles of function(rows, columns, Θ₁, Θ₂, …); no kernel is stored.
 
     `function` takes two slices and one tile (a k b k) of each kernel, and returns a
-    tree of numbers or arrays. The trees are added in float64. Of a symmetric kernel,
+    tree of numbers or arrays. The trees are added in float64. For a symmetric kernel,
     the function is also called with the transposed tiles below the diagonal.
 
     Raises:
@@ -96,8 +96,8 @@ def _aligned(*kernels: Iterable[Tile]) -> Iterator[tuple[Tile, ...]]:
             )
         if len({(str(t.rows), str(t.columns), t.mirrored) for t in group}) > 1:
             raise ValueError(
-                "the kernels are cut differently: give `tiles` of all of them the same "
-                "`tile` and `budget`"
+                "the kernels are cut differently: call `tiles` for all of them with "
+                "the same `tile` and `budget`"
             )
         yield group
 
@@ -137,17 +137,18 @@ def compare(
     rates=None,
     **options,
 ) -> Comparison:
-    """How far Θ moved between two sets of parameters, exactly, in bounded memory.
+    """The change of Θ between two sets of parameters, exactly, in bounded memory.
 
     With Δ = Θ₁ − Θ₀ the sums Σ Θ₀², Σ Θ₁², Σ Δ² and Σ Δ(Θ₀ + Θ₁) suffice:
     ‖Θ₁‖ − ‖Θ₀‖ = ⟨Δ, Θ₀ + Θ₁⟩/(‖Θ₀‖ + ‖Θ₁‖), and the cosine distance is
     ½(‖Δ‖² − (‖Θ₁‖ − ‖Θ₀‖)²)/(‖Θ₀‖‖Θ₁‖), which keeps the digits that 1 − cos loses.
-    The sums are centred, H = 1 − 11ᵀ/n, by the row sums Θ1. The alignment with y is
-    `kernels.compare.alignment` (Cortes et al. 2012) of the traced kernel.
+    The row sums Θ1 give the sums of centred kernels, HΘH with H = 1 − 11ᵀ/n. The
+    alignment with y is `kernels.compare.alignment` (Cortes et al. 2012) of the traced
+    kernel.
 
     `before` and `after` are the parameters of Θ₀ and Θ₁, y the targets (n k). `budget`
-    is the number of bytes for both kernels. With `check`, Θv is summed for one random v
-    and compared with J(Jᵀv).
+    is the number of bytes for both kernels together. With `check`, Θv is computed from
+    the tiles for one random v and compared with J(Jᵀv).
 
     Raises:
         ArithmeticError: Θv and J(Jᵀv) differ by more than rounding.
@@ -177,7 +178,7 @@ def _totals(kernels, vectors, v):
     """`_sums` of two kernels over all tiles, and the kernels' products with vectors."""
     scalars = np.zeros(9)
     acted, products = np.zeros((2, *vectors.shape)), np.zeros((2, *v.shape))
-    # XLA uses all cores: with threads of its own, BLAS takes ten times as long
+    # XLA uses all cores already: with several threads, BLAS takes ten times as long
     with threadpool_limits(1, "blas"):
         for a, b in _aligned(*kernels):
             i, j, mirrored = a.rows, a.columns, a.mirrored
@@ -264,14 +265,16 @@ def change(
 ) -> Change:
     """‖Θ₁ − Θ₀‖/‖Θ₀‖ by the cheaper method: exact tiles, or random products.
 
-    A product Θv takes 12 FLOP a weight and point. The exact kernel grows with the
-    square of the points and of the outputs. At 16 probes the estimate is cheaper if
-    N(1 + k²) > 150 n with n the width: from 75,000 points of one output at width 1,000,
-    from 1,500 points of ten outputs, and earlier if parameters have no closed form.
+    A product Θv takes 12 FLOP per weight and point. The cost of the exact kernel grows
+    with the square of the number of points and of outputs. At 16 probes the estimate is
+    cheaper if N(1 + k²) > 150 n with n the width. At width 1,000 this means 75,000
+    points with one output, 1,500 points with ten outputs, and fewer points if some
+    parameters have no closed form.
 
     `before` and `after` are the parameters of Θ₀ and Θ₁. `probes`, at least 8, is the
-    number of products with Θ₁ − Θ₀, and also with Θ₀, and `chunk` their points at a
-    time. The exact method takes the options of `compare`.
+    number of products with Θ₁ − Θ₀, and the number of products with Θ₀. `chunk` is the
+    number of points that a product takes at a time. The exact method takes the options
+    of `compare`.
 
     Raises:
         ValueError: `method` is unknown, or is `estimate` with a traced kernel.
@@ -281,7 +284,7 @@ def change(
     if options.get("outputs") == "trace":
         if method == "estimate":
             raise ValueError(
-                "outputs='trace': a traced kernel can only be compared exactly: give "
+                "outputs='trace': a traced kernel can only be compared exactly; use "
                 "method='exact'"
             )
         method = "exact"

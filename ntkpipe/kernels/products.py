@@ -1,8 +1,9 @@
 """Products Θv without Θ: eigenvalues and norms of kernels that are never formed.
 
 A product Θv = J(Jᵀv) costs one backward and one forward pass of all points. `lanczos`
-calls such products from the host and keeps float64 without 64-bit JAX, while that of
-`curvature` is a compiled loop, as a loop in Python compiles for 23 s instead of 3 s.
+calls these products from the host and computes in float64 even without 64-bit JAX.
+`curvature` has a Lanczos method of its own, a compiled loop: a Python loop would take
+23 s to compile instead of 3 s.
 
 `apply` is a network `apply(params, x)`, x are points (n …), `rates` are relative
 learning rates, a tree of numbers like `params`, by default 1, and `key` is a random
@@ -23,7 +24,7 @@ from ntkpipe.kernels.signals import Outputs, learning_rates
 from ntkpipe.kernels.uses import Apply
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""Relative difference of Θv and J(Jᵀv) up to which it is rounding."""
+"""Largest relative difference of Θv and J(Jᵀv) that counts as rounding."""
 
 
 def vector_product(
@@ -79,8 +80,8 @@ def self_check(
 ) -> float:
     """‖Θv − J(Jᵀv)‖/‖J(Jᵀv)‖ for one random v: compare `ntk` with autodiff.
 
-    A few dozen points are cheap and enough. They reveal a network whose
-    samples depend on each other, as in batch norm.
+    A few dozen points are cheap and enough. The check finds networks in which an output
+    depends on several samples, as with batch normalisation: Θ is then wrong.
 
     Raises:
         ArithmeticError: the difference is more than rounding.
@@ -111,14 +112,14 @@ def checked(apply, params, x, v, product, outputs, rates=None) -> float:
     error = float(np.linalg.norm(product - expected) / size)
     if not error < TOLERANCE[y.dtype.name]:
         raise ArithmeticError(
-            f"Θv differs by {error:.1e} from J(Jᵀv): Θ is that of single points, "
-            "and not of a network whose samples see each other, as in batch norm"
+            f"Θv differs by {error:.1e} from J(Jᵀv): Θ is wrong for a network in "
+            "which an output depends on several samples, as with batch normalisation"
         )
     return error
 
 
 class Extremes(NamedTuple):
-    """Smallest and largest eigenvalue, each with a bound on its distance to one."""
+    """Smallest and largest Ritz value; errors bound the distance to an eigenvalue."""
 
     low: float
     high: float
@@ -133,8 +134,8 @@ def lanczos(product: Callable, start: np.ndarray, iterations: int) -> Extremes:
     `product` is v ↦ A v for arrays v of the shape of the random vector `start`, and
     `iterations` the largest number of products. The errors are the residual norms
     |β_m s_m| of the Ritz vectors: some eigenvalue lies within this distance. The
-    largest eigenvalue of an NTK takes about 10 products. The smallest is overestimated
-    by an unknown amount: for a precise value, form the kernel.
+    largest eigenvalue of an NTK takes about 10 products. The smallest eigenvalue is
+    overestimated by an unknown amount; only the kernel itself gives a precise value.
 
     Raises:
         ValueError: `iterations` is below 1, or `start` is zero.

@@ -1,12 +1,13 @@
-"""What points tell of each parameter: inputs h and signals δ, or Jacobians.
+"""Inputs h and signals δ of each parameter, or its Jacobian, at each point.
 
-For a layer z = s·h W the gradient of output i at input x with respect to W is
-s·h(x) δ_i(x)ᵀ with δ_i = ∂f_i/∂z. One forward and one backward pass give h and δ of a
-point, and no Jacobian is formed (Novak, Sohl-Dickstein & Schoenholz 2022, "structured
-derivatives"). A zero is added to each z; the derivative with respect to it is δ.
+For a layer z = s·h W, the gradient of output i at input x with respect to W is
+s·h(x) δ_i(x)ᵀ with δ_i = ∂f_i/∂z. One forward pass gives h, and one backward pass for
+each output gives δ. No Jacobian is formed (Novak, Sohl-Dickstein & Schoenholz 2022,
+"structured derivatives"). A zero is added to each z; the derivative with respect to it
+is δ.
 
-A parameter that is read at T positions has the gradient s·Σ_t h_t δ_tᵀ. `form_of` takes
-the cheaper way: sums over pairs of positions, or the Jacobian of each point.
+A parameter that is read at T positions has the gradient s·Σ_t h_t δ_tᵀ. `form_of`
+selects the cheaper method: sums over pairs of positions, or the Jacobian of each point.
 """
 
 import math
@@ -27,11 +28,11 @@ Forms = tuple[tuple[str, Form], ...]
 """The form of each parameter, by its name."""
 
 ELEMENTWISE = 16
-"""FLOPs of a matrix product in the time of one product of two numbers in memory."""
+"""FLOP of a matrix product that take as long as one product of numbers in memory."""
 
 
 class Cost(NamedTuple):
-    """Of one point: numbers of h and of δ, FLOPs of a pass and of the Jacobian."""
+    """Costs of one point: numbers in h and δ, FLOP of a pass and of the Jacobian."""
 
     inputs: int
     units: int
@@ -40,7 +41,7 @@ class Cost(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """What points tell of one parameter, in one of four forms.
+    """h and δ of one parameter, in one of four forms.
 
     | form | h | δ |
     |---|---|---|
@@ -49,9 +50,9 @@ class Signals(NamedTuple):
     | rows | (n t), indices | (n k t b) |
     | jacobian | (n 1), ones | (n k p) |
 
-    The part of Θ is (η s² h·h' + t²)(δ·δ') of a layer, t² = `bias` that of its biases
-    with their relative learning rates, and η s² times the product of gradients of the
-    other forms.
+    A layer's part of Θ is (η s² h·h' + t²)(δ·δ'). `bias` is t², the part of its biases,
+    multiplied by their relative learning rate. In the other forms the part is η s²
+    times the product of the gradients.
     """
 
     h: Array
@@ -107,18 +108,18 @@ def signals(
     forms: Forms | int | None = None,
     outputs: Outputs = "full",
 ) -> tuple[Array, dict[str, Signals]]:
-    """Outputs (n k), and the signals of each parameter by its name.
+    """Outputs (n k), and the signals of each parameter, {path: signals}.
 
-    The parameters of layers are first, in the order of the layers, then the others.
+    The parameters of layers come first, in the order of the layers, then the others.
 
     Args:
-        apply: network `apply(params, x)`, any function of JAX.
+        apply: network `apply(params, x)`, any JAX function.
         params: its parameters, a tree.
         x: points (n …).
         rates: relative learning rates, a tree of numbers like `params`; default 1.
-        forms: form of each parameter with positions; or the number of points for which
-            the cheaper one is taken, by default n.
-        outputs: what the forms are to be cheap for.
+        forms: the form of each parameter, or the number of points for which the
+            cheaper forms are selected, by default n.
+        outputs: `full` or `trace`, for which the forms are selected.
     """
     network = uses.trace(apply, params, x)
     rates = learning_rates(params, rates)
@@ -227,7 +228,7 @@ def _jacobian(its: list[Use], inputs: list, deltas: list) -> Array:
 
     patches = any(isinstance(use.layout, Filter) for use in its)
     if patches and jax.default_backend() == "cpu":
-        # one point after the other, as its patches then stay in the cache
+        # one point after the other, because its patches then stay in the cache
         return jax.lax.map(at, (inputs, deltas))
     return jax.vmap(at)((inputs, deltas))
 
@@ -247,12 +248,12 @@ def choose(network: Network, points: int, k: int, outputs: Outputs) -> Forms:
 
 
 def form_of(its: list[Use], points: int, k: int, outputs: Outputs = "full") -> Form:
-    """The form of the fewest FLOPs for a pair of points.
+    """The form with the fewest FLOP for each pair of points.
 
         positions: T² g (2a + 2k² b + 16 k²),  rows: T² (2k² b + 16 k²),
         jacobian: 2k² g a b + 4k T g a b / N,
 
-    with k in place of k² if only the trace is wanted. At one position, a layer.
+    with k instead of k² for the trace. At one position the form is `layer`.
     """
     t, g, a, b = sizes_of(its)
     outer = k if outputs == "trace" else k * k
@@ -281,7 +282,7 @@ def _cost(its: list[Use], k: int, form: Form) -> Cost:
 
 
 def _held(its: list[Use]) -> int:
-    """Numbers of h of one point; patches are not held."""
+    """Number of stored values of h at one point; patches are not stored."""
     return sum(
         math.prod(use.steps)
         * (

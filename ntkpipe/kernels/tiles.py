@@ -1,8 +1,8 @@
-"""Θ tile by tile, in the memory of a few tiles and of the signals.
+"""Compute Θ tile by tile, with memory for the signals and a few tiles only.
 
-`plan` cuts Θ so that signals and one tile fit into memory, and estimates the cost.
-`tiles` computes one tile after the other. Of a symmetric Θ it leaves out the tiles
-below the diagonal.
+`plan` cuts Θ so that signals and tiles fit into memory, and estimates the cost. `tiles`
+computes one tile after the other. If Θ is symmetric, it leaves out the tiles below the
+diagonal.
 """
 
 import collections
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     bytes: int  # peak memory: signals and the tiles in the queue, without the kernel
     kernel_bytes: int  # memory of the whole kernel, or of the kernels of all layers
     flop: float  # of the signals and of the tiles that are computed
-    forms: Forms  # in which each parameter enters, the cheapest for so many points
+    forms: Forms  # of the parameters, the cheapest for this number of points
 
     def __str__(self):
         """One line for the log."""
@@ -88,13 +88,13 @@ def plan(
     """Cut Θ(x1, x2) so that signals and tiles take at most `budget` bytes.
 
     Nothing is computed. If the signals of all points of x1 fit into memory, all are
-    held. Otherwise those of a band of points are held, and the signals of x2 are
+    held. Otherwise the signals of a band of points are held, and the signals of x2 are
     computed again for each band.
 
     The first arguments and `rates` are those of `empirical.ntk`. `tile` is the number
-    of points along the side of a tile: by default 128 to 512, fewer for many outputs or
-    little memory, 4096 on accelerators. The default budget is half of the free memory.
-    The rows of a tile are distributed over a number of `devices`.
+    of points along the side of a tile: by default 128 to 512, or fewer for many outputs
+    or little memory, and up to 4096 on accelerators. The default budget is half of the
+    free memory. The rows of a tile are distributed over a number of `devices`.
 
     Raises:
         MemoryError: the smallest tiles do not fit.
@@ -107,7 +107,7 @@ def plan(
     )
     k, size = (1 if outputs == "trace" else y.shape[1]), y.dtype.itemsize
     point = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(found))
-    # what a forward and backward pass of a point holds
+    # memory of a forward and backward pass of a point
     passed = size * sum(s.cost.inputs + s.cost.units for s in found.values())
     budget = free_memory() / 2 if budget is None else budget
     side = tile or _side(max(n, m), k)
@@ -142,7 +142,7 @@ def plan(
 
 
 def _flop(found, k: int, outputs: Outputs, pairs: float, passes: float) -> float:
-    """Of `pairs` pairs of points, and of `passes` forward and backward passes."""
+    """FLOP of `pairs` pairs of points, and of `passes` forward and backward passes."""
     outer = k if outputs == "trace" else k * k
     products = 2 * pairs * sum(_multiplied(s, outer) for s in found.values())
     once = sum((1 + k) * s.cost.flop + s.cost.forming for s in found.values())
@@ -150,7 +150,7 @@ def _flop(found, k: int, outputs: Outputs, pairs: float, passes: float) -> float
 
 
 def _multiplied(s: Signals, outer: int) -> int:
-    """Multiplications of one pair of points, for so many pairs of outputs."""
+    """Multiplications for one pair of points and `outer` pairs of outputs."""
     if s.form == "jacobian":
         return outer * s.delta.shape[-1]
     inner = 0 if s.form == "rows" else s.h.shape[-1]
@@ -158,7 +158,7 @@ def _multiplied(s: Signals, outer: int) -> int:
 
 
 def _places(s: Signals) -> int:
-    """Pairs of positions, and groups, that one pair of points has."""
+    """Number of pairs of positions, times groups, of one pair of points."""
     if s.form in ("layer", "jacobian"):
         return 1
     t, g = s.delta.shape[2], s.delta.shape[3] if s.form == "positions" else 1
@@ -166,7 +166,7 @@ def _places(s: Signals) -> int:
 
 
 def _factors(found: dict[str, Signals]) -> int:
-    """Tiles in which the parts of Θ are factors, h·h' or δ·δ' for each of them."""
+    """Number of tiles of factors: h·h' or δ·δ' of each part of Θ."""
     whole = [s for s in found.values() if not is_few(s)]
     return sum(map(_places, whole)) + (len(whole) < len(found))
 
@@ -199,7 +199,7 @@ def tiles(
     devices: tuple[jax.Device, ...] | None = None,
     rates=None,
 ) -> Iterator[Tile]:
-    """Θ(x1, x2) tile by tile; of Θ(x1, x1) the tiles on and above the diagonal.
+    """Θ(x1, x2) tile by tile; for Θ(x1, x1), the tiles on and above the diagonal.
 
     Up to `QUEUE` tiles are computed ahead of the one that is read, so that no core
     waits for the reader. The rows of a tile are distributed over `devices`, by default
@@ -254,7 +254,7 @@ jitted_block = partial(jax.jit, static_argnames=("outputs", "layers"))(block)
 def chunks(x, size: int) -> list[tuple[slice, np.ndarray]]:
     """Points in chunks of one size; the last chunk is padded with its last point.
 
-    With one size there is one compilation, and the number of devices divides the size.
+    One size needs one compilation. The number of devices divides the size of `plan`.
     """
     x = np.asarray(x)
     cut = []

@@ -1,13 +1,13 @@
-"""Where a network uses its parameters, found by reading its equations.
+"""Where a network uses its parameters, found in the equations of its jaxpr.
 
-A network is traced for one point, so that points are independent of each other. A
-parameter has a closed form if it is read by equations of `bilinear` alone, all with the
-same order of its axes. On its way there it may be multiplied by a number, and its axes
-may be moved. Every other parameter enters the kernel by its Jacobian, and
-`Network.loose` says why. Nothing is computed here.
+A network is traced for one point, so that no output depends on several points. A
+parameter has a closed form if only equations of `bilinear` read it, all with the same
+order of its axes. Before, it may be multiplied by a number, and its axes may be moved.
+Every other parameter enters the kernel by its Jacobian, and `Network.loose` states the
+reason. Nothing is computed here.
 
-A bias that is added to a layer at one position, z = s·h W + t·β, needs no part of its
-own: its gradient is t·δ, and its part of Θ is t² δ·δ'.
+A bias that is added to a layer at one position, z = s·h W + t·β, has the gradient t·δ.
+Its part of Θ is t² δ·δ', which is added to the part of the layer.
 """
 
 import collections
@@ -38,7 +38,7 @@ class Use(NamedTuple):
     """Lengths of the loops around the equation."""
     z: jax.ShapeDtypeStruct
     depth: int
-    """1 if h is of the input, else one more than the layers that h comes from."""
+    """1 plus the number of layers, one after the other, on which h depends."""
 
     @property
     def positions(self) -> int:
@@ -47,7 +47,7 @@ class Use(NamedTuple):
 
 
 class Rider(NamedTuple):
-    """A bias that is added to the output of a use: factor · β for each unit of z."""
+    """A bias that is added to the output of a use as factor · β."""
 
     path: Path
     factor: float
@@ -56,7 +56,7 @@ class Rider(NamedTuple):
 class Network(NamedTuple):
     """A network traced for one point, and where it uses its parameters.
 
-    Parameters go by their index among the leaves of the tree.
+    A parameter is identified by its index among the leaves of the tree.
     """
 
     jaxpr: Any
@@ -64,9 +64,9 @@ class Network(NamedTuple):
     uses: dict[Path, Use]
     riders: dict[int, Rider]
     loose: dict[int, str]
-    """The parameters without a closed form, and why."""
+    """The parameters without a closed form, and the reasons."""
     unused: dict[int, str]
-    """The parameters on which the outputs do not depend, and why."""
+    """The parameters on which the outputs do not depend, and the reasons."""
 
     def of_leaf(self) -> dict[int, list[Path]]:
         """The uses of each parameter that has a closed form, in their order."""
@@ -117,24 +117,24 @@ class _View(NamedTuple):
 
 
 class _Output(NamedTuple):
-    """A value that is factor · (the output of a use), and read nowhere else."""
+    """A value that is factor · (the output of a use) and is read only once."""
 
     path: Path
     factor: float = 1.0
 
 
 class Fact(NamedTuple):
-    """What is known of a value: at most one of a parameter, an output and a number."""
+    """What is known about a value: it is a parameter, an output, a number, or none."""
 
     view: _View | None = None
     output: _Output | None = None
     number: float | None = None
     depth: int = 0
-    """Number of layers, one after the other, that the value comes from."""
+    """Number of layers, one after the other, on which the value depends."""
 
 
 class _Reader:
-    """Reads equations one after the other, and notes uses, biases and losses."""
+    """Reads equations one after the other and collects `uses`, `riders` and `loose`."""
 
     def __init__(self):
         self.uses: dict[Path, Use] = {}
@@ -142,7 +142,7 @@ class _Reader:
         self.loose: dict[int, str] = {}
 
     def lose(self, facts, why: str) -> None:
-        """Note that parameters are read in a way that has no closed form."""
+        """Add parameters that are read in a way without a closed form to `loose`."""
         for fact in facts:
             if fact.view:
                 self.loose.setdefault(fact.view.leaf, why)
@@ -199,7 +199,7 @@ class _Reader:
         return plain
 
     def rides(self, equation, given, operand: int, view: _View, steps) -> bool:
-        """Whether a parameter is a bias of a layer at one position; note it."""
+        """Whether a parameter is the bias of a layer at one position; add it if so."""
         if equation.primitive.name not in ("add", "sub") or steps:
             return False
         output = given[1 - operand].output
@@ -212,7 +212,7 @@ class _Reader:
         return True
 
     def loop(self, loop, given, path: Path, steps, depth: int) -> list[Fact]:
-        """The results of a loop: parameters that are its constants are read within."""
+        """The facts of a loop's results; parameters that are its constants are read."""
         constants = [f._replace(output=None) for f in given[: loop.constants]]
         self.lose(given[loop.constants :], "scan, as a carried or split value")
         inside = [Fact(depth=depth)] * (len(given) - loop.constants)
@@ -227,7 +227,7 @@ class _Reader:
         return [Fact(depth=f.depth) for f in out]
 
     def network(self, jaxpr, names: list[str], learned: list[bool]) -> Network:
-        """Close what has one way of being read; the rest is loose."""
+        """The network; parameters that are read in several ways have no closed form."""
         orders: dict[int, set] = collections.defaultdict(set)
         for use in self.uses.values():
             orders[use.leaf].add(use.order)
@@ -261,7 +261,7 @@ RESHAPES = ("reshape", "squeeze", "expand_dims", "copy", "copy_p")
 
 
 def _moved(equation, given: list[Fact]) -> Fact | None:
-    """The result, if it is that of a layer or a parameter, scaled or its axes moved."""
+    """The result, if it is a parameter or an output, scaled or with its axes moved."""
     name = equation.primitive.name
     views = [i for i, f in enumerate(given) if f.view]
     source = views[0] if views else next(i for i, f in enumerate(given) if f.output)

@@ -1,7 +1,7 @@
-"""From arrays to one tidy table: variant, width, seed, step, metric, value.
+"""Compute metrics from arrays, as a table of variant, width, seed, step, metric, value.
 
-A module here lists metrics as records, next to the function that computes them. The
-metrics of what a recorder records on demand are in the file of the recorder.
+Each module lists metrics as records, next to the function that computes them. Metrics
+of an optional recording are in the file of its recorder.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ntkpipe.data.base import of_networks
 from ntkpipe.measurements import (
     faults,
     frequencies,
@@ -69,7 +70,7 @@ def unknown(name: str) -> str | None:
 
 
 def unmet(name: str, e: Experiment) -> str | None:
-    """Why an experiment has no value of a metric; None if it has, or may have, one.
+    """Why an experiment has no value of a metric; None if it has one or may have one.
 
     A pattern needs one matching metric that the experiment has.
     """
@@ -91,11 +92,12 @@ def of_width(
     e: Experiment, variant: str, width: int, read: Callable[[str], Arrays]
 ) -> pd.DataFrame:
     """All metrics of the networks of one width, as rows; `read` reads a product."""
+    network = read("network")
     inputs = Inputs(
         e,
         width,
-        network=read("network"),
-        data=read("dataset"),
+        network=network,
+        data=of_networks(read("dataset"), len(network["seed"])),
         linearized=read("linearized") if e.has_linearized else None,
         limit=read("limit") if e.has_limit else None,
     )
@@ -103,7 +105,6 @@ def of_width(
     for group in GROUPS:
         if any(one.unmet(e) is None for one in group.metrics):
             values |= group.measure(inputs)
-    network = inputs.network
     expected = {one.name for one in METRICS if one.missing_is_expected}
     return table.tidy(
         values, network["seed"], network["diverged"], variant, width, expected

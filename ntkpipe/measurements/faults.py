@@ -32,7 +32,7 @@ METRICS = (
 def faults(network: Arrays) -> Values:
     """Flags, 1 or 0 for each network: metric → (steps, values).
 
-    `dead`: the last hidden layer is the same for all points, as for ReLUs that are off.
+    `dead`: the last hidden layer is equal at all points, for example if no ReLU is on.
     `singular`: λ_min of Θ is zero up to rounding, so that Θ has no inverse.
     `unresolved`: the kernel changed by less than rounding.
     """

@@ -68,10 +68,11 @@ def frequencies(
     """Time at which each frequency of the target is fitted; points at equal angles.
 
     `fit_time/k` is the first time T_k at which the residual's Fourier component k is
-    below the share `level` of its start. `mode_left/k` is the share left at the last
-    step. With the limit, `fit_rate/k` is T_k·λ_k/log(1/level), which is 1 for an
-    infinitely wide network, λ_k the decay rate of the limit. `fit_rate_spread` is its
-    standard deviation over k divided by its mean. Source: Basri et al. 2019.
+    below the share `level` of its initial size. `mode_left/k` is the share left at the
+    last step. With the limit, `fit_rate/k` is T_k·λ_k/log(1/level), where λ_k is the
+    decay rate of the limit; it is 1 for an infinitely wide network. `fit_rate_spread`
+    is the standard deviation of `fit_rate/k` over k, divided by its mean. Source:
+    Basri et al. 2019.
     """
     size = fourier(network["f_train"] - data["y_train"])[..., list(chosen)]
     share = np.moveaxis(size / size[:, :1], 1, -1)  # (s k t)
@@ -91,9 +92,10 @@ def frequencies(
 
 
 def fourier(values: np.ndarray) -> np.ndarray:
-    """Size of each Fourier component f of functions at equal angles, (… n k) → (… f).
+    """Amplitude of each Fourier component f of functions at equal angles.
 
-    The size of a cos fγ + b sin fγ, 0 < f < n/2, is √(a² + b²).
+    (… n k) → (… f). The amplitude of a cos fγ + b sin fγ, 0 < f < n/2, is √(a² + b²),
+    and its norm over outputs is returned.
     """
     points = values.shape[-2]
     size = np.linalg.norm(np.fft.rfft(values, axis=-2), axis=-1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ntkpipe.kernels import compare
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import slowest_rate
+from ntkpipe.measurements.rates import DESCENT, slowest_rate
 from ntkpipe.metric import (
     HIDDEN_LAYERS,
     LIMIT,
@@ -67,11 +67,12 @@ METRICS = (
         label="relative change of the Σ̇ part of Θ",
         when=SIGMA,
     ),
-    _snapshots(
+    _change(
         "ntk_rest_drop",
         "relative decrease of the Σ̇ part along the targets",
         "1 − yᵀΣ̇(t)y/yᵀΣ̇(0)y",
         when=(*SIGMA, ALL_OUTPUTS),
+        missing_is_expected=True,  # for targets of zero
     ),
     _change(
         "ntk_cosine",
@@ -136,6 +137,7 @@ METRICS = (
         "smallest mean decay rate of the loss up to any step, over λ_min of H(w₀)",
         "inf_t log(L(0)/L(t))/(λ_min t)",
         at="last",
+        when=(DESCENT,),
         missing_is_expected=True,  # where nothing is trained
     ),
     _ends(
@@ -174,7 +176,7 @@ def kernels(
         network: the arrays of a trajectory.
         data: training points and targets.
         limit: infinite-width kernels, if computed.
-        learning_rate: η, divided by the largest stable one.
+        learning_rate: η.
         learned_output: whether the last layer is learned, so that Σ is a part of Θ.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
@@ -182,7 +184,7 @@ def kernels(
     start = theta[:, :1]
     k = ntk.shape[-1]
     trace = np.trace(theta, axis1=-2, axis2=-1)
-    points = len(data["x_train"])
+    points = data["x_train"].shape[-2]
     ends = [0] if len(snapshot) == 1 else [0, -1]
     low, high = compare.extreme_eigenvalues(finite(theta[:, ends]) / points)
     # no condition number if Θ is singular up to rounding
@@ -225,17 +227,18 @@ def parts(theta: np.ndarray, nngp: np.ndarray, y: np.ndarray) -> dict[str, np.nd
     Args:
         theta: kernels as matrices, (s p n·k n·k).
         nngp: Σ, (s p n n).
-        y: targets, (n k).
+        y: targets, (n k) of all networks or (s 1 n k) of each.
     """
     k = theta.shape[-1] // nngp.shape[-1]
     sigma = np.einsum("spnm,ij->spnimj", nngp, np.eye(k)).reshape(theta.shape)
-    rest, target = theta - sigma, y.ravel()
+    rest, target = theta - sigma, y.reshape(*y.shape[:-2], -1)
     found = {
         "nngp_change": compare.relative_change(sigma[:, :1], sigma),
         "ntk_rest_change": compare.relative_change(rest[:, :1], rest),
     }
-    if len(target) == rest.shape[-1]:  # not of a traced kernel of several outputs
-        along = np.einsum("i,spij,j->sp", target, rest, target)
+    # not if the kernel of several outputs is traced
+    if target.shape[-1] == rest.shape[-1]:
+        along = (target * (rest @ target[..., None])[..., 0]).sum(-1)
         found["ntk_rest_drop"] = 1 - along / along[:, :1]
     return found
 
@@ -245,7 +248,7 @@ def loss_rate(network: Arrays, theta: np.ndarray, learning_rate: float) -> Value
 
     Args:
         network: the arrays of a trajectory.
-        theta: kernels (s n n) over N, one for each network or one for all.
+        theta: kernels divided by N, (s n n), or (1 n n) for all networks.
         learning_rate: η.
     """
     step = network["step"]
@@ -267,17 +270,19 @@ def pseudo_error(ntk: np.ndarray) -> np.ndarray:
 
 
 def finite(a: np.ndarray) -> np.ndarray:
-    """Kernels that are not finite, of diverged networks, as zeros; they get no rows."""
+    """Replace kernels that are not finite by zeros; diverged networks have no rows."""
     return np.where(np.isfinite(a).all((-2, -1), keepdims=True), a, 0)
 
 
 def _kernels(inputs: Inputs) -> Values:
     e = inputs.e
     learned, rate = e.model.learned_output, e.training.learning_rate
-    start = finite(matrix(inputs.network["ntk"])[:, 0]) / len(inputs.data["x_train"])
-    return kernels(
-        inputs.network, inputs.data, inputs.limit, rate, learned
-    ) | loss_rate(inputs.network, start, rate)
+    points = inputs.data["x_train"].shape[-2]
+    start = finite(matrix(inputs.network["ntk"])[:, 0]) / points
+    values = kernels(inputs.network, inputs.data, inputs.limit, rate, learned)
+    if DESCENT.met(e):
+        values |= loss_rate(inputs.network, start, rate)
+    return values
 
 
 GROUP = Group(METRICS, _kernels)

@@ -1,4 +1,4 @@
-"""Comparison of networks with the infinitely wide network, and its own spectrum."""
+"""Comparison of networks with the infinitely wide network, and spectra of the limit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ntkpipe.metric import (
 )
 from ntkpipe.training.loss import SQUARED
 
-FIRST = 5  # number of eigenvalues of the limit kernel that are metrics
+FIRST = 5  # number of the largest eigenvalues of the limit kernel that are metrics
 
 
 def spread(points: int, count: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def spread(points: int, count: int) -> np.ndarray:
 
 
 def limit_frequencies(chosen: tuple[int, ...], points: int) -> tuple[int, ...]:
-    """Frequencies k of `limit_ntk_mode` and others: by default 16 ≤ k ≤ N/16."""
+    """Frequencies k of `limit_ntk_mode/k`, `limit_nngp_mode/k`; default 16 … N/16."""
     return tuple(chosen) or tuple(range(16, points // 16 + 1))
 
 
@@ -41,7 +41,7 @@ def _points(e) -> np.ndarray | None:
 
 
 def _frequencies(e) -> tuple[int, ...]:
-    # points at equal angles are never a user's file, so that their number is known
+    # points at equal angles are never a user's file, so their number is known
     return limit_frequencies(e.measure.frequencies, e.dataset.stated_sizes.train)
 
 
@@ -169,13 +169,16 @@ def limit_dynamics(
 def along_target(f: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """|g| and ‖h‖ of the residual f − y = g ŷ + h, h ⊥ ŷ = y/‖y‖: (… n k) → (…).
 
+    The targets y are (n k), or (… n k) with axes that fit those of f.
+
     Root mean squares over points: |ŷ·(f − y)|/√N and ‖h‖/√N.
     """
     residual = (f - y).reshape(*f.shape[:-2], -1)
-    unit = y.ravel() / np.linalg.norm(y)
-    along = residual @ unit
+    unit = y.reshape(*y.shape[:-2], -1)
+    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
+    along = (residual * unit).sum(-1)
     across = residual - along[..., None] * unit
-    root = np.sqrt(len(y))
+    root = np.sqrt(y.shape[-2])
     return np.abs(along) / root, np.linalg.norm(across, axis=-1) / root
 
 
@@ -216,16 +219,16 @@ def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
     return {f"limit_z/{i}": (last, z[:, i : i + 1]) for i in chosen}
 
 
-# a kernel of zeros has no ratio of eigenvalues; `table.of_limit` counts the missing one
+# a kernel of zeros has no ratio of eigenvalues; `table.of_limit` counts missing values
 @np.errstate(divide="ignore", invalid="ignore")
 def infinite(
     limit: Arrays, on_circle: bool, chosen: tuple[int, ...] = ()
 ) -> dict[str, float | np.ndarray]:
-    """Spectra of the infinite-width kernels: metric → value, or (r,) of all draws.
+    """Spectra of the infinite-width kernels: metric → value, or (r,) values of r draws.
 
     At equal angles the kernels are circulant, and their eigenvalues are the discrete
-    Fourier transform of a row. The eigenvalue of cos kγ is `limit_ntk_mode/k`, for the
-    chosen frequencies k, by default the asymptotic ones of `limit_frequencies`.
+    Fourier transform of a row. `limit_ntk_mode/k` is the eigenvalue of cos kγ for the
+    chosen frequencies k, by default those of `limit_frequencies`.
     """
     theta = limit["ntk_train_train"]
     values = np.linalg.eigvalsh(theta)
@@ -250,7 +253,7 @@ def infinite(
 
 
 def _against_limit(inputs: Inputs) -> Values:
-    assert inputs.limit is not None  # `when` asks for it
+    assert inputs.limit is not None  # required by `when`
     e, y = inputs.e, inputs.data["y_train"]
     rate, flow = e.training.learning_rate, e.limit == "flow"
     found = limit_dynamics(inputs.network, inputs.data, inputs.limit, rate, flow)
@@ -265,13 +268,13 @@ def _against_limit(inputs: Inputs) -> Values:
 
 
 def _straightness(inputs: Inputs) -> Values:
-    assert inputs.limit is not None  # `when` asks for it
+    assert inputs.limit is not None  # required by `when`
     rate, flow = inputs.e.training.learning_rate, inputs.e.limit == "flow"
     return straightness(inputs.network, inputs.data, inputs.limit, rate, flow)
 
 
 def _scores(inputs: Inputs) -> Values:
-    assert inputs.limit is not None  # `when` asks for it
+    assert inputs.limit is not None  # required by `when`
     return against_limit(inputs.network, inputs.limit, inputs.e.measure.limit_points)
 
 

@@ -41,7 +41,7 @@ def linear_growth(linearized: Arrays) -> Values:
     Above the stability limit the ratio diverges and is reported as 1e300.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        # 1e300 is no number in float32
+        # 1e300 is infinite in float32
         loss = np.asarray(linearized["loss"], float)
         ratio = loss / loss[:, :1]
     highest = np.nan_to_num(ratio, nan=1e300, posinf=1e300).max(1, keepdims=True)
@@ -49,7 +49,7 @@ def linear_growth(linearized: Arrays) -> Values:
 
 
 def _against_linearized(inputs: Inputs) -> Values:
-    assert inputs.linearized is not None  # `when` asks for it
+    assert inputs.linearized is not None  # required by `when`
     found = gaps(inputs.network, inputs.linearized, "linear") | linear_growth(
         inputs.linearized
     )

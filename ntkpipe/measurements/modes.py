@@ -1,11 +1,11 @@
-"""Decay rates of the residual along eigenvectors of the first kernel."""
+"""Decay rates of the residual along eigenvectors of the kernel at initialisation."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import decay_rate, limit_rate
+from ntkpipe.measurements.rates import DESCENT, decay_rate, limit_rate
 from ntkpipe.metric import Arrays, Group, Index, Inputs, Metric, Values, given
 
 METRICS = (
@@ -15,7 +15,7 @@ METRICS = (
         "rate/(−log|1 − ηλ_i|/η)",
         index=Index("i", lambda e: range(1, e.measure.modes + 1)),
         at="last",
-        when=(given("measure.modes"),),
+        when=(given("measure.modes"), DESCENT),
     ),
 )
 
@@ -24,18 +24,18 @@ METRICS = (
 def modes(network: Arrays, data: Arrays, learning_rate: float, count: int) -> Values:
     """Decay rate of the residual along eigenvectors of H(w₀), over that of the steps.
 
-    The ratio is 1 for gradient descent on the linearised model, whose rates are those
-    of `limit_rate`; see `decay_rate`. With a traced kernel, the size of a mode is the
-    norm over all outputs.
+    `decay_rate` fits the first rate, and `limit_rate` gives the second. The ratio is 1
+    for gradient descent on the linearised model. With a traced kernel, the size of a
+    mode is the norm over all outputs.
     """
-    points = len(data["x_train"])
+    points = data["x_train"].shape[-2]
     time = learning_rate * network["step"]
     theta = matrix(network["ntk"])[:, 0] / points
     residual = (network["f_train"] - data["y_train"]).reshape(
         *network["f_train"].shape[:2], theta.shape[-1], -1
     )
     values, vectors = np.linalg.eigh(theta)
-    # np.linalg.eigh ascends; mode 1 is the fastest
+    # np.linalg.eigh returns eigenvalues in ascending order; mode 1 is the fastest
     values, vectors = values[:, ::-1], vectors[..., ::-1]
     size = np.linalg.norm(np.einsum("sni,stnk->sitk", vectors, residual), axis=-1)
     ratio = decay_rate(time, size) / limit_rate(values, learning_rate, flow=False)

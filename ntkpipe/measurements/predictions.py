@@ -6,7 +6,7 @@ import numpy as np
 
 from ntkpipe.metric import Arrays, Values, given
 
-# A loss is compared with its prediction down to this share of its start.
+# A loss is compared with its prediction down to this share of its initial value.
 LOSS_FOLLOWED = 1e-3
 LOSS_ERROR = given("measure.loss_error")
 

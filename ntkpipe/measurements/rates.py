@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from ntkpipe.metric import Need
+
+DESCENT = Need(lambda e: e.training.optimizer == "gd", "`training.optimizer: gd`")
+"""The rates are those of plain gradient descent, in the time η·step."""
+
 
 def limit_rate(eigenvalue: np.ndarray, learning_rate: float, flow: bool) -> np.ndarray:
     """Decay rate in time t = η·step: λ for the flow, −log|1 − ηλ|/η for the steps."""
@@ -30,9 +35,9 @@ def first_below(time: np.ndarray, share: np.ndarray, level: float) -> np.ndarray
 def slowest_rate(time: np.ndarray, loss: np.ndarray, rate: np.ndarray) -> np.ndarray:
     """inf_t log(L(0)/L(t))/(λt), t > 0, of a loss (… t) and a rate λ (…).
 
-    Du et al. 2019, theorem 4.1: ‖u(t)‖² ≤ e^{−λt}‖u(0)‖², that is 1 or more. It is 2 or
-    more if the kernel stands still with λ its smallest eigenvalue. Only times at which
-    the loss is above rounding count; NaN unless λ > 0.
+    The value is at least 1 if ‖u(t)‖² ≤ e^{−λt}‖u(0)‖² (Du et al. 2019, theorem 4.1).
+    It is at least 2 if the kernel is constant and λ is its smallest eigenvalue. Only
+    times at which the loss is above rounding count. The value is NaN unless λ > 0.
     """
     start = loss[..., :1]
     # rounding of outputs of size 1, squared, with a margin

@@ -77,5 +77,5 @@ def tidy(
 
 
 def _rows(*columns) -> pd.DataFrame:
-    """Rows with `COLUMNS`, each one value for all rows or an array."""
+    """Rows with `COLUMNS`; a column is an array, or one value for all rows."""
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))

@@ -10,7 +10,7 @@ from ntkpipe.metric import Arrays, Group, Index, Metric, Values, given
 
 
 def _layers(e) -> list[str] | None:
-    """W1, b1, W2, …: biases only where they have a size at the start."""
+    """W1, b1, W2, …, without biases that are zero at initialisation."""
     zero = getattr(e.model, "biases", "") == "zero"
     names = e.model.layer_names
     return names and [name for name in names if not (zero and name.startswith("b"))]

@@ -1,4 +1,4 @@
-"""The networks that a study can train, one kind a file."""
+"""The networks that a study can train, one kind in each file."""
 
 from __future__ import annotations
 

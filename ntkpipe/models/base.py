@@ -1,4 +1,4 @@
-"""The protocol of a model: what training, kernels and cost estimates use of it."""
+"""The protocol of a model: what training, kernels and cost estimates need."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ else:
     jax = Lazy("jax")
 
 TWINS = ("double", "alike")
-"""Values of `zero_output` with which the output consists of two equal networks."""
+"""Values of `zero_output` for which the output combines two equal networks."""
 
 FROZEN_COPY = ("subtract", "alike")
-"""Values of `zero_output` with which the network at initialisation is subtracted."""
+"""Values of `zero_output` for which the network at initialisation is subtracted."""
 
 
 class ModelKind(Protocol):
@@ -38,13 +38,13 @@ class ModelKind(Protocol):
     weight_layers: int
     """Number of weight matrices."""
     zero_output: str
-    """How f(w₀) = 0 is reached: `subtract`, `double`, `alike`; `none` if it is not."""
+    """How f(w₀) = 0 is obtained: `subtract`, `double`, `alike`; `none` if it is not."""
     starts_at_zero: bool
     """Whether f(w₀) = 0 by `zero_output`."""
     learned_output: bool
     """Whether the last layer is learned, so that Σ is a part of Θ."""
     has_last_layer: bool
-    """Whether there is a hidden layer, the last of which has the NNGP kernel."""
+    """Whether there are hidden layers. The NNGP kernel is that of the last of them."""
     is_random: bool
     """Whether initial weights are drawn at random."""
     has_infinite_limit: bool

@@ -37,7 +37,7 @@ class MLP:
     kind: Literal["mlp"] = "mlp"
     depth: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of hidden layers."""
-    # the names are those of a table: only a literal tuple has a type
+    # a type checker needs a literal tuple, but the names are the keys of a table
     activation: Literal[tuple(ACTIVATIONS)] = "relu"  # type: ignore[valid-type]
     """Non-linearity of the hidden layers."""
     parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"  # type: ignore[valid-type]
@@ -49,14 +49,15 @@ class MLP:
     b_std: Annotated[float, Field(ge=0, le=HUGE)] = 0.0
     """Standard deviation σ_b of the biases; 0 leaves them out."""
     input_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """p: the variance of the input weights at initialisation is multiplied by n^−p."""
+    """Exponent p: the initial variance of the input weights is multiplied by n^−p."""
     output_decay: Annotated[float, Field(ge=0, le=4)] = 0.0
-    """p: the variance of the output weights at initialisation is multiplied by n^−p."""
+    """Exponent p: the initial variance of the output weights is multiplied by n^−p."""
     alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
     zero_output: Literal["none", "subtract", "double", "alike"] = "none"
-    """f(w₀) = 0: `subtract` a frozen copy, or `double`, (f₁ − f₂)/√2 of equal twins.
-    `alike`: (f₁ + f₂)/√2 of equal twins without its frozen copy."""
+    """How f(w₀) = 0 is obtained. `subtract`: the frozen initial network is subtracted.
+    `double`: (f₁ − f₂)/√2 of two networks with equal initial weights. `alike`:
+    (f₁ + f₂)/√2 of two such networks, minus their frozen initial value."""
     output_weights: Literal["learned", "signs", "heavy"] = "learned"
     """`signs`: the last layer has fixed weights ±1 and no bias (Du et al. 2019);
     `heavy`: learned, |v| = 5^−½ u^−⅖ with u uniform, so that E v² = 1 and E v⁴ = ∞."""
@@ -92,7 +93,7 @@ class MLP:
 
     @property
     def twins(self) -> int:
-        """Number of equal networks of which the output consists."""
+        """Number of networks with equal initial weights that form the output."""
         return 2 if self.zero_output in TWINS else 1
 
     @property
@@ -141,7 +142,7 @@ class MLP:
             for index, fans in enumerate(pairwise(sizes))
             for shape in ((fans, fans[1:]) if self._has_bias(index) else (fans,))
         ]
-        # one random draw for all layers, as compiling a draw takes longer than drawing
+        # one draw for all layers, because compiling a draw takes longer than drawing
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         numbers = iter(
             part.reshape(shape)
@@ -258,7 +259,7 @@ class MLP:
         return row["hidden"], row["bias"]
 
     def _fixed_std(self, index: int, fan_in: int) -> tuple[float, float]:
-        """σ_w and σ_b, with the factors of fan_in that are no powers of the width.
+        """σ_w and σ_b, with the factors of fan_in that are not powers of the width.
 
         The input dimension d is not a width, so the input layer has σ_w/√d.
         """

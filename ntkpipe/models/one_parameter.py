@@ -1,4 +1,4 @@
-"""A model with one weight, with which a blog post explains lazy training."""
+"""A model with one weight, which a blog post uses to explain lazy training."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ class OneParameter:
         return curvature.whole(self.apply, params, x)
 
     def weights(self, width: int, d: int, k: int) -> int:
-        """One weight, whatever the width."""
+        """One weight at every width."""
         return 1

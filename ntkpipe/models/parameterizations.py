@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-HUGE = 1e100  # its square is finite, too
+HUGE = 1e100  # the square is still finite
 
 
 class Exponents(NamedTuple):

@@ -17,7 +17,7 @@ else:
 
 
 class Note(NamedTuple):
-    """A sentence. A fault is a missing network or number; the rest may be intended."""
+    """A sentence. A fault is a missing network or number; others may be intended."""
 
     is_fault: bool
     text: str
@@ -66,7 +66,7 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[Note]:
     for metric, one, many, says in (
         ("dead", "is", "are", "dead: the last hidden layer is the same for all points"),
         # the cause may be equal or antipodal points, few weights, few frequencies …
-        ("singular", "has", "have", "a singular kernel: λ_min is 0 but for rounding"),
+        ("singular", "has", "have", "a singular kernel: λ_min is 0 up to rounding"),
         ("unresolved", "moved its", "moved their", rounding),
     ):
         count = len(seeds[metric])
@@ -87,7 +87,7 @@ def _at_width(rows: pd.DataFrame, e: Experiment) -> Iterator[Note]:
         reached = rows.loc[rows["metric"] == "converged", "value"]
         if not reached.all():
             missed = share((1 - reached).sum(), len(reached))
-            goal = f"the loss to stop at in {e.training.steps:,} steps"
+            goal = f"the stopping loss within {e.training.steps:,} steps"
             yield Note(False, f"{missed} did not reach {goal}")
 
 
@@ -103,9 +103,9 @@ def _undefined(
         count = share(len(seeds), rows["seed"].nunique())
         have = f"{count} {'has' if len(seeds) == 1 else 'have'} no value of {{}}"
         if (own["width"] == 0).all():
-            because = (True, "without a value (0/0) are {}")
+            because = (True, "no value (0/0) of {}")
         elif seeds <= dead:
-            because = (True, f"without a value (0/0) are {{}}: {count}, all dead")
+            because = (True, f"no value (0/0) of {{}} for {count}, all dead")
         elif name.startswith("linear_") and seeds <= unstable:
             because = (
                 False,

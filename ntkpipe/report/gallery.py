@@ -19,21 +19,21 @@ class Original:
     """A published figure, or a statement without one."""
 
     figure: str
-    """Its number or file name in the source."""
+    """The number or file name of the figure in the source."""
     shows: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]+/[a-z0-9_-]+$")], ...],
         Field(min_length=1),
     ]
     """The figures that regenerate it, as study/figure."""
     setting: str
-    """The source's own setting."""
+    """The setting of the source."""
     differs: str
     """Differences from the source."""
 
 
 @section
 class Source:
-    """A paper or post with its figures, in its order."""
+    """A paper or post, and its figures in the order of the source."""
 
     source: str
     """Author, year, title."""

@@ -60,6 +60,7 @@ class StudyPage:
     title: str
     question: str
     source: str = ""
+    data: str = ""  # of how many data sets the intervals are
     notes: Sequence[str] = ()
     yaml: str = ""
     figures: Sequence[FigurePage] = ()
@@ -67,8 +68,8 @@ class StudyPage:
     device: str = ""
     seeds: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    warnings: Sequence[str] = ()  # missing networks or numbers
-    remarks: Sequence[str] = ()  # notes on what may be intended
+    warnings: Sequence[str] = ()  # on missing networks or numbers
+    remarks: Sequence[str] = ()  # on what may be intended
     files: Mapping[str, str] = field(default_factory=dict)  # name → relative address
 
 
@@ -83,7 +84,7 @@ def page(
     Args:
         studies: in the order of the page.
         claims: rows of claims.csv of all studies, with the fields of `claims.Verdict`.
-        versions: those that made the page; a study's are shown if they differ.
+        versions: package versions of the page; a study lists its own if they differ.
         gallery: the figures of the sources, in order.
     """
     shown = [_claim(row) for row in claims.to_dict("records")]
@@ -227,7 +228,7 @@ class _Picture(NamedTuple):
 
     mime: str
     data: bytes
-    role: str = ""  # an animation moves; its still is printed
+    role: str = ""  # `moving` for an animation, `still` for the picture in print
 
 
 def _pictures(figure: FigurePage) -> list[_Picture]:

@@ -8,7 +8,7 @@ from ntkpipe.stages.stage import Stage
 
 
 def run(job: Job) -> None:
-    """Judge each claim of a study: claims.csv."""
+    """Judge each claim of a study, and write claims.csv."""
     from ntkpipe import claims
 
     table = job.read("measurements")

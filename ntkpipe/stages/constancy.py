@@ -17,7 +17,7 @@ pd = Lazy("pandas")
 
 
 def run(job: Job) -> None:
-    """Compute the metrics of all networks of a variant: constancy.csv."""
+    """Compute the metrics of all networks of a variant, and write constancy.csv."""
     e, variant = job.experiment, job.at.variant
     tables = [
         measurements.of_width(e, variant, width, partial(job.read, width=width))

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ntkpipe import artifacts, cost
+from ntkpipe.data.base import Data
 from ntkpipe.kernels import compare as metrics
 from ntkpipe.stages.job import USER_FILE, Job, log
-from ntkpipe.stages.stage import Stage
+from ntkpipe.stages.stage import Place, Stage
+
+if TYPE_CHECKING:
+    from ntkpipe.data import Dataset
 
 
 def run(job: Job) -> None:
-    """Draw the data, or read a user's file: dataset.npz."""
+    """Draw the data, or read a user's file, and write dataset.npz."""
     source = job.experiment.dataset
-    if job.inputs:  # a user's file, which a store may have moved
+    if job.inputs:  # a user's file; a storage plugin may have copied it
         source = source.with_file(job.inputs[0])
         job = replace(job, inputs=())
-    data = source.sample(key_of_data(job.experiment.seed))
-    for first, second in metrics.duplicates(data.x_train)[:5]:
+    e, key = job.experiment, key_of_data(job.experiment.seed)
+    redrawn = e.data == "redraw"
+    data = sample_each(source, key, e.draws) if redrawn else source.sample(key)
+    x = data.x_train[0] if redrawn else data.x_train
+    for first, second in metrics.duplicates(x)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
     about: dict[str, Any] = {}
     if source.user_file is not None:
@@ -29,11 +38,26 @@ def run(job: Job) -> None:
 
 
 def key_of_data(seed: int):
-    """The key of the data of a study's seed."""
+    """The random key of the data for a study's seed."""
     import jax
 
-    # keys of networks are folded in by width, the key of the data by no width
+    # keys of networks are folded with their width, and no width is as large as this
     return jax.random.fold_in(jax.random.key(seed), 2**31 - 1)
+
+
+def sample_each(source: Dataset, key, draws: int) -> Data:
+    """A data set for each seed r, with the key fold_in(key, r), along a first axis."""
+    import jax
+
+    samples = [source.sample(jax.random.fold_in(key, r)) for r in range(draws)]
+    return Data(*map(np.stack, zip(*samples, strict=True)))
+
+
+def settings(at: Place) -> dict[str, Any]:
+    """What data are drawn, and how often."""
+    e = at.experiment
+    once = {"seed": e.data_seed, "dataset": e.dataset}
+    return once if e.data == "once" else once | {"draws": e.draws}
 
 
 DATASET = Stage(
@@ -42,10 +66,7 @@ DATASET = Stage(
     per="variant",
     makes="dataset.npz",
     run=run,
-    settings=lambda at: {
-        "seed": at.experiment.data_seed,
-        "dataset": at.experiment.dataset,
-    },
+    settings=settings,
     sections=lambda at: at.experiment.dataset,
     # drawn once for all variants with the same data
     variant_of=lambda at: at.study.data_of(at.variant),

@@ -42,7 +42,7 @@ def explain(targets: list[str], shape: tuple[int, ...], width: int) -> int:
 
 
 def _of_study(study: Study) -> Iterator[Any]:
-    """The lines of each variant, at its smallest width; equal ones once."""
+    """The lines of each variant at its smallest width; equal lines only once."""
     said: dict[tuple[str, ...], str] = {}
     for name, e in study.variants.items():
         lines = tuple(map(str, _of_experiment(e)))
@@ -81,7 +81,7 @@ def _of_built(e: Experiment, model: Python, width: int) -> Iterator[Any]:
 
 
 def _of_function(target: str, shape: tuple[int, ...], width: int) -> Iterator[Any]:
-    """The entries of what a user's function builds, once its points are independent."""
+    """The entries of a user's network, whose points are first checked."""
     from ntkpipe.kernels.explain import explain, refuse_dependence
 
     module, _, name = target.partition(":")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("ntkpipe")
-USER_FILE = "file"  # a user's file, in the lineage of a product
+USER_FILE = "file"  # the name of a user's file in the lineage of a product
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def read_products(
             )
         check_settings(study, path, product, *sources)
         if product.key in found:
-            # either file may be in the place of the other
+            # either file may be the misplaced one
             raise ProductError(
                 f"{origin[product.key]} and {path} are both the {kind} of "
                 f"{_describe(study, variant, width)}: delete both and run again"

@@ -1,4 +1,4 @@
-"""Infinite width: kernels, and the ensemble of trained networks."""
+"""Infinite width: kernels and the ensemble of trained networks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """Infinite width: kernels, mean and covariance of the ensemble: limit.npz."""
+    """Compute kernels, mean and covariance at infinite width, and write limit.npz."""
     import jax.numpy as jnp
 
     from ntkpipe.kernels import ensemble, infinite
 
     e, data = job.experiment, job.read("dataset")
-    # all points at once: each shape of a kernel is compiled by itself
-    model: Any = e.model  # `has_limit` is of models that have `infinite`
+    # all points at once, because each shape of a kernel is compiled separately
+    model: Any = e.model  # `has_limit` implies that the model has `infinite`
     whole = model.infinite(np.concatenate([data["x_train"], data["x_test"]]))
     nngp, ntk = map(np.asarray, whole)
     n = len(data["x_train"])
     points = {"train": slice(n), "test": slice(n, None)}
     step, rate = e.training.recorded(), e.training.learning_rate
-    # networks that begin at zero are one function in the limit, and have no covariance
+    # networks that start at f = 0 have one limit function, without covariance
     prior = 0.0 if e.model.starts_at_zero else 1.0
     arrays: dict[str, Any] = {"step": step}
     kernels = {}
@@ -60,7 +60,7 @@ def run(job: Job) -> None:
 
 
 def _spectra(e: Experiment, first: np.ndarray) -> np.ndarray:
-    """The largest eigenvalues of Θ∞/N for the study's data and other draws, (r e)."""
+    """The largest eigenvalues (r e) of Θ∞/N, for the study's data and other draws."""
     import jax
 
     model: Any = e.model

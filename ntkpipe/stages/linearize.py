@@ -12,7 +12,7 @@ from ntkpipe.stages.train import TRAIN
 
 
 def run(job: Job) -> None:
-    """The linearised model of each network in closed form: linearized.npz."""
+    """Compute the linearised model of each network, and write linearized.npz."""
     import jax
 
     from ntkpipe.kernels import linear
@@ -21,11 +21,11 @@ def run(job: Job) -> None:
     rate = e.training.learning_rate
 
     @jax.jit
-    def predict(ntk, f_train, ntk_test, f_test):
+    def predict(y, ntk, f_train, ntk_test, f_test):
         return linear.predict(
             ntk,
             f_train,
-            data["y_train"],
+            y,
             network["step"],
             rate,
             momentum=e.training.heavy_ball,
@@ -36,8 +36,12 @@ def run(job: Job) -> None:
         )
 
     read = ("ntk", "f_train", "ntk_test_train", "f_test")
-    start = (network[name][:, 0].astype(float) for name in read)
-    models = [predict(*arrays) for arrays in zip(*start, strict=True)]
+    start = [network[name][:, 0].astype(float) for name in read]
+    y = np.broadcast_to(data["y_train"], (e.draws, *data["y_train"].shape[-2:]))
+    models = [
+        predict(y[seed % e.draws], *arrays)
+        for seed, arrays in enumerate(zip(*start, strict=True))
+    ]
     arrays = {
         name: np.stack([np.asarray(getattr(model, name)) for model in models])
         for name in ("loss", "f_train", "f_test", "weight_change")

@@ -13,7 +13,7 @@ pd = Lazy("pandas")
 
 
 def run(job: Job) -> None:
-    """All measurements of a study in one table: measurements.csv."""
+    """Join all measurements of a study in one table, and write measurements.csv."""
     variants = job.study.variants
     tables = [job.read("constancy", variant) for variant in variants]
     for variant, e in variants.items():

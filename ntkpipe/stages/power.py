@@ -1,4 +1,4 @@
-"""The command `power`: how likely each verdict is to come out the same again."""
+"""The command `power`: how likely other networks are to give the same verdicts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ntkpipe import artifacts
 from ntkpipe.artifacts import ProductError
+from ntkpipe.claims import normal_law
 from ntkpipe.claims import power as powers
 from ntkpipe.lazy import Lazy
 from ntkpipe.progress import Progress
@@ -27,7 +28,7 @@ DRAWS = 200
 def power(
     studies: list[Study], results: str, output: str, draws: int = DRAWS, seed: int = 0
 ) -> int:
-    """Write the table of power of all claims, and print those with too few seeds."""
+    """Write a table of the power of all claims, and print its summary."""
     tables = []
     for study in studies:
         path = f"{results}/{MEASURE.path(Place(study))}"
@@ -54,18 +55,20 @@ def _of_study(study: Study, path: str, draws: int, seed: int):
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """The sum over all claims, and the claims with too few and too many seeds."""
+    """Σ(1 − P), the claims with too few seeds, and the studies with too many."""
     few, many = powers.too_few(rows), powers.too_many(rows)
     return "\n".join(
         [
-            f"Σ(1 − P) = {powers.expected_changes(rows):.2f} over the "
-            f"{powers.counted(rows).sum()} laws and numbers with an interval",
-            f"{len(few)} claims with P < {powers.ENOUGH} or too few seeds:",
+            f"expected number of other verdicts, Σ(1 − P): "
+            f"{powers.expected_changes(rows):.2f} of {powers.counted(rows).sum()} "
+            "laws and numbers with an interval",
+            f"{len(few)} claims with P < {normal_law.ENOUGH} or too few seeds:",
             *(f"    {_line(row)}" for row in few.to_dict("records")),
             f"{len(many)} studies with more seeds than their claims need:",
             *(
-                f"    {row['study']}: {row['claim']} needs most, {row['factor']:.2g} "
-                f"times as many: {row['seeds_needed']} for {row['seeds']}"
+                f"    {row['study']}: {row['claim']} needs the most seeds, "
+                f"{row['seeds_needed']} instead of {row['seeds']} "
+                f"({row['factor']:.2g} times as many)"
                 for row in many.to_dict("records")
             ),
         ]

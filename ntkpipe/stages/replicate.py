@@ -1,8 +1,8 @@
-"""The command `replicate`: run studies again with other seeds; which verdicts differ?
+"""The command `replicate`: run studies again with other seeds, and compare verdicts.
 
 A replicate has its own folder of results. All random numbers are drawn anew: data,
-labels, networks, and the samples of a recorder. The draws of a bootstrap are not, as
-their seed is that of the claim.
+labels, networks, and the samples of a recorder. Only a bootstrap repeats its draws,
+because its seed comes from the claim.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ else:
 FIRST = 1001
 """The seed of the first replicate; the others follow."""
 ENOUGH = 0.97
-"""Share of the laws and numbers of a replicate that should come out as expected."""
+"""Share of the laws and numbers of a replicate that should be as expected."""
 COLUMNS = ("study", "claim", "nature", "known", "expected")
 NAMES = {"run": "the finished run"}
 NATURES = {
@@ -88,7 +88,7 @@ def replicate(
 def write_study(path: Path, folder: Path, seed: int) -> Study:
     """Write a study file with another seed, and its users' networks, and load it.
 
-    A variant that has a seed of its own still has another one: the sum of both.
+    `seed` is added to the seed of the study, and to that of each variant with its own.
     """
     values: dict[str, Any] = read_yaml(path)
     values["seed"] = values.get("seed", 0) + seed
@@ -163,7 +163,7 @@ def compare(
 ) -> pd.DataFrame:
     """The verdicts of each claim: a column for the finished run, and for each seed.
 
-    A verdict is empty where a study has not been run, or was run as it is no more.
+    A verdict is empty if the study was not run, or if its file has changed since then.
     """
     rows = {
         (study.name, claim.id): {
@@ -190,7 +190,7 @@ def compare(
             )
             try:
                 products = read_products(own, [str(path)], CLAIMS)
-            except ProductError as error:  # of an earlier study file
+            except ProductError as error:  # made from an earlier study file
                 log.warning("%s", error)
                 continue
             table = products["claims", None, None].data
@@ -202,9 +202,9 @@ def compare(
 
 
 def summary(table: pd.DataFrame) -> str:
-    """How many verdicts of each run are as expected, and those that are not.
+    """How many verdicts of each run are as expected, and a list of the others.
 
-    A law that is known to be contradicted is listed, and counts on neither side.
+    A law that is known to be contradicted is listed but not counted.
     """
     runs = [name for name in table if name not in COLUMNS]
     counted = table[table["known"] == ""]

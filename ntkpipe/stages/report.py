@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ntkpipe.report import gallery as galleries
 else:
     pd = Lazy("pandas")
-    # no other stage makes a page
+    # imported only when a page is made
     doubts = Lazy("ntkpipe.report.doubts")
     galleries = Lazy("ntkpipe.report.gallery")
     page = Lazy("ntkpipe.report.page")
@@ -67,7 +67,7 @@ def write(
 
     Args:
         studies: in the order of the page.
-        inputs: claims.csv and measurements.csv of each study, and all files of figures.
+        inputs: claims.csv and measurements.csv of all studies, and files of figures.
         output: index.html.
         benchmarks: the folder of the jobs' run times, if they were measured.
         gallery: the file of the sources' figures, if they are to be shown.
@@ -103,6 +103,7 @@ def _study_page(
         name=study.name,
         title=study.title,
         question=study.question,
+        data=study.one_data_set,
         source=study.source,
         notes=study.notes,
         yaml=study.text,
@@ -158,12 +159,12 @@ def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
 
 
 def seeds(study: Study) -> str:
-    """The number of networks at a width, and their seed."""
+    """The number of networks of each width, and their seed."""
     numbers = sorted({study.variants[v].seeds_at(width) for v, width in study.jobs()})
     roots = sorted({e.seed for e in study.variants.values()})
     many = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
     networks = "network" if numbers == [1] else "networks"
-    return f"{many} {networks} a width, seed {', '.join(map(str, roots))}"
+    return f"{many} {networks} per width, seed {', '.join(map(str, roots))}"
 
 
 def run_time(study: Study, benchmarks: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The networks of one width, trained, with their kernels on the way."""
+"""Train all networks of one width, and record their kernels during training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ntkpipe.stages.stage import Place, Stage, keys
 
 
 def run(job: Job) -> None:
-    """Train all networks of one width, kernels measured on the way: network.npz."""
+    """Train all networks of one width, record their kernels, and write network.npz."""
     import jax
 
     from ntkpipe import training
@@ -45,7 +45,7 @@ def run(job: Job) -> None:
 
 
 def settings(at: Place) -> dict:
-    """What networks are drawn from and how they are trained."""
+    """The settings of initialisation and training."""
     own = {
         "seed": at.experiment.network_seed,
         "seeds": at.experiment.seeds_at(at.width),

@@ -1,4 +1,4 @@
-"""The command `verify`: compare verdicts with those expected."""
+"""The command `verify`: compare the verdicts with the expected ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 def verify(studies: list[Study], inputs: list[str]) -> int:
     """Print the verdicts that are not as expected; return 1 if there are any.
 
-    A law that is known to be contradicted is listed, and never fails.
+    A law that is known to be contradicted is listed, but never counts as a failure.
     """
     table = verdicts(read_studies(studies, inputs, CLAIMS))
     known = table["known"].fillna("") != ""

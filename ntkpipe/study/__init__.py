@@ -96,7 +96,7 @@ def parse(text: str, path: str | Path) -> Study:
     faults += unshown(raw)
     faults += _located(whole["variants"], str(path.parent))
     try:
-        # strict JSON mode: lists become tuples; "3" and true are no numbers
+        # strict JSON mode: lists become tuples; "3" and true are not taken as numbers
         study = STUDY.validate_json(json.dumps(whole), context=COLLECT)
     except pydantic.ValidationError as error:
         faults += of_pydantic(error, whole, _names())
@@ -160,7 +160,7 @@ def _merge(base: Any, change: Any) -> Any:
         return change
     merged = dict(base)
     for key, value in change.items():
-        # seeds and widths are values, not sections
+        # a mapping of seeds by width is one value, not a section
         if key in merged and key != "seeds":
             value = _merge(merged[key], value)
         merged[key] = value

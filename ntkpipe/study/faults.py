@@ -13,7 +13,7 @@ MOST_FAULTS = 30  # reported at once
 MOST_ERRORS = 1000  # pydantic's errors that are converted; this takes about a second
 BASE = "base"
 CONTROL = ("claims", "control")  # `nature: control` replaced `control: true`
-# not a character of XML, or a control character of terminals
+# characters that XML does not allow, and control characters of terminals
 _UNSHOWN = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -54,7 +54,7 @@ def of_pydantic(
 
     Args:
         error: what pydantic raised.
-        raw: the study that it refused, each variant written out.
+        raw: the refused study, with all keys of each variant.
         known: the names in the study's schema.
     """
     for one in error.errors(include_url=False)[:MOST_ERRORS]:
@@ -84,7 +84,7 @@ def _text(error: ErrorDetails, key: tuple[str, ...], keys: set[str]) -> str:
     value, context = error.get("input"), error.get("ctx", {})
     match error["type"]:
         case "unexpected_keyword_argument" if (key[0], key[-1]) == CONTROL:
-            return "is no key any more: write `nature: control`"
+            return "is no longer a key: write `nature: control`"
         case "unexpected_keyword_argument" if key[-1] in keys:
             return "unknown key here; it belongs to another section"
         case "unexpected_keyword_argument":
@@ -121,7 +121,8 @@ def unshown(raw: Any) -> Iterator[Fault]:
             items = value.items() if isinstance(value, dict) else enumerate(value)
             todo += [((*place, str(key)), part) for key, part in items]
         elif isinstance(value, str) and (found := _UNSHOWN.search(value)):
-            yield Fault(place, f"has the character U+{ord(found[0]):04X}")
+            text = f"has the character U+{ord(found[0]):04X}, which can't be shown"
+            yield Fault(place, text)
 
 
 def once(
@@ -132,11 +133,11 @@ def once(
     A fault is at the top if all variants that inherit its key have the fault.
 
     Args:
-        faults: faults of a study whose variants are written out.
+        faults: faults of a study that has all keys in each variant.
         base: the experiment at the top of the file.
-        changes: what each variant changes of it.
+        changes: the keys that each variant changes.
     """
-    having: dict[Fault, set[str]] = {}  # faults as of the top → variants with them
+    having: dict[Fault, set[str]] = {}  # fault, with the key at the top → variants
     for fault in faults:
         inside = fault.key[:1] == ("variants",) and len(fault.key) > 2
         top = fault._replace(key=fault.key[2:]) if inside else fault

@@ -51,7 +51,7 @@ def read_text(path: str | Path) -> str:
     """The text of a file; raise a `StudyError` if it is too large or unreadable."""
     try:
         if Path(path).stat().st_size > LARGEST_FILE:
-            text = "larger than 256 kB, the most that a study file may have"
+            text = "larger than 256 kB, the limit for a study file"
             raise StudyError([Fault((), text, str(path))])
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -65,7 +65,7 @@ def document(text: str, path: str | Path) -> Document:
         loader = _Loader(text)
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
-        json.dumps(values, ensure_ascii=False).encode()  # refuse half a character
+        json.dumps(values, ensure_ascii=False).encode()  # refuse unpaired surrogates
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         fault = Fault((), f"not readable as YAML: {reason}", str(path))

@@ -52,17 +52,15 @@ class Study:
         if jobs > MOST_JOBS:
             text = f"{jobs} trainings, at most {MOST_JOBS} in a study"
             yield Fault(("variants",), text)
-        if (
-            "figures" in self.variants
-        ):  # constancy.csv of the variant could be a figure's
-            yield Fault(
-                ("variants",), "`figures` is reserved for the folder of figures"
-            )
+        # STUDY/figures/constancy.csv could belong to a variant or to a figure
+        if "figures" in self.variants:
+            text = "`figures` is reserved for the folder of figures"
+            yield Fault(("variants",), text)
         claims, figures = dict(enumerate(self.claims)), dict(enumerate(self.figures))
         yield from between(self.variants, self.variants, claims, figures)
 
     def jobs(self) -> Iterator[tuple[str, int]]:
-        """All (variant, width)."""
+        """(variant, width) of all trainings."""
         for name, experiment in self.variants.items():
             for width in experiment.widths:
                 yield name, width
@@ -80,12 +78,34 @@ class Study:
 
     def data_of(self, variant: str) -> str:
         """The first variant with the same data; its dataset.npz serves all of them."""
+
+        def data(e: Experiment) -> tuple:
+            return e.data_seed, e.dataset, e.data, e.draws
+
         own = self.variants[variant]
-        return next(
+        return next(name for name, e in self.variants.items() if data(e) == data(own))
+
+    @property
+    def one_data_set(self) -> str:
+        """A sentence if intervals hold for one draw of random data, else nothing.
+
+        All networks of a variant see the same data, unless `data: redraw` gives each
+        seed its own, or the limit is of many draws.
+        """
+        drawn_once = [
             name
             for name, e in self.variants.items()
-            if (e.data_seed, e.dataset) == (own.data_seed, own.dataset)
+            if e.dataset.is_random and e.data == "once" and e.measure.limit_draws == 1
+        ]
+        if not drawn_once:
+            return ""
+        text = (
+            "The data are drawn at random once. Intervals are over networks, for this "
+            "data set."
         )
+        if len(drawn_once) < len(self.variants):
+            text = f"Variants {', '.join(drawn_once)}: {text[0].lower()}{text[1:]}"
+        return text
 
     def figure(self, name: str) -> Figure:
         """The figure with this name."""

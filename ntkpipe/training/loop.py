@@ -2,7 +2,7 @@
 
 Loss L(w) = 1/(2Nα²) Σ_i ‖f(x_i; w) − y_i‖² with f = α(h − h₀), where h₀ is zero or the
 network at initialisation (`FROZEN_COPY`). Gradient descent w ← w − η∇L then moves f by
-−(η/N) Θ (f − y), with Θ the NTK of h, whatever α is. Time is t = η·step.
+−(η/N) Θ (f − y), with Θ the NTK of h, for every α. Time is t = η·step.
 
 The steps between two records are one compiled loop over donated buffers. The recorders
 read outputs at recorded steps and kernels at snapshots. No trajectory of weights is
@@ -31,10 +31,11 @@ from ntkpipe.training.recorders.base import Now, Points, Recorder, Start
 from ntkpipe.training.recorders.outputs import layer_names
 from ntkpipe.training.trajectory import Trajectory
 
-# Up to SIDE_BY_SIDE weights a network, the seeds of a width train together as an array.
-# Wider networks train one after the other, one on each device. The steps of seeds that
-# train together are a vmap up to STEPPED_TOGETHER weights and a lax.map above, which
-# takes 0.7 of the time at width 128 on one core (docs/performance.md, "Seeds").
+# The networks of a width, if they have at most SIDE_BY_SIDE weights, are one array with
+# an axis of seeds and train together. Wider networks train one after the other, one on
+# each device. The steps of networks that train together are a vmap up to
+# STEPPED_TOGETHER weights. Above it, they are a lax.map on a CPU, which takes 0.7 of
+# the time of a vmap at width 128 on one core (docs/performance.md, "Seeds").
 STEPPED_TOGETHER = 10_000
 SIDE_BY_SIDE = 100_000
 # The compiler's optimisation level. A short job mostly compiles, and the loop compiles
@@ -72,7 +73,8 @@ def train(
     Args:
         model: architecture.
         training: optimiser, steps and recordings.
-        data: training and test points.
+        data: training and test points of all networks; or, along a first axis, those
+            of each network.
         width: hidden width n.
         key: the study's key.
         seeds: number of networks.
@@ -82,19 +84,18 @@ def train(
     # data and keys are arguments of compiled functions and not constants, so that the
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
-    points = Points(x, y, x_test)
+    points, redrawn = Points(x, y, x_test), x.ndim == 3
+    one = _points_of(points, 0, seeds) if redrawn else points
     if hasattr(model, "built"):
         keys = [Run.key(key, width, replicate) for replicate in range(min(seeds, 2))]
-        model = model.built(width, points.all(), y.shape[1], keys)
-    run = Run(model, training, width)
-    shapes = run.shapes(points, key)
+        model = model.built(width, one.all(), y.shape[-1], keys)
+    run, devices = Run(model, training, width), jax.local_device_count()
+    shapes = run.shapes(one, key)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    devices = jax.local_device_count()
-    batch = seeds if size <= SIDE_BY_SIDE else devices
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
-    # a multiple of the number of devices; surplus networks of the last are dropped
-    batch = math.ceil(batch / devices) * devices
-    compiled = run.compiled(points, key, seeds, size, side_by_side)
+    # a multiple of the number of devices; surplus networks are dropped at the end
+    batch = math.ceil(seeds / devices) * devices if size <= SIDE_BY_SIDE else devices
+    compiled = run.compiled(key, seeds, size, side_by_side, redrawn)
     batches = []
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
@@ -102,10 +103,10 @@ def train(
         replicates: Any = first
         if side_by_side:
             replicates = shared_over_devices(np.arange(first, first + batch))
-        record = _train_batch(compiled, replicates, training, partial(progress, label))
-        batches.append(
-            record if side_by_side else {k: v[None] for k, v in record.items()}
-        )
+        seen = _points_of(points, replicates, seeds) if redrawn else points
+        run_batch, show = compiled.on(seen), partial(progress, label)
+        record = _train_batch(run_batch, replicates, training, show)
+        batches.append(jax.tree.map(lambda a: a if side_by_side else a[None], record))
     whole = {k: np.concatenate([b[k] for b in batches])[:seeds] for k in batches[0]}
     for recorder in run.recorders:
         if recorder.first_only:
@@ -118,6 +119,17 @@ def train(
         "seed": np.arange(seeds),
         **whole,
     }
+
+
+def _points_of(points: Points, replicates: Any, seeds: int) -> Points:
+    """The points of one network, or of many along a first axis.
+
+    The surplus networks of a batch have numbers from `seeds` on and see the last data.
+    """
+    if np.ndim(replicates) == 0:
+        return Points(*(a[replicates] for a in points))
+    rows = np.minimum(np.asarray(replicates), seeds - 1)
+    return shared_over_devices(Points(*(a[rows] for a in points)))
 
 
 def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
@@ -141,7 +153,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     record |= _numpy(run.end(state.params, start))
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
-    for name in ("f_test", "ntk"):  # in float32, may overflow before the loss does
+    for name in ("f_test", "ntk"):  # in float32 these may overflow before the loss
         over_time = tuple(range(axis, record[name].ndim))
         diverged = diverged | ~np.isfinite(record[name]).all(over_time)
     return record | {
@@ -152,7 +164,7 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
 
 
 class Compiled(NamedTuple):
-    """The compiled functions of a `Run`, with its key and points."""
+    """The compiled functions of a `Run`, with its key; `on` gives them their points."""
 
     begin: Callable
     advance: Callable
@@ -163,11 +175,18 @@ class Compiled(NamedTuple):
     arrays: frozenset[str]
     """Names of the recorded arrays."""
 
+    def on(self, points: Points) -> "Compiled":
+        """The functions of networks that see these points."""
+        functions = self._asdict()
+        arrays = functions.pop("arrays")
+        seen = {name: partial(f, points) for name, f in functions.items()}
+        return Compiled(**seen, arrays=arrays)
+
 
 class Run:
     """The functions of one network that `train` compiles.
 
-    There are few functions, as compiling each takes time.
+    There are few functions, because compiling each takes time.
     """
 
     def __init__(self, model: MLP, training: Training, width: int):
@@ -178,13 +197,15 @@ class Run:
         self.draws_in_python = getattr(model, "draws_in_python", False)
 
     def compiled(
-        self, points: Points, key, seeds: int, size: int, side_by_side: bool
+        self, key, seeds: int, size: int, side_by_side: bool, redrawn: bool = False
     ) -> Compiled:
         """Compile the functions for `seeds` networks of `size` weights.
 
-        If `side_by_side`, the functions take many networks as an axis of seeds, else
-        one network.
+        If `side_by_side`, the functions take many networks, with an axis of seeds.
+        Otherwise they take one network. If `redrawn`, the points of many networks have
+        this axis, too.
         """
+        own = 0 if redrawn else None
         on_cpu, several = jax.default_backend() == "cpu", jax.local_device_count() > 1
         few = seeds * size <= FEW_WEIGHTS
 
@@ -198,34 +219,38 @@ class Run:
             )
 
         def one_by_one(points, states, f0, steps):
-            step = partial(self.advance, points, steps=steps)
-            return jax.lax.map(lambda network: step(*network), (states, f0))
+            def step(network):
+                state, f0, *own = network
+                return self.advance(own[0] if redrawn else points, state, f0, steps)
 
-        begin = jit(self.begin, None, None, 0, level=0 if few else LEVEL)
+            networks = (states, f0, points) if redrawn else (states, f0)
+            return jax.lax.map(step, networks)
+
+        begin = jit(self.begin, own, None, 0, level=0 if few else LEVEL)
         if on_cpu and side_by_side and size > STEPPED_TOGETHER and not several:
             advance = jit(one_by_one, donate=1)
         else:
-            advance = jit(self.advance, None, 0, 0, None, donate=1)
+            advance = jit(self.advance, own, 0, 0, None, donate=1)
         return Compiled(
             arrays=frozenset(
                 n for r in self.recorders for n in (*r.arrays, *r.optional)
             ),
-            begin=lambda replicates: begin(
+            begin=lambda points, replicates: begin(
                 points, key, self.drawn(points, key, replicates)
             ),
-            advance=partial(advance, points),
-            observe=partial(jit(self.observe, None, 0, 0, None), points),
-            snapshot=partial(jit(self.snapshot, None, 0, 0), points),
-            ends=self._if_any("ends", jit(self.ends, None, 0, 0), points),
-            end=self._if_any("end", jit(self.end, None, 0, 0, level=0), points),
+            advance=advance,
+            observe=jit(self.observe, own, 0, 0, None),
+            snapshot=jit(self.snapshot, own, 0, 0),
+            ends=self._if_any("ends", jit(self.ends, own, 0, 0)),
+            end=self._if_any("end", jit(self.end, own, 0, 0, level=0)),
         )
 
-    def _if_any(self, moment: str, f: Callable, points: Points) -> Callable:
+    def _if_any(self, moment: str, f: Callable) -> Callable:
         """The compiled function f, or an empty record if no recorder needs `moment`."""
         nothing = getattr(Recorder, moment)
         if all(getattr(type(r), moment) is nothing for r in self.recorders):
-            return lambda params, start: {}
-        return partial(f, points)
+            return lambda points, params, start: {}
+        return f
 
     def _record(self, moment: str, now: Now) -> dict:
         record: dict = {}
@@ -243,7 +268,7 @@ class Run:
 
     def init(self, points: Points, key, replicate):
         """Raw parameters of replicate r."""
-        d, k = points.x.shape[1], points.y.shape[1]
+        d, k = points.x.shape[-1], points.y.shape[-1]
         key = self.key(key, self.width, replicate)
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
@@ -262,10 +287,9 @@ class Run:
         return init() if self.draws_in_python else jax.eval_shape(init)
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
-        """A network at initialisation, and what recorders keep of it."""
-        params = (
-            replicate if self.draws_in_python else self.init(points, key, replicate)
-        )
+        """A network at initialisation, and the arrays that recorders keep of it."""
+        drawn = self.draws_in_python
+        params = replicate if drawn else self.init(points, key, replicate)
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
@@ -284,7 +308,7 @@ class Run:
         """Train for `steps` steps, or fewer if the loss falls below `stop_at_loss`."""
         x, y, _ = points
         target = self.training.stop_at_loss
-        # `stop_at_loss` is in units of y, the loss is divided by α²
+        # `stop_at_loss` is in units of y, but the loss is divided by α²
         target = None if target is None else target / self.model.alpha**2
         rates = self.model.learning_rates(state.params)
 

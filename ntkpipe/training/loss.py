@@ -5,7 +5,7 @@
 half the mean over points of the sum over outputs. Other conventions of the mean squared
 error omit the ½, or also average over outputs; Jacot et al. 2018 have p_i = 1/N without
 the ½. With f = αh the factor 1/α² makes the dynamics of f independent of α at first
-order (Chizat et al. 2019). Arrays may be of NumPy or of JAX.
+order (Chizat et al. 2019). Arrays are NumPy or JAX arrays.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SquaredLoss(NamedTuple):
 
     @property
     def closed_form(self) -> bool:
-        """Of least squares there is one."""
+        """True: the linearised model then follows a linear equation."""
         return True
 
     def value(self, f: Any, y: Any, alpha: Any = 1.0) -> Any:

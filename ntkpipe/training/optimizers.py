@@ -11,7 +11,7 @@ from ntkpipe.training.protocol import Training
 class Descent(NamedTuple):
     """Gradient descent with momentum β, the heavy ball: v ← βv + g, w ← w − ηv.
 
-    It is `optax.sgd`, without the import of optax, a twentieth of a short job.
+    It equals `optax.sgd`. Importing optax would take a twentieth of a short job.
     """
 
     learning_rate: float
@@ -31,7 +31,7 @@ class Descent(NamedTuple):
 
 
 def transformation(training: Training):
-    """Gradient descent, perhaps with momentum, or Adam."""
+    """Gradient descent with or without momentum, or Adam."""
     if training.optimizer == "adam":
         import optax
 

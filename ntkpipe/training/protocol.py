@@ -35,9 +35,9 @@ class Protocol:
     snapshots: Annotated[int, Field(ge=1, le=1000)] = 2
     """Number of recorded steps with kernels, including the first and last."""
     kernel: Literal["full", "trace"] = "full"
-    """`full`: all k × k outputs of the kernel; `trace`: its trace divided by k."""
+    """`full`: all k × k pairs of outputs; `trace`: trace over outputs divided by k."""
 
-    # the union of the losses: it becomes a key of study files with the second of them
+    # becomes a key of study files with the second kind of loss (see CONTRIBUTING.md)
     loss: ClassVar[Loss] = SQUARED
 
     @property

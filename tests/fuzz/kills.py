@@ -1,15 +1,15 @@
-"""kill −9 at random moments of the tiny study; the next run must set all right.
+"""kill −9 at random moments of the tiny study; the next run must repair everything.
 
     python tests/fuzz/kills.py [COUNT] [SEED] [--first N] [--whole FOLDER]
 
-Each trial begins with a finished study of which a few products are deleted, so that a
-few jobs are to be done. When a random number of them has begun, and a random time
-after it (or, for a power cut, as soon as a file is being written), one is killed:
-Snakemake, a job, or all at once. Then the study is run as anybody would, and every
-product and figure must be what it is without a kill.
+Each trial begins with a finished study from which a few products were deleted, so that
+a few jobs must run. A victim is killed at a random time after a random number of jobs
+has started; for a power cut, as soon as a file is being written. The victim is
+Snakemake, a job, or all processes. Then the study is run as usual, and every product
+and figure must be the same as without a kill.
 
-Trial N is the same wherever it is run: `--first 10` begins with trial 10. `--whole`
-keeps the finished study from one call to the next.
+Trial N is the same on every machine; `--first 10` begins with trial 10. `--whole` keeps
+the finished study for further calls.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 VICTIMS = ("snakemake", "job", "all")
-MOST_TRIES = 5  # a kill that came too late is tried again, sooner
-# what is deleted, and how many jobs make it anew; the page and the tables come after
+MOST_TRIES = 5  # a kill that was too late is repeated at an earlier time
+# deleted parts, and the number of jobs that make them again, before tables and page
 UNDONE = {
     ("relu/width16",): 2,
     ("tanh/width16",): 3,
@@ -43,7 +43,7 @@ UNDONE = {
 
 
 def start(folder, log):
-    """Start Snakemake in its own group of processes."""
+    """Start Snakemake in its own process group."""
     where = ["--snakefile", ROOT / "Snakefile", "--directory", folder]
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", *where, "--cores", "2"],
@@ -56,7 +56,7 @@ def start(folder, log):
 
 
 def finish(folder):
-    """Run the study to its end; what Snakemake printed, and how it ended."""
+    """Run the study to its end; return the output and exit status of Snakemake."""
     with open(folder / "run.txt", "w") as log:
         code = start(folder, log).wait(timeout=600)
     return code, (folder / "run.txt").read_text()
@@ -83,13 +83,13 @@ def undo(folder, parts):
 
 
 def undo_the_end(folder):
-    """Remove what is made of all products."""
+    """Remove the files that are made from all products."""
     undo(folder, ["figures", "measurements.csv", "claims.csv"])
     (folder / "results" / "index.html").unlink()
 
 
 def contents(folder):
-    """All products and figures by name; the page tells run times, so it is left out."""
+    """All products and figures by name, without the page, which shows run times."""
     study = folder / "results" / "tiny"
     return {
         str(path.relative_to(study)): path.read_bytes()
@@ -104,7 +104,7 @@ def is_written(folder):
 
 
 def kill(main, folder, victim):
-    """Kill a victim; the names of those that were killed."""
+    """Kill a victim; return the names of the killed processes."""
     found = jobs(folder)
     if victim == "job":
         found = dict(list(found.items())[:1])
@@ -124,7 +124,7 @@ def kill(main, folder, victim):
 
 
 def disturb(folder, rng, victim, most):
-    """Run a study and kill at a moment of it; the names of those that were killed."""
+    """Run a study and kill a victim; return the names of the killed processes."""
     begun = rng.randint(0, most)
     pause = rng.uniform(0, 2.5)
     writing = victim == "all" and rng.random() < 0.4
@@ -153,7 +153,7 @@ def disturb(folder, rng, victim, most):
 
 
 def trial(whole, place, seed, number):
-    """Kill once; who was killed, and what is wrong afterwards or None."""
+    """Kill once; return the killed processes, and the error afterwards or None."""
     rng = random.Random(f"{seed}/{number}")
     victim = VICTIMS[number % 3]
     parts, made = rng.choices(list(UNDONE.items()), [3, 3, 3, 3, 3, 2, 1])[0]
@@ -166,7 +166,7 @@ def trial(whole, place, seed, number):
             if rng.random() < 0.5:
                 for path in folder.glob("results/tiny/*.csv"):
                     path.unlink()
-            # four jobs more come after: two tables, the figure and the page
+            # four more jobs follow: two tables, the figure and the page
             names = disturb(folder, rng, victim, (made + 3) // (tries + 1))
             if names:
                 break
@@ -174,20 +174,20 @@ def trial(whole, place, seed, number):
             return [], "nothing was left to be killed"
         return names, after(whole, folder)
     finally:
-        for job in jobs(folder):  # orphans, which nobody waits for
+        for job in jobs(folder):  # orphaned jobs, for which no process waits
             with contextlib.suppress(ProcessLookupError):
                 os.kill(job, signal.SIGKILL)
 
 
 def after(whole, folder):
-    """Run a disturbed study to its end; what is wrong then, or None."""
+    """Run a disturbed study to its end; return the error, or None."""
     code, said = finish(folder)
     if code:
         return f"the next run ended with {code}:\n{said[-3000:]}"
     if "LockException" in said or "IncompleteFiles" in said:
         return f"a person was needed:\n{said[-3000:]}"
     found, wanted = contents(folder), contents(whole)
-    # what a job that was killed while it wrote left, and was not run again
+    # temporary files of a job that was killed while writing and did not run again
     found = {name: body for name, body in found.items() if not name.endswith(".tmp")}
     if set(found) != set(wanted):
         return f"missing or too much: {sorted(set(found) ^ set(wanted))}"
@@ -199,7 +199,7 @@ def after(whole, folder):
 
 
 def survey(whole, place, numbers, seed):
-    """Do these trials, two at a time; who was killed how often, what went wrong."""
+    """Run trials, two at a time; return how often each was killed, and all errors."""
     killed, wrong = collections.Counter(), []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         results = pool.map(lambda n: trial(whole, place, seed, n), numbers)
@@ -216,7 +216,7 @@ def survey(whole, place, numbers, seed):
 
 
 def main(options):
-    """Run the undisturbed study, then the trials; 1 if one went wrong."""
+    """Run the undisturbed study, then the trials; return 1 if a trial failed."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills") as place:
         whole = Path(options.whole or f"{place}/whole").resolve()

@@ -1,10 +1,9 @@
-"""Mutations of study files: each must give a valid study or faults that name a key.
+"""Mutated study files: each must give a valid study, or faults that name a key.
 
     python tests/fuzz/studies.py [COUNT] [SEED]
 
-A study that is taken for valid is also planned: its jobs, what each of them depends
-on and costs, the steps that it records; small data are drawn. Nothing may be written,
-hang, or end otherwise.
+A valid study is also planned: its jobs, their inputs and costs, and the recorded steps.
+Small data are drawn. No mutant may write a file, hang, or end in another way.
 """
 
 import contextlib
@@ -35,7 +34,7 @@ FILES += sorted((ROOT / "tests" / "workflow" / "config" / "studies").glob("*.yam
 FILES += sorted(Path(__file__).parent.glob("*.yaml"))
 SMALL, FEW = 10**7, 600  # numbers of data, and points with a target, that are drawn
 KEYS = set(study.schema()["properties"])
-SECONDS = 10  # of a core, for one file; the slowest honest one takes a few
+SECONDS = 10  # CPU time of one file; the slowest regular one takes a few
 
 VALUES = [
     *(None, True, False, "", "a", "true", "1", "1e-3", " ", "\n", "\x00", "\ud7ff"),
@@ -153,7 +152,7 @@ WORDS = [
 
 
 def bomb(rng):
-    """A document that grows without end when its aliases are followed."""
+    """A document that grows exponentially when its aliases are expanded."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     for i in range(1, rng.randint(5, 30)):
         lines.append(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]")
@@ -187,7 +186,7 @@ def mutate_text(text, rng):
             text = text[:place]
         elif edit == 8:
             text = bomb(rng) + "\n" + text
-        else:  # a value, or part of one, for a word
+        else:  # replace a value, or part of a value, by a word
             lines[i] = re.sub(
                 r"(?<=: ).*", lambda _: rng.choice(WORDS), lines[i], count=1
             )
@@ -207,14 +206,14 @@ def places(tree, path=()):
 
 
 def at(tree, path):
-    """What stands at a place."""
+    """The value at a path."""
     for key in path:
         tree = tree[key]
     return tree
 
 
 def mutate_tree(tree, rng):
-    """A few edits of keys and values, written as a file again."""
+    """A few edits of keys and values, as the text of a file."""
     tree = copy.deepcopy(tree)
     for _ in range(rng.choice([1, 1, 1, 1, 2, 4])):
         paths = [path for path, _ in places(tree) if path]
@@ -247,11 +246,11 @@ def mutate_tree(tree, rng):
 
 
 def mutants(count, seed, files=FILES):
-    """So many mutated texts, the same for the same seed."""
+    """`count` mutated texts; the same for the same seed."""
     rng = random.Random(seed)
     texts = [path.read_text(encoding="utf-8") for path in files]
     trees = [yaml.safe_load(text) for text in texts]
-    # half as many by the large files, which take longest
+    # half as many mutants of the large files, which take longest
     weights = [1 / len(text) for text in texts]
     for _ in range(count):
         [which] = rng.choices(range(len(texts)), weights)
@@ -262,7 +261,7 @@ def mutants(count, seed, files=FILES):
 
 
 def plan(found):
-    """What Snakemake asks of a study before it runs a job."""
+    """Compute everything that Snakemake needs before it runs a job."""
     for variant, width in found.jobs():
         e = found.variants[variant]
         assert e.seeds_at(width) >= 1
@@ -290,7 +289,7 @@ def plan(found):
 
 @functools.lru_cache
 def draw(dataset):
-    """Draw data, if they are few; a sentence may say why they can't be."""
+    """Draw the data if they are few; an error must be a sentence."""
     n, m, d, k = dataset.sizes
     most = FEW if getattr(dataset, "target", None) else SMALL
     if n > most or (n + m) * (n + m + d) > SMALL:
@@ -300,18 +299,18 @@ def draw(dataset):
     except artifacts.ProductError:
         assert dataset.kind == "npz"
     except ValueError as error:
-        assert "eigenvalue" in str(error), error  # only the numbers tell
+        assert "eigenvalue" in str(error), error  # only known once data are drawn
     else:
         shapes = [np.shape(array) for array in data]
         assert shapes == [(n, d), (n, k), (m, d), (m, k)], shapes
 
 
-# what is wrong of a whole file
+# faults of a whole file
 WHOLE = ("not readable as YAML: ", "a study file is a mapping of keys", "… and more")
 
 
 def names_a_key(fault, text):
-    """Whether a fault is one line and has a key, or is of the whole file."""
+    """Whether a fault is one line with a key, or is about the whole file."""
     if not str(fault).isprintable() or fault.text.startswith(WHOLE):
         return str(fault).isprintable()
     written = {
@@ -321,7 +320,7 @@ def names_a_key(fault, text):
 
 
 def outcome(text):
-    """`valid`, `refused`, or what is wrong with how it ended."""
+    """`valid`, `refused`, or a description of an invalid outcome."""
     before = os.listdir()
     try:
         plan(study.parse(text, "fuzz.yaml"))
@@ -338,7 +337,7 @@ def outcome(text):
 
 
 def exit_codes(count, seed, files=FILES):
-    """What `ntkpipe validate` ends with, for each mutant; for a process of its own."""
+    """The exit status of `ntkpipe validate` for each mutant, in its own process."""
     from ntkpipe.cli import main
 
     path, codes = Path("fuzz.yaml"), []
@@ -350,7 +349,7 @@ def exit_codes(count, seed, files=FILES):
 
 @contextlib.contextmanager
 def own_folder():
-    """A folder with the arrays of npz.yaml, where whatever is written is seen."""
+    """A folder with the arrays of npz.yaml, in which new files are detected."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         x, y = np.arange(6.0).reshape(3, 2), np.ones(3)
         np.savez("arrays.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -358,13 +357,13 @@ def own_folder():
 
 
 def survey(count, seed, files=FILES):
-    """How many mutants came out how; those that came out wrong, with why."""
+    """The number of mutants by outcome, and invalid outcomes with reasons."""
     counts, wrong, slowest = {"valid": 0, "refused": 0}, [], 0.0
 
     def too_long(signal_, frame):
         raise TimeoutError(f"took more than {SECONDS} s")
 
-    # seconds of the processor: another program's work is no fault of a file
+    # CPU time, because other programs may slow down this one
     before = signal.signal(signal.SIGPROF, too_long)
     try:
         with own_folder():

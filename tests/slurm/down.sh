@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ends what up.sh began in this folder: by the numbers that the daemons wrote.
+# Stops the daemons that up.sh started in this folder, by their pid files.
 for name in slurmctld slurmd munged; do
     [ -s "$1/$name.pid" ] && kill "$(cat "$1/$name.pid")" 2>/dev/null
 done

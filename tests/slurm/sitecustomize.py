@@ -1,7 +1,7 @@
-"""Faults of jobs, for tests: python reads this file first where PYTHONPATH has it.
+"""Failures of jobs, for tests. Python runs this file first if PYTHONPATH contains it.
 
-A file `$FAULTS/STAGE-VARIANT-WIDTH.KIND` says what befalls a job: `memory` takes more
-than it asked for, once; `hang` waits, once; `fail` fails, each time.
+A file `$FAULTS/STAGE-VARIANT-WIDTH.KIND` makes a job fail. `memory`: it once takes more
+memory than requested; `hang`: it once waits; `fail`: it fails each time.
 """
 
 import itertools

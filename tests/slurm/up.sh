@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Brings up a SLURM of one node (munged, slurmctld, slurmd) for the tests: no systemd,
-# no accounting, everything under one folder, a stand-in for a GPU.
+# Starts a SLURM of one node (munged, slurmctld, slurmd) for the tests, without systemd
+# and accounting, with all files in one folder, and with a fake GPU.
 #
 #   tests/slurm/up.sh FOLDER
 #   export SLURM_CONF=FOLDER/slurm.conf PATH=FOLDER/bin:$PATH
 #   sbatch … squeue …
 #   tests/slurm/down.sh FOLDER
 #
-# INSTALL=yes, as root, installs Debian's packages where they are missing.
+# With INSTALL=yes, root installs missing packages of Debian.
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 host=$(hostname -s)
@@ -22,7 +22,7 @@ if ! command -v slurmctld >/dev/null && [ "${INSTALL-}" = yes ]; then
         slurmctld slurmd slurm-client munge >/dev/null
 fi
 
-# every daemon looks up the name of the host, and ends at once where it has none
+# every daemon looks up the name of the host, and exits if there is no entry
 getent hosts "$host" >/dev/null || echo "127.0.0.1 $host" >>/etc/hosts
 
 mkdir -p "$folder"/state "$folder"/spool
@@ -57,7 +57,7 @@ SlurmctldLogFile=$folder/slurmctld.log
 SlurmdLogFile=$folder/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-# looks at the memory of each job every second, and ends it where it is too much
+# checks the memory of each job every second, and ends the job if it takes too much
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
@@ -74,11 +74,11 @@ GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cores RealMemory=$memory Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
-# any file of a device will do for a GPU that is only counted
+# SLURM only counts GPUs here, so any device file will do
 echo "NodeName=$host Name=gpu File=/dev/zero" >"$folder/gres.conf"
 echo "CgroupAutomount=no" >"$folder/cgroup.conf"
 
-# Snakemake takes SLURM_CONF away from what it starts within a job
+# Snakemake removes SLURM_CONF from the environment of processes within a job
 mkdir -p "$folder/bin"
 printf '#!/bin/sh\nSLURM_CONF=%s exec %s "$@"\n' "$SLURM_CONF" "$(command -v srun)" \
     >"$folder/bin/srun"

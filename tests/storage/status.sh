@@ -1,3 +1,3 @@
 #!/bin/sh
-# Says how the job of submit.sh fares.
+# Prints the status of a job of submit.sh.
 cat "$1/status" 2>/dev/null || echo running

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a job as another machine would: in an empty folder of its own and, where that is
-# allowed, with an empty one in place of the workflow's.
+# Runs a job as on another machine: in a new empty folder and, if mounts are allowed, with
+# an empty folder in place of the folder of the workflow.
 #   submit.sh HIDDEN NODES JOB
 set -eu
 node=$(mktemp -d "$2/node.XXXXXX")

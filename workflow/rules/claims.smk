@@ -30,7 +30,7 @@ rule claims:
         "--output {output:q} --threads {threads} > {log:q} 2>&1"
 
 
-# Prints the verdicts that did not come out as expected; fails if there is one.
+# Prints the verdicts that are not as expected; fails if there are any.
 rule verify:
     input:
         collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
@@ -42,7 +42,7 @@ rule verify:
         studies=study_files,
         code=code_of("verify"),
     message:
-        "verdicts against what was expected"
+        "compare the verdicts with the expected ones"
     shell:
         "python -m ntkpipe verify {params.studies:q} --input {input:q} "
         "> {log:q} 2>&1; cat {log:q}"

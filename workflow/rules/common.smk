@@ -36,13 +36,13 @@ def read_studies():
 
 
 def overwritten(studies):
-    """A fault for each data file of a user that lies where the workflow writes."""
+    """A fault for each data file of a user that is in a folder of the workflow."""
     written = {
         Path(os.path.realpath(folder), name) for folder in FOLDERS for name in studies
     }
     return [
-        f"{study.name}: {variant}: dataset.path: {e.dataset.path} is where results or "
-        "logs are written: put it elsewhere"
+        f"{study.name}: {variant}: dataset.path: {e.dataset.path} is in a folder of "
+        "results or logs: put it elsewhere"
         for study in studies.values()
         for variant, e in study.variants.items()
         if e.dataset.user_file
@@ -74,7 +74,7 @@ def place(wildcards):
 
 
 def study_file(wildcards):
-    """The study file, a parameter and not an input: see `settings`."""
+    """The study file. It is a parameter and not an input: see `settings`."""
     return f"{config['studies']}/{wildcards.study}.yaml"
 
 

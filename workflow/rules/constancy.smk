@@ -18,7 +18,7 @@ rule constancy:
         spec=settings("constancy"),
         code=code("constancy"),
     message:
-        "{wildcards.study}: kernels of {wildcards.variant}"
+        "{wildcards.study}: metrics of {wildcards.variant}"
     shell:
         "python -m ntkpipe constancy {params.study:q} --variant {wildcards.variant} "
         "--input {input:q} --output {output:q} --threads {threads} > {log:q} 2>&1"

@@ -48,8 +48,8 @@ def all_figures(wildcards):
 def named_figures(animated):
     """A pattern for the names of all animated figures, or of all still ones.
 
-    The pattern includes the study, because two studies may use one name, for a still
-    figure and for an animation.
+    The pattern includes the study, because the same name may be a still figure in one
+    study and an animation in another.
     """
     return one_of(
         f"(?<=/{study.name}/figures/){figure.name}"
@@ -91,5 +91,5 @@ def code(stage):
 
 
 def code_of(module):
-    """A fingerprint of the code of a command that is run once for all studies."""
+    """A fingerprint of the code of a command that runs once for all studies."""
     return lambda wildcards: fingerprint(f"ntkpipe.stages.{module}", artifacts.__name__)

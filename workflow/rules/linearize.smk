@@ -19,7 +19,7 @@ rule linearize:
         spec=settings("linearize"),
         code=code("linearize"),
     message:
-        "{wildcards.study}: linearised {wildcards.variant} at width {wildcards.width}"
+        "{wildcards.study}: linearising {wildcards.variant} at width {wildcards.width}"
     shell:
         "python -m ntkpipe linearize {params.study:q} --variant {wildcards.variant} "
         "--width {wildcards.width} --input {input:q} --output {output:q} "

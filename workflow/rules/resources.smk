@@ -11,7 +11,7 @@ EIGH = 2 * 10**9 * 60  # the same for eigendecompositions
 
 
 def memory(stage, at_least):
-    """MB of memory; more at each attempt, as a job may fail for lack of memory."""
+    """MB of memory; more at each attempt, because a job may run out of memory."""
 
     def mem_mb(wildcards, attempt):
         arrays = STAGES[stage].memory_mb(place(wildcards))
@@ -21,7 +21,10 @@ def memory(stage, at_least):
 
 
 def minutes(stage, at_least=10, each=EIGH):
-    """Minutes, each of `each` operations; more at each attempt, for lack of time."""
+    """Minutes for all operations, with `each` operations per minute.
+
+    Each further attempt gets more, because a job may run out of time.
+    """
 
     def runtime(wildcards, attempt):
         return attempt * (at_least + STAGES[stage].flop(place(wildcards)) // each)
@@ -35,7 +38,7 @@ def is_narrow(wildcards):
 
 
 def train_threads(wildcards):
-    """One core, or up to `MANY_THREADS` for a training of minutes.
+    """One core, or up to `MANY_THREADS` for a training that takes minutes.
 
     A job starts and compiles on one core, and a job that requests more cores waits until
     they are free. Matrix products of few points or of narrow networks are limited by

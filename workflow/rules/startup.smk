@@ -33,10 +33,10 @@ def refuse_blocked():
 
 
 def warn_if_unrecorded():
-    """Warn about results of which Snakemake has no metadata.
+    """Warn about results for which Snakemake has no metadata.
 
-    Without metadata Snakemake compares times of files only, so it would keep results of
-    other settings.
+    Without metadata Snakemake compares only the times of files, so it would keep
+    results that were made with other settings.
     """
     if os.path.exists(".snakemake/metadata.db"):  # the records of --persistence-backend
         return
@@ -118,7 +118,7 @@ def warn_if_full():
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return False  # Snakemake reports other errors itself
     print(
-        f"ntkpipe: {os.getcwd()} is on a disk that is full (less than "
+        f"ntkpipe: the disk of {os.getcwd()} is full (less than "
         f"{LEAST_ROOM // 1024} kB is free): make room and run again; finished "
         "results are kept",
         file=sys.stderr,

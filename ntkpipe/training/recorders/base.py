@@ -52,11 +52,12 @@ class Now(NamedTuple):
 
 
 class Recorder:
-    """Records nothing; a recorder overrides the methods of its moments.
+    """Records nothing; a recorder overrides the methods at which it records.
 
-    Each method takes one network and is traced by JAX. It returns arrays by name. The
-    names in `arrays` and `optional` are recorded, with an axis of time if there are
-    several records. Arrays of `begin` with other names are kept for later moments.
+    The methods `begin` to `end` take one network and are traced by JAX. They return
+    arrays by name. The names in `arrays` and `optional` are recorded, with an axis of
+    time if there are several records. Arrays of `begin` with other names are not
+    recorded; later methods find them in `now.start.kept`.
 
     `run` is the `Run` of the training (`training.loop`) with its model, training, width
     and loss. `e` is an `Experiment`. `training` is the section `Training`.
@@ -65,7 +66,7 @@ class Recorder:
     keys: ClassVar[type | None] = None
     """The section with the recorder's key in `training:`."""
     arrays: ClassVar[dict[str, str]] = {}
-    """Arrays that are always recorded, and their axes; a letter stands for a length."""
+    """Arrays that are always recorded, and their axes, one letter for each length."""
     optional: ClassVar[dict[str, str]] = {}
     """Arrays that are recorded only for some trainings or models, and their axes."""
     first_only: ClassVar[bool] = False
@@ -91,7 +92,7 @@ class Recorder:
         return {}
 
     def ends(self, run, now: Now) -> Record:
-        """Before the first step and after the last, in a program of its own."""
+        """Before the first step and after the last; compiled separately."""
         return {}
 
     def end(self, run, now: Now) -> Record:
@@ -99,7 +100,7 @@ class Recorder:
         return {}
 
     def of_seeds(self, run, points: Points, key, seeds: int, progress) -> Record:
-        """Once for each seed, for networks other than the trained ones."""
+        """After all trainings: arrays (s …) of networks other than the trained ones."""
         return {}
 
     def measure(self, inputs: Inputs) -> Values:
@@ -107,5 +108,5 @@ class Recorder:
         return {}
 
     def numbers(self, e) -> int:
-        """Approximate number of numbers that are stored for each network."""
+        """Approximate count of the numbers stored for each network."""
         return 0

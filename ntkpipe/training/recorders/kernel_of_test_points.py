@@ -57,7 +57,7 @@ class KernelOfTestPoints(Recorder):
 
 
 def kernel_slice(network: Arrays, points: tuple[int, ...]) -> Values:
-    """Θ(x₀, x_i) of test points before and after training; x₀ is the first of them.
+    """Θ(x₀, x_i) before and after training for test points i; x₀ is the first of them.
 
     Raises:
         ValueError: an index is not below the number of test points.

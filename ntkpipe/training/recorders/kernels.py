@@ -15,7 +15,7 @@ else:
 
 
 class Kernels(Recorder):
-    """Recorded in every training; models without hidden layers have no NNGP kernel."""
+    """Recorded in every training. Models without hidden layers have no NNGP kernel."""
 
     arrays: ClassVar = {
         "ntk": "s p n q n q",

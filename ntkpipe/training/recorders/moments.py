@@ -1,7 +1,7 @@
-"""Moments over very many networks at initialisation, none of which is kept.
+"""Moments over very many networks at initialisation, which are not stored themselves.
 
 Effects of order 1/n need 10⁵ networks or more. With `ensemble`, each seed also draws a
-group of further networks at initialisation and keeps only the means over the group.
+group of additional networks at initialisation and stores only the means over the group.
 Claims resample groups.
 """
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 else:
     jax = Lazy("jax")
 
-# Number of weights of the networks that are computed at the same time. 10⁵ weights fit
-# into the cache of a CPU: 10⁶ take 1.6 times as long (docs/performance.md, "Seeds").
+# Total number of weights of the networks that are computed at the same time. 10⁵ fit
+# into the cache of a CPU. 10⁶ take 1.6 times as long (docs/performance.md, "Seeds").
 TOGETHER = {"cpu": 100_000}
 TOGETHER_ELSEWHERE = 10_000_000
 NAMES = ("f2", "f4", "theta", "theta2", "theta_w", "theta_w2", "bend", "o3_2")
@@ -37,7 +37,7 @@ NAMES = ("f2", "f4", "theta", "theta2", "theta_w", "theta_w2", "bend", "o3_2")
 
 @section
 class Ensemble:
-    """Further networks at initialisation, of which only moments are kept."""
+    """Additional networks at initialisation; only their moments are stored."""
 
     networks: Annotated[int, Field(ge=2, le=10**7)]
     """Number of networks in a group; there is one group for each seed."""
@@ -48,7 +48,7 @@ class Keys:
     """The recorder's key."""
 
     ensemble: Ensemble | None = None
-    """Keep moments of further networks at initialisation, a group for each seed."""
+    """Store moments of additional initial networks, one group for each seed."""
 
 
 def _other_points(e) -> range | None:
@@ -65,7 +65,7 @@ class Moments(Recorder):
     """Means over groups of networks, one group for each seed."""
 
     keys = Keys
-    optional: ClassVar = {"moments": "s o"}  # of NAMES, and of the other points
+    optional: ClassVar = {"moments": "s o"}  # means of NAMES, then of Θ(x₀, x_i)
     metrics = (
         _group("output_kurtosis", "excess kurtosis of the output", "E f⁴/(E f²)² − 3"),
         _group("output_kurtosis_n", "excess kurtosis of the output times the width"),
@@ -168,8 +168,8 @@ def of_network(model: MLP, params, points) -> jax.Array:
     """f², f⁴, Θ, Θ², Θ_W, Θ_W², ∂f ∂²f ∂f f and O₃² of one network, then Θ(x₀, x_i).
 
     f is the first output, at x₀ unless stated, and Θ = Θ(x₀, x₀). Θ_W is the part of Θ
-    from weights, without biases. With v = R∇f the direction in which gradient descent
-    moves f(x₀), R the layers' relative learning rates,
+    from weights, without biases. With v = R∇f(x₀), where R is the diagonal matrix of
+    the layers' relative learning rates,
 
         Θ(x₀, x) = v·∇f(x),   ∂f ∂²f ∂f = vᵀ∇²f v,   O₃ = v·∇Θ(x₀, x₀) = 2 vᵀ∇²f v.
 
@@ -199,7 +199,7 @@ def of_network(model: MLP, params, points) -> jax.Array:
 def ensembles(network: Arrays, depth: int, width: int, limit: Arrays | None) -> Values:
     """Moments over many networks at initialisation: metric → (step 0, (s 1)).
 
-    Each value is that of a group; a ratio is the ratio of the group's means.
+    Each value belongs to a group. A ratio is the ratio of two means over the group.
 
     Args:
         network: the arrays of a trajectory.

@@ -58,7 +58,7 @@ def layer_names(params) -> list[str]:
 
 
 def layer_norms(params) -> jax.Array:
-    """Norms of W1, b1, W2, …; of twins, over both."""
+    """Norms of W1, b1, W2, …; for twins, each over both networks."""
     if isinstance(params, dict):
         squares = [jnp.sum(params[name] ** 2) for name in layer_names(params)]
         return jnp.sqrt(jnp.stack(squares))

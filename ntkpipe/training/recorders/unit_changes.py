@@ -49,7 +49,7 @@ class UnitChanges(Recorder):
     )
 
     def snapshot(self, run, now: Now) -> Record:
-        """Share of sign changes in each hidden layer, (a,), and largest movement."""
+        """Share of sign changes in each hidden layer (a,), and the largest movement."""
         start = now.start
         moved = [
             jnp.linalg.norm(layers[0]["w"] - first[0]["w"], axis=0).max()

@@ -55,7 +55,7 @@ class WeightGap(Recorder):
         _, moved = linear.gain(
             values, training.recorded(), training.learning_rate, training.heavy_ball
         )
-        slope = alpha * run.loss.gradient(alpha * h, y, alpha)  # in h, over α
+        slope = alpha * run.loss.gradient(alpha * h, y, alpha)  # ∂L/∂h
         a = (moved * (vectors.T @ slope.ravel())[None]) @ vectors.T
         return {"coefficients": a.reshape(len(a), *y.shape).astype(y.dtype)}
 
@@ -74,7 +74,7 @@ class WeightGap(Recorder):
         return {"weight_gap": jnp.sqrt(sum(jax.tree.leaves(gaps)))}
 
     def measure(self, inputs: Inputs) -> Values:
-        """The largest distance until a network stopped."""
+        """The largest distance up to the step at which a network stopped."""
         step = inputs.network["step"]
         ran = step <= inputs.network["stop_step"][:, None]
         gap = np.where(ran, inputs.network["weight_gap"], 0).max(1, keepdims=True)
