@@ -620,6 +620,12 @@ def test_the_examples_are_studies(path):
     assert study.load(path).programs()
 
 
+def test_the_manual_quotes_the_example():
+    manual = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    text = (EXAMPLES / "residual.py").read_text(encoding="utf-8")
+    assert f"```python\n{text}```" in manual
+
+
 def test_the_example_in_plain_jax_runs_to_its_verdict(tmp_path):
     shutil.copy(EXAMPLES / "residual.py", tmp_path)
     values = yaml.safe_load((EXAMPLES / "residual.yaml").read_text())
