@@ -159,7 +159,7 @@ def _users(folder: Path, path: Path) -> tuple[str, frozenset[str]]:
 @functools.cache
 def _read_users(folder: Path, path: Path, *stamp: int) -> tuple[str, frozenset[str]]:
     del stamp  # an edited file is read again
-    tree = ast.parse(path.read_bytes())
+    tree = ast.parse(path.read_bytes(), str(path))
     package = ".".join(path.relative_to(folder).parent.parts)
     find = functools.partial(_below, folder)
     imported = {n for node in ast.walk(tree) for n in _imports(node, package, find)}

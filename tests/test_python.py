@@ -474,9 +474,12 @@ def test_what_a_study_of_a_network_can_not_have_is_told(tmp_path, keys, change, 
         ("x = 1\ndef build(width, key, x, depth): pass", "line 2: build needs the "),
         ("def build(width, key, x, *, depth): pass", "build needs the argument depth"),
         ("import json", "net.py has no function build"),
+        ("import wrong\n" + PLAIN, "wrong.py, line 2: "),
+        ("x = '\0'", "source code string cannot contain null bytes"),
     ],
 )
 def test_a_file_without_the_function_is_told(tmp_path, text, says):
+    (tmp_path / "wrong.py").write_text("x = 1\n1 +\n")
     with pytest.raises(study.StudyError, match=re.escape(says)):
         load(tmp_path, text)
 
@@ -492,6 +495,7 @@ def test_a_file_without_the_function_is_told(tmp_path, text, says):
         "from elsewhere import build",
         "build = lambda width, key, x, depth: None",
         "if True:\n    def build(width, key, x, depth=1): pass",
+        "@decorated\ndef build(**anything): pass",
     ],
 )
 def test_every_way_to_have_the_function_is_seen(tmp_path, text):

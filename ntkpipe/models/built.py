@@ -27,7 +27,7 @@ import numpy as np
 
 from ntkpipe.fingerprint import users_code, users_files
 from ntkpipe.kernels import blocks, explain, signals
-from ntkpipe.models.python import Python, _names, _tree, needs_package
+from ntkpipe.models.python import Python, line_of, needs_package
 
 log = logging.getLogger("ntkpipe")
 ROUNDINGS = 1e3
@@ -164,9 +164,7 @@ class Built:
         code = getattr(inspect.unwrap(at), "__code__", None) if callable(at) else None
         if code and code.co_filename in self.files:
             return _place(code.co_filename, code.co_firstlineno)
-        tree = _tree(self.file, self.file.stat().st_mtime_ns)
-        node = _names(tree).get(self.model.function)
-        return _place(str(self.file), getattr(node, "lineno", 1))
+        return _place(str(self.file), line_of(self.file, self.model.function))
 
     @contextlib.contextmanager
     def told(self, what: str, at: Callable | None = None) -> Iterator[None]:

@@ -94,28 +94,35 @@ class Python:
             yield Fault(("file",), text)
             return
         try:
-            tree = _tree(self.code_file, self.code_file.stat().st_mtime_ns)
+            users_files(self.code_file)  # reads the file and what it imports
+            names = _names(syntax(self.code_file))
         except OSError:
             others = [path.name for path in sorted(Path(self.folder).glob("*.py"))]
             where = self.folder or "this folder"
             text = f"no file {self.file} in {where}{did_you_mean(self.file, others)}"
             yield Fault(("file",), text)
-            return
         except SyntaxError as error:
-            text = f"{self.file}, line {error.lineno}: {error.msg}"
-            yield Fault(("file",), text)
-            return
+            file = Path(error.filename or self.file).name
+            yield Fault(("file",), f"{file}, line {error.lineno}: {error.msg}")
         except ValueError as error:  # bytes that are no text
             yield Fault(("file",), f"{self.file} is no Python: {error}")
-            return
-        names = _names(tree)
-        if self.function not in names:
-            functions = [name for name, node in names.items() if _is_function(node)]
+        else:
+            yield from self._unmet_names(names)
+
+    def _unmet_names(self, names: dict[str, ast.AST]) -> Iterator[Fault]:
+        """A function that the file lacks, or arguments that do not fit."""
+        found = names.get(self.function)
+        if found is None:
+            functions = [
+                name
+                for name, node in names.items()
+                if isinstance(node, ast.FunctionDef)
+            ]
             near = did_you_mean(self.function, functions)
             there = f": there are {', '.join(functions)}" if functions else ""
             text = f"{self.file} has no function {self.function}{near or there}"
             yield Fault(("function",), text)
-        elif isinstance(found := names[self.function], ast.FunctionDef):
+        elif isinstance(found, ast.FunctionDef) and not found.decorator_list:
             yield from self._unmet_arguments(found)
 
     def _unmet_arguments(self, function: ast.FunctionDef) -> Iterator[Fault]:
@@ -151,8 +158,7 @@ class Python:
         missing: dict[str, Path] = {}
         local = {path.stem for path in self.code_file.parent.iterdir()}
         for file in users_files(self.code_file):
-            tree = _tree(file, file.stat().st_mtime_ns)
-            for name in _imported(tree):
+            for name in _imported(syntax(file)):
                 if name in local or name in sys.stdlib_module_names:
                     continue
                 if importlib.util.find_spec(name) is None:
@@ -187,11 +193,21 @@ def needs_package(name: str) -> str:
     return f"needs {name}, which is not installed: {how}"
 
 
-@functools.lru_cache(1000)
-def _tree(path: Path, stamp: int) -> ast.Module:
+def syntax(path: Path) -> ast.Module:
     """The syntax tree of a file, read again after an edit."""
+    about = path.stat()
+    return _syntax(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(1000)
+def _syntax(path: Path, *stamp: int) -> ast.Module:
     del stamp
     return ast.parse(path.read_bytes(), str(path))
+
+
+def line_of(path: Path, function: str) -> int:
+    """The line of a function of a file; 1 if it has none."""
+    return getattr(_names(syntax(path)).get(function), "lineno", 1)
 
 
 def _names(tree: ast.Module) -> dict[str, ast.AST]:
@@ -215,10 +231,6 @@ def _names(tree: ast.Module) -> dict[str, ast.AST]:
                     n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)
                 ]
     return found
-
-
-def _is_function(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef)
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
