@@ -64,3 +64,19 @@ def test_replicates_are_a_command(run):
     words = ("replicate", "width", "--seeds", "2")
     found = run(*words, skipped=0, CORES="3")
     assert found == ["-m", "ntkpipe", *words, "--cores", "3"]
+
+
+def test_an_extra_has_a_lock_of_its_own(run, tmp_path):
+    """An environment is made again after a change of a lock that it was made with."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "old").write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
+    (binaries / "old").chmod(0o755)
+    for lock in (tmp_path, tmp_path / ".venv"):
+        (lock / "requirements-networks.lock").write_text("flax==0\n")
+    (tmp_path / ".venv" / "extras").write_text("networks\n")
+    assert run("--dry-run", EXTRAS="networks") == ["--dry-run"]
+    (tmp_path / "requirements-networks.lock").write_text("flax==1\n")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("--dry-run", PYTHON=str(binaries / "old"))
+    assert "ntkpipe needs Python" in error.value.stderr

@@ -116,7 +116,7 @@ class Trajectories(TimeFigure):
             return
         for panel in self.panels:
             name, _, layer = panel.quantity.partition("/")
-            if name == "weight_change" and layer:
+            if name == "weight_change" and layer and e.model.layer_names:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
         for key, metric in self._metric_keys():
             if reason := measurements.unmet(metric, e):

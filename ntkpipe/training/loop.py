@@ -85,9 +85,12 @@ def train(
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
     points, redrawn = Points(x, y, x_test), x.ndim == 3
-    run, devices = Run(model, training, width), jax.local_device_count()
     one = _points_of(points, 0, seeds) if redrawn else points
-    shapes = jax.eval_shape(run.init, one, key, 0)
+    if hasattr(model, "built"):
+        keys = [Run.key(key, width, replicate) for replicate in range(min(seeds, 2))]
+        model = model.built(width, one.all(), y.shape[-1], keys)
+    run, devices = Run(model, training, width), jax.local_device_count()
+    shapes = run.shapes(one, key)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
     # a multiple of the number of devices; surplus networks are dropped at the end
@@ -190,6 +193,8 @@ class Run:
         self.model, self.training, self.width = model, training, width
         self.loss, self.optimizer = training.loss, transformation(training)
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
+        # a user's function is run by Python, not within a compiled function
+        self.draws_in_python = getattr(model, "draws_in_python", False)
 
     def compiled(
         self, key, seeds: int, size: int, side_by_side: bool, redrawn: bool = False
@@ -230,7 +235,9 @@ class Run:
             arrays=frozenset(
                 n for r in self.recorders for n in (*r.arrays, *r.optional)
             ),
-            begin=lambda points, replicates: begin(points, key, replicates),
+            begin=lambda points, replicates: begin(
+                points, key, self.drawn(points, key, replicates)
+            ),
             advance=advance,
             observe=jit(self.observe, own, 0, 0, None),
             snapshot=jit(self.snapshot, own, 0, 0),
@@ -254,15 +261,35 @@ class Run:
     def _signals(self, params, x):
         return signals(self.model.apply, params, x, self.model.learning_rates(params))
 
+    @staticmethod
+    def key(key, width: int, replicate):
+        """The key of replicate r."""
+        return jax.random.fold_in(jax.random.fold_in(key, width), replicate)
+
     def init(self, points: Points, key, replicate):
         """Raw parameters of replicate r."""
-        key = jax.random.fold_in(jax.random.fold_in(key, self.width), replicate)
-        d, k = points.x.shape[1], points.y.shape[1]
+        d, k = points.x.shape[-1], points.y.shape[-1]
+        key = self.key(key, self.width, replicate)
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
+
+    def drawn(self, points: Points, key, replicates):
+        """The numbers of replicates; their parameters, if Python draws these."""
+        if not self.draws_in_python:
+            return replicates
+        if np.ndim(replicates) == 0:
+            return self.init(points, key, replicates)
+        each = [self.init(points, key, int(r)) for r in np.asarray(replicates)]
+        return shared_over_devices(jax.tree.map(lambda *a: jnp.stack(a), *each))
+
+    def shapes(self, points: Points, key):
+        """The parameters of a network, or their shapes."""
+        init = partial(self.init, points, key, 0)
+        return init() if self.draws_in_python else jax.eval_shape(init)
 
     def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
         """A network at initialisation, and the arrays that recorders keep of it."""
-        params = self.init(points, key, replicate)
+        drawn = self.draws_in_python
+        params = replicate if drawn else self.init(points, key, replicate)
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
