@@ -505,6 +505,7 @@ def test_every_way_to_have_the_function_is_seen(tmp_path, text):
 def test_metrics_of_single_parameters_have_their_paths(tmp_path):
     claim = {"id": "a", "kind": "power_law", "says": "x", "source": "y"}
     claim |= {"predicted": -1, "tolerance": 0.5, "metric": "weight_change/blocks.0"}
+    claim["set"] = "before"
     load(tmp_path, RUNS_NEVER, {"claims": [claim]})
 
 
