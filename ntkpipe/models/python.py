@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from ntkpipe.data.base import Dimension
 from ntkpipe.fingerprint import users_files
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, did_you_mean, section
@@ -22,6 +21,7 @@ from ntkpipe.section import Fault, did_you_mean, section
 if TYPE_CHECKING:
     from ntkpipe.models.built import Built
 
+Dimension = Annotated[int, Field(ge=1, le=10**6)]
 ARGUMENTS = ("width", "key", "x")
 EXTRA = {"flax": "networks", "equinox": "networks"}
 """Packages that an extra of ntkpipe installs."""
