@@ -671,6 +671,8 @@ def test_the_examples_in_frameworks_have_the_kernel_of_their_jacobian(name, capl
     assert (found["loss"][:, -1] < found["loss"][:, 0]).all()
 
 
+# the state of BatchNorm is of float32 whatever `dtype` is
+@pytest.mark.filterwarnings("ignore:scatter inputs:FutureWarning")
 def test_batch_norm_of_a_framework_is_refused_in_training_and_not_in_evaluation(write):
     pytest.importorskip("flax", reason=NEEDS)
     text = """
