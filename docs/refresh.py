@@ -514,7 +514,9 @@ def _values(about: dict) -> str:
         return "list of " + re.sub(r"^(number|integer|list)\b", r"\1s", item)
     if kind == "object":
         inside = about.get("additionalProperties")
-        return f"mapping to {_values(inside)}" if inside else "mapping"
+        if not isinstance(inside, dict):
+            return "mapping"
+        return f"mapping to {_values(inside)}"
     return {
         "string": "text",
         "boolean": "`true`, `false`",

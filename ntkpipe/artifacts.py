@@ -154,7 +154,7 @@ def load(path: str | Path) -> Product:
     """Read a product; raise `ProductError` if the file is damaged or no product."""
     if not Path(path).exists():
         raise ProductError(f"{path} does not exist: run the rule that makes it")
-    with _refusing(path, DAMAGED):
+    with refusing(path, DAMAGED):
         product = _load_table(path) if str(path).endswith(".csv") else _load(path)
         if product.meta.get("format") != FORMAT:
             raise ValueError(f"format {product.meta.get('format')}, not {FORMAT}")
@@ -163,7 +163,7 @@ def load(path: str | Path) -> Product:
 
 def load_meta(path: str | Path) -> dict[str, Any]:
     """The metadata of a product; its numbers are neither read nor checked."""
-    with _refusing(path, DAMAGED):
+    with refusing(path, DAMAGED):
         if str(path).endswith(".csv"):
             return _record(path)
         with np.load(path, allow_pickle=False) as archive:
@@ -183,7 +183,7 @@ def check(path: str | Path, product: Product, expected: dict) -> None:
 def read_picture(path: str | Path, expected: str | None) -> bytes:
     """The bytes of a picture; raise `ProductError` if its checksum is not expected."""
     body = Path(path).read_bytes()
-    with _refusing(path, DAMAGED):
+    with refusing(path, DAMAGED):
         if checksum(body) != expected:
             raise ValueError(
                 "its checksum differs from that in the record of its table"
@@ -216,7 +216,7 @@ def users_shapes(path: str | Path) -> dict[str, tuple[int, int]]:
 
     An array of one axis counts as one column.
     """
-    with _refusing(path, UNFIT), zipfile.ZipFile(path) as archive:
+    with refusing(path, UNFIT), zipfile.ZipFile(path) as archive:
         files = {f.filename.removesuffix(".npy"): f for f in archive.infolist()}
         missing = [name for name in USER_ARRAYS if name not in files]
         if missing:
@@ -246,7 +246,7 @@ def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
     Each array holds finite numbers and has two axes (one axis counts as one column).
     """
     shapes, arrays = users_shapes(path), {}
-    with _refusing(path, UNFIT), np.load(path, allow_pickle=False) as archive:
+    with refusing(path, UNFIT), np.load(path, allow_pickle=False) as archive:
         for name, shape in shapes.items():
             array = archive[name]
             if array.dtype.kind not in "fiu":
@@ -259,7 +259,7 @@ def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
 
 
 @contextlib.contextmanager
-def _refusing(path: str | Path, text: str) -> Iterator[None]:
+def refusing(path: str | Path, text: str) -> Iterator[None]:
     """Turn any error into a `ProductError` with this text.
 
     All exceptions are caught, because damaged files make numpy, zipfile, zlib, tokenize

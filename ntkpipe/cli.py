@@ -222,6 +222,10 @@ def _run(options: argparse.Namespace) -> int:
         for one in studies:
             jobs = len(list(one.jobs()))
             print(f"{one.name}: {jobs} trainings, {len(one.claims)} claims, ok")
+            for program in one.programs():
+                print(f"{one.name}: jobs will run {program} with your rights")
+            for fault in one.lacking():
+                print(f"{one.name}: {fault}")
         return 0
     stage = STAGES[options.stage]
     job = Job(

@@ -118,16 +118,13 @@ def limit_flop(e: Experiment) -> int:
 
 def data_flop(e: Experiment) -> int:
     """Operations of the targets: an eigendecomposition, or a teacher network."""
-    target = getattr(e.dataset, "target", None)
-    return e.draws * target.flop(sizes(e.dataset)) if target else 0
+    return e.draws * e.dataset.flop()
 
 
 def data_mb(e: Experiment) -> int:
-    """MB: three copies of the points of all draws, and the arrays for a target."""
+    """MB: three copies of the points of all draws, a target's arrays or a table."""
     n, m, d, _ = sizes(e.dataset)
-    target = getattr(e.dataset, "target", None)
-    labelling = target.numbers(sizes(e.dataset)) if target else 0
-    return (3 * e.draws * (n + m) * d + labelling) * NUMBER // MB
+    return (3 * e.draws * (n + m) * d + e.dataset.numbers()) * NUMBER // MB
 
 
 def train_mb(e: Experiment, width: int) -> int:

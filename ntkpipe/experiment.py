@@ -69,8 +69,9 @@ class Measure:
         elif self.modes and not e.training.is_plain:
             text = "needs training without batch and weight_decay"
             yield Fault(("modes",), text)
-        if self.limit_draws > 1 and not data.is_random:
-            yield Fault(("limit_draws",), "needs data that are drawn at random")
+        if self.limit_draws > 1 and (data.user_file or not data.is_random):
+            text = "needs data that are drawn at random, and not from a file"
+            yield Fault(("limit_draws",), text)
         if sizes and self.limit_points > sizes.test:
             text = f"{self.limit_points} is more than the {sizes.test} test points"
             yield Fault(("limit_points",), text)
@@ -81,7 +82,13 @@ class Measure:
             text = f"{most} must be below half of dataset.points: {sizes.train}"
             yield Fault(("frequencies",), text)
         if not SQUARES.met(e):
-            residual = ("modes", "frequencies", "loss_error", "straightness")
+            residual = (
+                "modes",
+                "frequencies",
+                "loss_error",
+                "straightness",
+                "limit_points",
+            )
             for key in (key for key in residual if getattr(self, key)):
                 yield Fault((key,), f"needs {SQUARES.words}")
         if self.loss_error and not (e.has_limit or e.has_linearized):

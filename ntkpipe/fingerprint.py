@@ -5,14 +5,19 @@ of its stage's modules among its parameters. After an edit of a module, all jobs
 import the module run again. The fingerprint is a hash of the syntax trees of a module
 and of all modules of its package that it imports, directly or indirectly. Docstrings,
 comments and annotations are removed from the syntax trees.
+
+A section whose code is a user's file has the path of the file in `code_file`. The file
+counts, and every module of its folder that it imports, directly or indirectly.
 """
 
 import ast
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +41,43 @@ def fingerprint(*roots: Any) -> str:
     """A short hash of the code of modules and of the modules that they import.
 
     A root is the name of a module, or a value. A value stands for the modules that
-    define the sections in the value.
+    define the sections in the value, and for the users' files that these name.
     """
-    return _fingerprint(frozenset(_names(roots)))
+    own = _fingerprint(frozenset(_names(roots)))
+    files = [
+        one.code_file
+        for root in roots
+        for one in _instances(root)
+        if hasattr(one, "code_file")
+    ]
+    return _hash((own, *map(users_code, files))) if files else own
+
+
+def users_code(file: str | Path) -> str:
+    """A short hash of the code of a user's file and of what it imports.
+
+    Modules of its folder count with their code, other packages with their versions.
+    """
+    folder = Path(file).parent
+    read = {path: _users(folder, path) for path in users_files(file)}
+    code = [
+        (str(path.relative_to(folder)), digest) for path, (digest, _) in read.items()
+    ]
+    tops = {name.partition(".")[0] for _, names in read.values() for name in names}
+    others = sorted(tops - sys.stdlib_module_names)
+    return _hash((code, [(name, _version(name)) for name in others]))
+
+
+def users_files(file: str | Path) -> list[Path]:
+    """A user's file, and the modules of its folder that it imports, at any depth."""
+    folder, todo, seen = Path(file).parent, [Path(file)], set()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            names = {n for name in _users(folder, path)[1] for n in _parents(name)}
+            todo += filter(None, (_below(folder, name) for name in names))
+    return sorted(seen)
 
 
 def modules(*roots: Any) -> set[str]:
@@ -54,7 +93,7 @@ def modules(*roots: Any) -> set[str]:
 
 def forget() -> None:
     """Forget all modules that were read, so that edits since then are seen."""
-    for cached in (_fingerprint, _read, _file):
+    for cached in (_fingerprint, _read, _file, _read_users):
         cached.cache_clear()
 
 
@@ -77,13 +116,17 @@ def _hash(value: Any) -> str:
 
 def sections(value: Any) -> Iterator[type]:
     """The classes of all sections within a value, at any depth."""
+    yield from map(type, _instances(value))
+
+
+def _instances(value: Any) -> Iterator[Any]:
     if dataclasses.is_dataclass(value):
-        yield type(value)
+        yield value
         for field in dataclasses.fields(value):
-            yield from sections(getattr(value, field.name))
+            yield from _instances(getattr(value, field.name))
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from sections(item)
+            yield from _instances(item)
 
 
 def _is_followed(module: str) -> bool:
@@ -101,13 +144,44 @@ def _read(module: str) -> tuple[str, frozenset[str]]:
     imported = {
         name
         for node in ast.walk(tree)
-        for name in _imports(node, package)
+        for name in _imports(node, package, _file)
         if name.partition(".")[0] == top
     }
     return _hash(ast.dump(_code(tree))), frozenset(imported)
 
 
-def _imports(node: ast.AST, package: str) -> Iterator[str]:
+def _users(folder: Path, path: Path) -> tuple[str, frozenset[str]]:
+    """A hash of the code of a file in a folder of a user, and all that it imports."""
+    about = path.stat()
+    return _read_users(folder, path, about.st_mtime_ns, about.st_size)
+
+
+@functools.cache
+def _read_users(folder: Path, path: Path, *stamp: int) -> tuple[str, frozenset[str]]:
+    del stamp  # an edited file is read again
+    tree = ast.parse(path.read_bytes(), str(path))
+    package = ".".join(path.relative_to(folder).parent.parts)
+    find = functools.partial(_below, folder)
+    imported = {n for node in ast.walk(tree) for n in _imports(node, package, find)}
+    return _hash(ast.dump(_code(tree))), frozenset(imported)
+
+
+def _parents(name: str) -> list[str]:
+    """The packages above a module, and the module: a, a.b, a.b.c."""
+    parts = name.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _imports(
+    node: ast.AST, package: str, find: Callable[[str], Path | None]
+) -> Iterator[str]:
     """The modules that a statement imports; `Lazy("module")` counts as an import.
 
     Importing a module does not count as importing its package, because the `__init__`
@@ -117,10 +191,12 @@ def _imports(node: ast.AST, package: str) -> Iterator[str]:
         case ast.Import(names):
             yield from (alias.name for alias in names)
         case ast.ImportFrom(module, names, level):
+            if level and not package:
+                return  # Python refuses it
             source = importlib.util.resolve_name("." * level + (module or ""), package)
             for alias in names:
                 name = f"{source}.{alias.name}"
-                yield name if _file(name) else source
+                yield name if find(name) else source
         case ast.Call(ast.Name("Lazy"), [ast.Constant(str(name))]):
             yield name
 
@@ -132,7 +208,12 @@ def _file(module: str) -> Path | None:
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
         return None
-    place = Path(spec.origin).parent.joinpath(*names)
+    return _below(Path(spec.origin).parent, ".".join(names))
+
+
+def _below(folder: Path, module: str) -> Path | None:
+    """The file of a module below a folder."""
+    place = folder.joinpath(*filter(None, module.split(".")))
     files = (place / "__init__.py", place.with_name(f"{place.name}.py"))
     return next((file for file in files if file.is_file()), None)
 

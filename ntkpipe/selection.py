@@ -1,11 +1,13 @@
 """Select studies by the words in `run:`: names of studies, groups, or `all`."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from ntkpipe.section import Fault, did_you_mean
 from ntkpipe.study import Study, StudyError, load_files, read_yaml
 
+log = logging.getLogger("ntkpipe")
 ALL, CORE = "all", "core"
 
 
@@ -13,6 +15,8 @@ def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
     """The studies in a folder that the words select, in the order of the result page.
 
     A word is the name of a study, its `group`, or `all`. All faults are raised at once.
+    A study that needs a package which is not installed is a fault if it is named, or if
+    no other study is left; else it is left out with a warning.
     """
     files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
     if not files:
@@ -34,8 +38,17 @@ def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
         studies = load_files(files[name] for name in names)
     except StudyError as error:
         faults += error.faults
+    lacking = {s.name: [f._replace(file=s.name) for f in s.lacking()] for s in studies}
+    found = [study for study in studies if not lacking[study.name]]
+    for name, its in lacking.items():
+        if name in words or not found:
+            faults += its
+        else:
+            for fault in its:
+                log.warning("left out: %s", fault)
     if faults:
         raise StudyError(faults)
+    studies = found
     studies.sort(key=lambda one: (one.order is None, one.order, one.name))
     return {study.name: study for study in studies}
 

@@ -114,6 +114,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "wide = [equivalence(r.low, r.high, *band) for r in intervals(corrected)]",
         "wide = [equivalence(r.high, r.low, *band) for r in intervals(corrected)]",
     ): "only `contradicted` is read; an interval is disjoint either way round",
+    (
+        "kernels/empirical.py",
+        "@partial(jax.jit, donate_argnums=0)",
+        "@partial(jax.jit, donate_argnums=-1)",
+    ): "which memory may be reused; the numbers are the same",
+    (
+        "kernels/products.py",
+        "iterations: int = 30,",
+        "iterations: int = 31,",
+    ): "one step more of the same recurrence; the stated errors hold for both",
 }
 
 

@@ -32,6 +32,40 @@ def test_equals_pools_indices_by_seed():
     assert (found.ci_low, found.ci_high) == pytest.approx((alone.ci_low, alone.ci_high))
 
 
+def test_each_metric_may_be_judged_alone():
+    def judged(second, sd=0.1, n=40):
+        means = {"z/0": 0.05, "z/1": second}
+        both = pd.concat(
+            rows(normal(n, mean, sd, seed=k), metric=name)
+            for k, (name, mean) in enumerate(means.items())
+        )
+        band = {"predicted": 0, "tolerance": 0.2}
+        pooled = claim("equals", metric="z/*", **band).evaluate(both)
+        return pooled, claim("equals", metric="z/*", each=True, **band).evaluate(both)
+
+    pooled, each = judged(-0.1)
+    assert pooled.verdict == each.verdict == "supported"
+    assert each.estimate == pytest.approx(normal(40, -0.1, 0.1, seed=1).mean())
+    assert dict(each.detail)["at"] == "z/1"
+    pooled, each = judged(-0.3)  # opposite deviations cancel in the pooled mean
+    assert (pooled.verdict, each.verdict) == ("supported", "contradicted")
+    _, each = judged(-0.1, sd=0.5, n=10)
+    assert each.verdict == "inconclusive"
+
+
+def test_one_of_many_metrics_contradicts_at_a_corrected_level():
+    """A metric 2.4 standard errors beyond the band is no contradiction among twenty."""
+    values = normal(400, 0, 1)
+    values = (values - values.mean()) / values.std(ddof=1)
+    band = {"predicted": 0, "tolerance": 0.5}
+    tables = [rows(values, metric=f"z/{k}") for k in range(19)]
+    tables.append(rows(values + 0.5 + 2.4 / 20, metric="z/19"))
+    each = claim("equals", metric="z/*", each=True, **band)
+    assert each.evaluate(pd.concat(tables)).verdict == "inconclusive"
+    alone = claim("equals", metric="z/19", each=True, **band)
+    assert alone.evaluate(pd.concat(tables)).verdict == "contradicted"
+
+
 def test_equals_pools_widths():
     measurements = pd.concat(
         [rows(normal(30, 1, 0.1)), rows(normal(20, 3, 0.1, seed=1), width=128)]

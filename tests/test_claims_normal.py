@@ -98,3 +98,11 @@ def test_the_shape_is_equivalent_within_a_distance():
 def test_a_distance_needs_a_margin():
     with pytest.raises(pydantic.ValidationError, match="distance: needs margin"):
         claim("normal", metric="limit_z/*", distance=0.1)
+
+
+def test_scores_of_several_widths_are_not_judged():
+    both = pd.concat([scores(50).assign(width=n) for n in (64, 128)])
+    found = claim("normal", metric="limit_z/*").evaluate(both)
+    assert found.verdict == "missing"
+    assert "64" in note(found) and "128" in note(found)
+    assert claim("normal", metric="limit_z/*", min_width=128).evaluate(both).n == 50

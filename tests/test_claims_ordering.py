@@ -51,7 +51,11 @@ def test_an_ordering_of_variants_is_in_the_given_order():
     right = claim(
         "ordering", **order, direction="increasing", along=["true", "random", "worst"]
     )
-    assert right.evaluate(measurements).verdict == "supported"
+    found = right.evaluate(measurements)
+    assert found.verdict == "supported"
+    each = dict(dict(found.detail)["increasing"])
+    means = measurements.groupby("variant")["value"].mean()
+    assert each == pytest.approx(means.to_dict())
     assert right.variants() == ("true", "random", "worst")
     wrong = claim(
         "ordering", **order, direction="increasing", along=["true", "worst", "random"]

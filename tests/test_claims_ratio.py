@@ -26,6 +26,28 @@ def test_a_ratio_of_variants_is_paired():
     assert smaller.evaluate(other_seeds).verdict == "inconclusive"
 
 
+def test_metrics_of_a_pattern_are_pooled_and_paired():
+    random = np.random.default_rng(0)
+    linear = random.standard_normal((100, 3)) * [1, 1, 2] + [0, 5, 0]
+    trained = 0.9 * linear + 0.02 * random.standard_normal((100, 3))
+    table = pd.concat(
+        rows(column, metric=f"{name}/{i}")
+        for name, z in (("z", trained), ("z_linear", linear))
+        for i, column in enumerate(z.T)
+    )
+    names = {"metric": "z/*", "over_metric": "z_linear/*", "statistic": "variance"}
+    found = claim("ratio", predicted=0.8, tolerance=0.05, **names).evaluate(table)
+    each = [z.var(0, ddof=1).mean() for z in (trained, linear)]
+    assert found.verdict == "supported"
+    assert found.estimate == pytest.approx(each[0] / each[1])
+    assert found.ci_high - found.ci_low < 0.02  # of unpaired ones: 0.4
+    other = claim("ratio", predicted=1, tolerance=0.05, **names).evaluate(table)
+    assert other.verdict == "contradicted"
+    few = table[table["metric"] != "z_linear/2"]
+    missing = claim("ratio", predicted=0.8, tolerance=0.05, **names).evaluate(few)
+    assert missing.verdict == "missing" and "3 and 2 metrics" in note(missing)
+
+
 def test_a_ratio_of_metrics_is_judged_at_each_width():
     def both(first, second):
         return pd.concat(

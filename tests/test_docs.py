@@ -230,7 +230,7 @@ def test_every_module_and_package_has_a_line_in_contributing():
     package = ROOT / "ntkpipe"
     modules = {path.name for path in package.glob("*.py")}
     packages = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
-    top = {"benchmarks/", "config/", "profiles/", "tests/", "docs/"}
+    top = {"benchmarks/", "config/", "docs/", "examples/", "profiles/", "tests/"}
     assert listed - top == modules | packages
 
 

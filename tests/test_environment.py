@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
+NETWORKS = (ROOT / "requirements-networks.lock").read_text()
 # conda's name of Snakemake without plugins, which is what pip installs
 PYPI_NAME = {"snakemake-minimal": "snakemake"}
 
@@ -22,9 +23,9 @@ def ranges(requirements):
     return {canonicalize_name(r.name): r.specifier for r in parsed}
 
 
-def pins():
+def pins(lock=LOCK):
     """(name, version) of all pins of the lock that apply to this interpreter."""
-    lines = [line.rstrip(" \\") for line in LOCK.splitlines() if "==" in line]
+    lines = [line.rstrip(" \\") for line in lock.splitlines() if "==" in line]
     parsed = [Requirement(line) for line in lines if not line.lstrip().startswith("#")]
     environment = default_environment()
     return {
@@ -58,14 +59,22 @@ def test_the_lock_has_a_version_within_each_range():
         assert specifier.contains(locked[name]), name
 
 
-def test_every_pin_of_the_lock_has_a_hash():
-    assert len(pins()) > 30
-    for entry in LOCK.split("\n\n"):
+def test_the_lock_of_the_frameworks_has_them_and_nothing_twice():
+    locked = pins(NETWORKS)
+    for name, specifier in ranges(PROJECT["optional-dependencies"]["networks"]).items():
+        assert specifier.contains(locked[name]), name
+    assert not locked.keys() & pins().keys()
+
+
+@pytest.mark.parametrize(("lock", "most"), [(LOCK, 30), (NETWORKS, 10)])
+def test_every_pin_of_a_lock_has_a_hash(lock, most):
+    assert len(pins(lock)) > most
+    for entry in lock.split("\n\n"):
         for block in entry.replace("\\\n", " ").splitlines():
             if "==" in block and not block.lstrip().startswith("#"):
                 assert "--hash=sha256:" in block, block
 
 
 def test_no_host_is_named():
-    assert "://" not in LOCK
+    assert "://" not in LOCK + NETWORKS
     assert "://" not in (ROOT / "environment.yml").read_text()

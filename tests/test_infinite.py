@@ -145,8 +145,10 @@ def test_wide_networks_have_the_kernel(output_weights, biases, activation, depth
     expected, found = (nngp, theta), []
     for seed in range(12):
         params = model.init_params(jax.random.key(seed), width, 3, 1)
-        _, of_x = signals(model.apply, params, x)
-        found.append((last_layer(of_x), ntk(model.apply, params, x)[:, 0, :, 0]))
+        rates = model.learning_rates(params)
+        _, of_x = signals(model.apply, params, x, rates)
+        kernel = ntk(model.apply, params, x, rates=rates)[:, 0, :, 0]
+        found.append((last_layer(of_x), kernel))
     for values, limit in zip(zip(*found, strict=True), expected, strict=True):
         values = np.stack(values)
         error = values.std(0) / np.sqrt(len(values)) + 2e-3 * np.abs(limit)

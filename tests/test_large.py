@@ -522,6 +522,7 @@ assert used == {len(jax.local_devices())}, used
 kernel = np.zeros((70, 2, 70, 2))
 for square in squares:
     place(kernel, *square[:2], square.theta, square.mirrored)
+np.testing.assert_array_equal(empirical.on_device(squares, 70, 70)[""], kernel)
 c = large.compare(model.apply, params, after, x, tile=20)
 keys = jax.random.split(jax.random.key(3), 8)
 seeds = jax.vmap(lambda key: model.init_params(key, 12, 3, 2))(keys)

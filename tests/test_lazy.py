@@ -41,3 +41,8 @@ def test_a_job_imports_what_it_needs(finished, tmp_path):
     assert imported("claims", study, *table, *new) == "['pandas']"
     figure = ["--name", "kernel", *table, "--output", tmp_path / "kernel.svg"]
     assert imported("figure", study, *figure) == "['pandas', 'scipy.stats', 'seaborn']"
+
+
+@pytest.mark.parametrize("name", ["kernels.linear", "models", "data", "training"])
+def test_a_package_can_be_imported_first(name):
+    subprocess.run([sys.executable, "-c", f"import ntkpipe.{name}"], check=True)

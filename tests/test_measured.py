@@ -342,6 +342,17 @@ def of_linearized(e, network, data, linearized, seed):
     return found
 
 
+def linearized_end(e, network, data, seed):
+    """Test outputs (m k) of a linearised model at the last step, and if f(w₀) = 0."""
+    theta, test = network["ntk"][seed, 0], network["ntk_test_train"][seed, 0]
+    m, q, n, _ = test.shape
+    theta, test = theta.reshape(n * q, n * q), test.reshape(m * q, n * q)
+    zero = {name: np.zeros_like(network[name]) for name in ("f_train", "f_test")}
+    flow = e.linearize == "flow"
+    for start in (network, network | zero):
+        yield paths(theta, test, start, data, seed, flow)[1][-1]
+
+
 def of_limit(e, network, data, limit, seed):
     """Comparisons of a network with infinite width."""
     step, last, y = network["step"], network["step"][-1], data["y_train"]
@@ -358,7 +369,15 @@ def of_limit(e, network, data, limit, seed):
     count = e.measure.limit_points
     for i in sorted({round(j * 3 / (count - 1)) for j in range(count)}):
         mean, sd = limit["mean_test"][-1, i, 0], limit["sd_test"][-1, i]
-        found[f"limit_z/{i}", last] = (network["f_test"][seed, -1, i, 0] - mean) / sd
+        z = (network["f_test"][seed, -1, i, 0] - mean) / sd
+        found[f"limit_z/{i}", last] = z
+        if e.linearize != "none":
+            own, zero = (
+                (f[i, 0] - mean) / sd for f in linearized_end(e, network, data, seed)
+            )
+            found[f"limit_z_linear/{i}", last] = own
+            found[f"limit_z_mean/{i}", last] = zero
+            found[f"limit_z_gap/{i}", last] = z - own
     if e.measure.straightness:
         unit = y.ravel() / norm(y)
         residual = (network["f_train"][seed] - y)[..., 0]

@@ -215,7 +215,8 @@ def test_scores_against_the_limit_are_standardised():
         "mean_test": np.full((1, 2, 2), 0.5),
         "sd_test": np.full((1, 2), 2.0),
     }
-    found = limit_.against_limit(network, limit, 2)
+    outputs = {"limit_z": network["f_test"][:, -1]}
+    found = limit_.against_limit(outputs, network["step"], limit, 2)
     assert list(found) == ["limit_z/0", "limit_z/1"]
     _, z = found["limit_z/1"]
     np.testing.assert_allclose(z[:, 0], (network["f_test"][:, -1, 1, 0] - 0.5) / 2)
@@ -378,6 +379,9 @@ def test_the_spectrum_of_the_limit_is_known_by_rank_and_by_frequency():
     assert found["limit_ntk_mode/3"] == pytest.approx(values[3])
     assert found["limit_nngp_mode/1"] == pytest.approx(values[1] / 2)
     assert "limit_ntk_mode/2" not in found
+    # from 16 to N/16, both included
+    assert limit_.limit_frequencies((), 256) == (16,)
+    assert limit_.limit_frequencies((), 320) == (16, 17, 18, 19, 20)
     assert found["limit_eigenvalue/1"] == pytest.approx(values[0])
     # cos γ and sin γ have the same
     assert found["limit_eigenvalue/3"] == pytest.approx(values[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+OWN = ("CORES", "EXTRAS", "PYTHON")
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def run(tmp_path):
         done = subprocess.run(
             [tmp_path / "run", *words],
             **{"capture_output": True, "text": True, "check": True},
-            env=os.environ | environment,
+            # a word for `./run` that this test was started with is not one of its own
+            env={k: v for k, v in os.environ.items() if k not in OWN} | environment,
         )
         # skipped are the scheduler and the cores
         return done.stdout.split("|")[skipped:-1]
@@ -57,10 +59,26 @@ def test_a_word_is_a_study_or_a_group(run):
 
 def test_tests_run_side_by_side(run):
     *head, last = run("test", "-k", "kernel", skipped=0, CORES="3")
-    assert head[:4] == ["-m", "pytest", "-n", "3"] and last == "kernel"
+    assert head[:4] == ["-m", "pytest", "-n", "4"] and last == "kernel"
 
 
 def test_replicates_are_a_command(run):
     words = ("replicate", "width", "--seeds", "2")
     found = run(*words, skipped=0, CORES="3")
     assert found == ["-m", "ntkpipe", *words, "--cores", "3"]
+
+
+def test_an_extra_has_a_lock_of_its_own(run, tmp_path):
+    """An environment is made again after a change of a lock that it was made with."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "old").write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
+    (binaries / "old").chmod(0o755)
+    for lock in (tmp_path, tmp_path / ".venv"):
+        (lock / "requirements-networks.lock").write_text("flax==0\n")
+    (tmp_path / ".venv" / "extras").write_text("networks\n")
+    assert run("--dry-run", EXTRAS="networks") == ["--dry-run"]
+    (tmp_path / "requirements-networks.lock").write_text("flax==1\n")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("--dry-run", PYTHON=str(binaries / "old"))
+    assert "ntkpipe needs Python" in error.value.stderr

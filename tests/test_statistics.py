@@ -330,6 +330,8 @@ def test_a_band_may_have_one_limit():
     assert statistics.equivalence(0.1, 3, accept_low=0) == "supported"
     assert statistics.equivalence(-0.1, 3, accept_low=0) == "inconclusive"
     assert statistics.equivalence(-3, -0.1, accept_low=0) == "contradicted"
+    assert statistics.equivalence(-3, -0.1, accept_high=0) == "supported"
+    assert statistics.equivalence(0.1, 3, accept_high=0) == "contradicted"
 
 
 def test_the_one_sided_p_value_is_that_of_a_t_test():

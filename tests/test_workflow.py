@@ -184,6 +184,26 @@ def test_a_users_file_that_is_replaced_by_an_older_one_is_read_again(copy):
     assert "MissingInputException" in snakemake(copy, made, "--forceall", fails=1)
 
 
+def test_an_edited_table_trains_again_and_an_untouched_one_does_not(copy):
+    path = copy / "mine.csv"
+    own = "variants:\n  own: {dataset: {kind: csv, path: mine.csv, target: y}}\n"
+    edit_study(copy, "variants:\n", own)
+    made = [
+        f"results/tiny/own/{name}" for name in ("dataset.npz", "width16/network.npz")
+    ]
+    table = pd.DataFrame({"x": range(6), "z": [1, 0, 2, 0, 3, 0], "y": range(6)})
+    for change in (0, 1):
+        table.assign(y=table["y"] ** 2 + change * (table["x"] == 3)).to_csv(path)
+        edit(path, ",x,", "row,x,")
+        os.utime(path, (1000, 1000))
+        snakemake(copy, *made)
+        both = [artifacts.load(copy / name) for name in made]
+        lineage = [line for one in both for line in one.meta["inputs"]]
+        digest = artifacts.users_digest(path)
+        assert lineage.count(["file", "own", None, digest]) == 2
+        assert "Nothing to be done" in snakemake(copy, *made, "--dry-run")
+
+
 def test_a_figure_may_be_called_as_the_table_of_a_variant(copy):
     edit_study(copy, "  - name: kernel\n", "  - name: constancy\n")
     assert planned(copy) == {"figure": 1, "report": 1}
@@ -347,8 +367,9 @@ def test_a_fault_of_the_configuration_is_reported_with_exit_status_2(
     assert says in said and "Traceback" not in said
 
 
-def test_data_where_products_are_written_are_refused(copy):
-    own = "variants:\n  own: {dataset: {kind: npz, path: results/tiny/claims.csv}}\n"
+@pytest.mark.parametrize("kind", ["kind: npz", "kind: csv, target: verdict"])
+def test_data_where_products_are_written_are_refused(copy, kind):
+    own = f"variants:\n  own: {{dataset: {{{kind}, path: results/tiny/claims.csv}}}}\n"
     edit_study(copy, "variants:\n", own)
     said = snakemake(copy, "--dry-run", fails=2)
     assert "tiny: own: dataset.path: results/tiny/claims.csv is in a folder" in said

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from ntkpipe.claims.base import Equivalence, Finding
+from ntkpipe.claims.base import Equivalence, Finding, judge_all, worst_of
 from ntkpipe.claims.reading import Step, pooled
 from ntkpipe.claims.statistics import (
     LOGARITHMIC,
     Statistic,
     bootstrap,
-    interval,
-    natural,
 )
 from ntkpipe.claims.words import notes, statistic
 from ntkpipe.lazy import Lazy
@@ -32,6 +28,10 @@ class Equals(Equivalence):
     Values of several widths, and of all metrics that match a pattern `x/*`, are
     pooled; seeds are resampled, so that values of one network stay together. A spread
     is that of the networks at each width and index, averaged over these.
+
+    With `each`, every metric is judged alone: supported if all intervals lie in the
+    band, contradicted if one is disjoint from it, at a level corrected for the number
+    of metrics. The one farthest from the middle of the band is shown.
     """
 
     kind: Literal["equals"] = "equals"
@@ -41,22 +41,35 @@ class Equals(Equivalence):
     """Which logged step."""
     statistic: Statistic = "mean"
     """The statistic over seeds."""
+    each: bool = False
+    """Judge each metric that matches the pattern, instead of pooling them."""
 
     def judge(self, measurements: pd.DataFrame) -> Finding:
         """The statistic over all networks, each width weighing alike."""
         reading = self.read(measurements, self.metric, self.step)
         widths = reading.widths
-        blocks = [pooled(reading.at(width)) for width in widths]
         exact = all(self.is_exact(width) for width in widths)
-        sample = bootstrap(blocks, self.statistic, self.id, exact=exact)
-        share = np.full(len(blocks), 1 / len(blocks))
-        result = interval(sample, share, self.level)
-        if self.statistic in LOGARITHMIC:
-            result = natural(result)
+        names = list(reading.values)
+        groups = [[name] for name in names] if self.each else [names]
+        samples = [
+            bootstrap(
+                [pooled(reading.at(width)[group]) for width in widths],
+                self.statistic,
+                "/".join([self.id, *(group if self.each else [])]),
+                exact=exact,
+            )
+            for group in groups
+        ]
+        band, log = self.band(), self.statistic in LOGARITHMIC
+        share = [1 / len(widths)] * len(widths)
+        verdict, results = judge_all(samples, share, self.level, band, log=log)
+        worst = worst_of(results, *band)
+        at = (("at", names[worst]),) if self.each else ()
         return self.found_in_band(
-            result,
+            results[worst],
             reading,
+            verdict,
             metric=self.metric,
             statistic=statistic(self.statistic),
-            detail=notes(result.note, reading.note),
+            detail=(*at, *notes(results[worst].note, reading.note)),
         )

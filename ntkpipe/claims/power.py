@@ -404,6 +404,8 @@ def _is_band(claim: Statement) -> bool:
     """Whether the verdict is that of one two-sided interval and a band."""
     if not isinstance(claim, Equivalence) or isinstance(claim, Ratio):
         return False
+    if getattr(claim, "each", False):
+        return False
     return all(map(math.isfinite, claim.band()))
 
 

@@ -13,7 +13,7 @@ from ntkpipe.claims.base import (
     judge_all,
     worst_of,
 )
-from ntkpipe.claims.reading import Missing, Step, one_metric, paired, together
+from ntkpipe.claims.reading import Missing, Step, paired, together
 from ntkpipe.claims.statistics import Statistic, bootstrap
 from ntkpipe.claims.words import listed, notes, statistic
 from ntkpipe.lazy import Lazy
@@ -30,15 +30,16 @@ class Ratio(Equivalence):
     """The ratio of two numbers lies in the band (`high: 1` for "smaller than").
 
     Of two variants, or of two metrics, or both; paired where the seeds are the same.
-    At each selected width: supported if at all, contradicted if at one, there at a
-    level corrected for the number of widths.
+    The metrics that match a pattern `x/*` are pooled. At each selected width:
+    supported if at all, contradicted if at one, there at a level corrected for the
+    number of widths.
     """
 
     kind: Literal["ratio"] = "ratio"
     metric: str
-    """The quantity in the numerator."""
+    """The quantity in the numerator, or a pattern `x/*`."""
     over_metric: str | None = None
-    """The quantity in the denominator; default: that of the numerator."""
+    """The quantity in the denominator, or a pattern; default: that of the numerator."""
     over_variant: str | None = None
     """The variant of the denominator; default: that of the numerator."""
     step: Step = "final"
@@ -76,8 +77,9 @@ class Ratio(Equivalence):
             self.step if self.over_step is None else self.over_step,
             self.over_variant,
         )
-        one_metric(top, self.metric)
-        one_metric(bottom, self.over_metric or self.metric)
+        above, below = (one.values.shape[1] for one in (top, bottom))
+        if above != below:
+            raise Missing(f"numerator and denominator have {above} and {below} metrics")
         widths = sorted(set(top.widths) & set(bottom.widths))
         if not widths:
             raise Missing(

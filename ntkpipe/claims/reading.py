@@ -182,15 +182,16 @@ def pooled(values: pd.DataFrame) -> np.ndarray:
 
 
 def paired(values: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-    """One block (n, q, 1) if all tables have the same seeds, else a block for each.
+    """One block (n, q, i) if all tables have the same seeds, else a block for each.
 
-    Tables with different seeds are treated as independent. If some seeds agree, this
-    makes the interval of a difference wider than necessary.
+    The i columns of a table are values of one quantity. Tables with different seeds are
+    treated as independent. If some seeds agree, this makes the interval of a difference
+    wider than necessary.
     """
     first = values[0].index
     if all(v.index.equals(first) for v in values):
-        return [np.stack([v.to_numpy()[:, 0] for v in values], axis=1)[:, :, None]]
-    return [block(v) for v in values]
+        return [np.stack([v.to_numpy() for v in values], axis=1)]
+    return [pooled(v) for v in values]
 
 
 def together(readings: Sequence[Reading]) -> Reading:

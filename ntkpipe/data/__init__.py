@@ -17,8 +17,9 @@ from ntkpipe.data.images import Digits, Mnist5k
 from ntkpipe.data.npz import Npz
 from ntkpipe.data.points import Points
 from ntkpipe.data.sphere import Sphere
+from ntkpipe.data.table import Csv
 
 Dataset = Annotated[
-    Points | Circle | Gaussian | Sphere | Digits | Mnist5k | Npz,
+    Points | Circle | Gaussian | Sphere | Digits | Mnist5k | Npz | Csv,
     Field(discriminator="kind"),
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from ntkpipe.section import Fault
+from ntkpipe.section import Fault, section
 
 LARGEST = 1e50  # the squared norm of a kernel, of order x⁴, must be finite
 
@@ -81,7 +82,9 @@ class BaseDataset:
 
     def with_file(self, path: str) -> Self:
         """The same data set with its user's file at another path."""
-        raise ValueError(f"--input {path}: no dataset.kind: npz, so omit --input")
+        raise ValueError(
+            f"--input {path}: the data are not read from a file, so omit --input"
+        )
 
     @property
     def equal_angles(self) -> bool:
@@ -97,15 +100,55 @@ class BaseDataset:
         return ""
 
     @property
+    def labeller(self) -> BaseTarget | None:
+        """The target that labels the points; None if the points have labels."""
+        return getattr(self, "target", None)
+
+    @property
     def labels(self) -> np.ndarray | None:
         """Targets (c k) of the classes; None if targets are other numbers."""
-        target = getattr(self, "target", None)
-        return target.labels if target else None
+        return self.labeller.labels if self.labeller else None
+
+    def flop(self) -> int:
+        """Operations of labelling one draw."""
+        return self.labeller.flop(self.sizes) if self.labeller else 0
+
+    def numbers(self) -> int:
+        """Count of numbers in memory besides the points: those of labelling."""
+        return self.labeller.numbers(self.sizes) if self.labeller else 0
 
     def faults(self) -> Iterator[Fault]:
         """Faults of the target with these points."""
-        if target := getattr(self, "target", None):
+        if target := self.labeller:
             yield from (f.within("target") for f in target.unmet(self.sizes))
+
+
+@section
+class UserFile(BaseDataset):
+    """Points in a user's file."""
+
+    # {…} and <…> would be wildcards of Snakemake, and -… a command-line option
+    path: Annotated[
+        str,
+        Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
+    ]
+    """Path, relative to the workflow's working directory."""
+
+    test_axis: ClassVar[str | None] = None
+
+    @property
+    def user_file(self) -> str:
+        """Path of the user's file with the points."""
+        return self.path
+
+    @property
+    def stated_sizes(self) -> None:
+        """None: the sizes are found when the file is read."""
+        return None
+
+    def with_file(self, path: str) -> Self:
+        """The same data set with its file at another path."""
+        return replace(self, path=path)
 
 
 class BaseTarget:
@@ -135,6 +178,13 @@ class BaseTarget:
         """Count of numbers in memory while labelling, without the points."""
         del sizes
         return 0
+
+
+def of_classes(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Targets of labels: ∓1 for two classes, else one-hot minus 1/k, (n,) → (n k)."""
+    if len(classes) == 2:
+        return np.where(labels == classes[0], -1.0, 1.0)[:, None]
+    return (labels[:, None] == classes) - 1.0 / len(classes)
 
 
 def on_circle(angles: np.ndarray) -> np.ndarray:

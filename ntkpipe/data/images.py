@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ntkpipe.data.base import BaseDataset, Count, Data, Sizes
+from ntkpipe.data.base import BaseDataset, Count, Data, Sizes, of_classes
 from ntkpipe.data.targets import Target, labelled
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault, section
@@ -66,7 +66,8 @@ class _Images(BaseDataset):
         """The targets of the classes, or those of `target`."""
         if self.target is not None:
             return self.target.labels
-        return of_classes(len(self.classes))
+        classes = np.arange(len(self.classes))
+        return of_classes(classes, classes)
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """All images, one in a row, and their labels."""
@@ -86,14 +87,8 @@ class _Images(BaseDataset):
         n = self.train
         if self.target is not None:
             return labelled(x[:n], x[n:], self.target, jr.fold_in(key, 1))
-        index = (labels[:, None] == np.array(self.classes)).argmax(1)
-        y = of_classes(len(self.classes))[index]
+        y = of_classes(labels, np.array(self.classes))
         return Data(x[:n], y[:n], x[n:], y[n:])
-
-
-def of_classes(count: int) -> np.ndarray:
-    """Targets (c k) of classes: ∓1 of two, one-hot vectors minus 1/k of k > 2."""
-    return np.array([[-1.0], [1.0]]) if count == 2 else np.eye(count) - 1.0 / count
 
 
 @section

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from ntkpipe import artifacts
-from ntkpipe.data.base import BaseDataset, Data, Sizes
+from ntkpipe.data.base import Data, Sizes, UserFile
 from ntkpipe.section import section
 
 
 @section
-class Npz(BaseDataset):
+class Npz(UserFile):
     """A user's own arrays x_train, y_train, x_test, y_test in a `.npz` file.
 
-    If the file changes, all results that depend on it are computed again.
+    They take at most 2 GiB in float64. If the file changes, all results that depend on
+    it are computed again.
     """
 
     kind: Literal["npz"] = "npz"
-    # {…} and <…> would be wildcards of Snakemake, and -… a command-line option
-    path: Annotated[
-        str,
-        Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
-    ]
-    """Path, relative to the workflow's working directory; at most 2 GiB in float64."""
 
     is_random: ClassVar[bool] = False
-    test_axis: ClassVar[str | None] = None
-
-    @property
-    def user_file(self) -> str:
-        """Path of the user's file with the points."""
-        return self.path
-
-    @property
-    def stated_sizes(self) -> None:
-        """None: the sizes are found when the file is read."""
-        return None
 
     @property
     def sizes(self) -> Sizes:
@@ -49,10 +30,6 @@ class Npz(BaseDataset):
             return Sizes(1000, 1000, 100, 1)
         (n, d), (m, _), (_, k) = (shapes[x] for x in ("x_train", "x_test", "y_train"))
         return Sizes(n, m, d, k)
-
-    def with_file(self, path: str) -> Npz:
-        """The same data set with its file at another path."""
-        return replace(self, path=path)
 
     def sample(self, key) -> Data:
         """Read the arrays; refuse values that are not finite and shapes that differ."""

@@ -43,8 +43,9 @@ def draw_laws(
         {x for law in laws for x in rows_where(law.rows, part="statistic")["x"]}
     )
     width_axis(ax, shown, abscissa, begins, 7 if narrow else 9)
-    ax.set_yscale("log", nonpositive="mask")
-    log_ticks(ax)
+    if any((law.rows["value"] > 0).any() for law in laws):
+        ax.set_yscale("log", nonpositive="mask")
+        log_ticks(ax)
     if begin is not None:
         left, right = ax.get_xlim()[0], _between(shown, begin)
         ax.axvspan(left, right, color="#f1f1f1", zorder=0)

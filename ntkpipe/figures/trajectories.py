@@ -119,7 +119,7 @@ class Trajectories(TimeFigure):
             name, _, layer = panel.quantity.partition("/")
             if name in ("residual_along", "residual_across"):
                 yield from only_squares("panels", e)
-            if name == "weight_change" and layer:
+            if name == "weight_change" and layer and e.model.layer_names:
                 yield from unknown("panels", "layer", [layer], e.model.layer_names)
         for key, metric in self._metric_keys():
             if reason := measurements.unmet(metric, e):

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ntkpipe.measurements.kernel import loss_rate
+from ntkpipe.measurements.linear import LINEARIZE
 from ntkpipe.measurements.predictions import LOSS_ERROR, gaps, loss_error
 from ntkpipe.measurements.rates import decay_rate, limit_rate
 from ntkpipe.metric import (
@@ -99,13 +100,36 @@ STRAIGHTNESS_METRICS = (
         when=FOLLOWS_TARGET,
     ),
 )
+SCORED = (given("measure.limit_points"), SQUARES, LIMIT)
 SCORE_METRICS = (
     _last(
         "limit_z",
         "standardised output at test point i, μ and σ of the limit",
         "(f(x_i) − μ_i)/σ_i",
         index=Index("i", _points),
-        when=(given("measure.limit_points"), LIMIT),
+        when=SCORED,
+    ),
+    _last(
+        "limit_z_linear",
+        "the same of the network's own linearised model",
+        "(f_lin(x_i) − μ_i)/σ_i",
+        index=Index("i", _points),
+        when=(*SCORED, LINEARIZE),
+    ),
+    _last(
+        "limit_z_mean",
+        "the same of the linearised model that starts at zero output: its mean over "
+        "networks is that of `limit_z_linear`, as f(w₀) and −f(w₀) are equally likely",
+        "(f_lin(x_i) − μ_i)/σ_i, f(w₀) = 0",
+        index=Index("i", _points),
+        when=(*SCORED, LINEARIZE),
+    ),
+    _last(
+        "limit_z_gap",
+        "trained less linearised output at test point i, over the spread of the limit",
+        "(f(x_i) − f_lin(x_i))/σ_i",
+        index=Index("i", _points),
+        when=(*SCORED, LINEARIZE),
     ),
 )
 LIMIT_METRICS = (
@@ -209,17 +233,48 @@ def straightness(
     }
 
 
+def from_zero(
+    network: Arrays, data: Arrays, learning_rate: float, flow: bool
+) -> np.ndarray:
+    """Test outputs A y of linearised models with f(w₀) = 0 at the last step, (s m k).
+
+    A = Θ(x, X)Θ(X, X)⁻¹(I − e^{−Θt/N}) under gradient flow, Θ of each network.
+    """
+    from ntkpipe.kernels import linear
+
+    y, m = data["y_train"], network["f_test"].shape[2]
+    rows = [
+        linear.predict(
+            kernel,
+            np.zeros(y.shape),
+            y,
+            network["step"][-1:],
+            learning_rate,
+            flow=flow,
+            ntk_test=test,
+            f0_test=np.zeros((m, y.shape[1])),
+        ).f_test[-1]
+        for kernel, test in zip(
+            network["ntk"][:, 0], network["ntk_test_train"][:, 0], strict=True
+        )
+    ]
+    return np.stack(rows)
+
+
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def against_limit(network: Arrays, limit: Arrays, count: int) -> Values:
-    """z = (f(x_i) − μ_i)/σ_i of trained networks at `count` test points.
+def against_limit(
+    outputs: dict[str, np.ndarray], step: np.ndarray, limit: Arrays, count: int
+) -> Values:
+    """z = (f(x_i) − μ_i)/σ_i at `count` test points, of outputs (s m k) by metric.
 
     μ and σ are those of infinitely wide networks at the last step.
     """
-    chosen = spread(network["f_test"].shape[2], count)
     mean, sd = limit["mean_test"][-1, :, 0], limit["sd_test"][-1]
-    z = (network["f_test"][:, -1, :, 0] - mean) / sd
-    last = network["step"][-1:]
-    return {f"limit_z/{i}": (last, z[:, i : i + 1]) for i in chosen}
+    return {
+        f"{name}/{i}": (step[-1:], ((f[..., 0] - mean) / sd)[:, [i]])
+        for name, f in outputs.items()
+        for i in spread(f.shape[1], count)
+    }
 
 
 # a kernel of zeros has no ratio of eigenvalues; `table.of_limit` counts missing values
@@ -279,7 +334,19 @@ def _straightness(inputs: Inputs) -> Values:
 
 def _scores(inputs: Inputs) -> Values:
     assert inputs.limit is not None  # required by `when`
-    return against_limit(inputs.network, inputs.limit, inputs.e.measure.limit_points)
+    e, network, model = inputs.e, inputs.network, inputs.linearized
+    outputs = {"limit_z": network["f_test"][:, -1]}
+    if model is not None:
+        rate, flow = e.training.learning_rate, e.linearize == "flow"
+        outputs["limit_z_linear"] = model["f_test"][:, -1]
+        outputs["limit_z_mean"] = from_zero(network, inputs.data, rate, flow)
+    count, step = e.measure.limit_points, network["step"]
+    values = against_limit(outputs, step, inputs.limit, count)
+    if model is not None:
+        for i in spread(network["f_test"].shape[2], count):
+            z, linear = values[f"limit_z/{i}"][1], values[f"limit_z_linear/{i}"][1]
+            values[f"limit_z_gap/{i}"] = step[-1:], z - linear
+    return values
 
 
 GAPS = Group(METRICS, _against_limit)

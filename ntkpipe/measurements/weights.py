@@ -9,11 +9,11 @@ import numpy as np
 from ntkpipe.metric import Arrays, Group, Index, Metric, Values, given
 
 
-def _layers(e) -> list[str]:
+def _layers(e) -> list[str] | None:
     """W1, b1, W2, …, without biases that are zero at initialisation."""
     zero = getattr(e.model, "biases", "") == "zero"
     names = e.model.layer_names
-    return [name for name in names if not (zero and name.startswith("b"))]
+    return names and [name for name in names if not (zero and name.startswith("b"))]
 
 
 _snapshots = partial(Metric, at="snapshots")
@@ -39,8 +39,9 @@ METRICS = (
     _snapshots(
         "weight_change",
         "relative change of each layer's weights (`W1`, `W2`, …) and of its biases "
-        "(`b1`, …), unless the biases begin at 0",
-        index=Index("W1", _layers, r"[Wb][1-9]\d*"),
+        "(`b1`, …), unless the biases begin at 0; with `kind: python`, of a parameter "
+        "by its path (`layers.0.weight`)",
+        index=Index("W1", _layers, r"[\w.]+"),
         label="relative weight change of {}",
     ),
     _last("loss_ratio", "last loss over first", "L(T)/L(0)"),

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Tag
 
 from ntkpipe.models.mlp import MLP
 from ntkpipe.models.one_parameter import OneParameter
+from ntkpipe.models.python import Python
 
 
 def _kind(model: Any) -> str:
@@ -18,6 +19,8 @@ def _kind(model: Any) -> str:
 
 
 Model = Annotated[
-    Annotated[MLP, Tag("mlp")] | Annotated[OneParameter, Tag("one_parameter")],
+    Annotated[MLP, Tag("mlp")]
+    | Annotated[OneParameter, Tag("one_parameter")]
+    | Annotated[Python, Tag("python")],
     Discriminator(_kind),
 ]

@@ -22,14 +22,19 @@ FROZEN_COPY = ("subtract", "alike")
 
 
 class ModelKind(Protocol):
-    """The attributes and methods that every kind of model has."""
+    """The attributes and methods that every kind of model has.
+
+    A kind with a method `built`, as `python`, has the functions of a network in what
+    this method returns.
+    """
 
     depth: int
     """Number of hidden layers."""
     alpha: float
     """Output scale: f = α·h, and the loss is divided by α²."""
-    layer_names: tuple[str, ...]
-    """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
+    layer_names: tuple[str, ...] | None
+    """W1, b1, W2, …: the arrays of a network, in the order of its parameters; None if
+    they are known when the network is built."""
     weight_layers: int
     """Number of weight matrices."""
     zero_output: str

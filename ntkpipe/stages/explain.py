@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkpipe.lazy import Lazy
+from ntkpipe.models.python import Python
+from ntkpipe.stages.dataset import key_of_data
 from ntkpipe.study import Study, load_files
 
 if TYPE_CHECKING:
@@ -53,15 +55,29 @@ def _of_study(study: Study) -> Iterator[Any]:
 
 
 def _of_experiment(e: Experiment) -> Iterator[Any]:
-    """The entries of an experiment's network; nothing is computed."""
+    """The entries of an experiment's network; of built-in ones nothing is computed."""
     from ntkpipe.kernels.explain import explain
 
+    width, model = min(e.widths), e.model
     n, _, d, k = e.dataset.sizes
+    if isinstance(model, Python):
+        yield from _of_built(e, model, width)
+        return
     params = jax.eval_shape(
-        lambda: e.model.init_params(jax.random.key(0), min(e.widths), d, k, e.dtype)
+        lambda: model.init_params(jax.random.key(0), width, d, k, e.dtype)
     )
     points = jax.ShapeDtypeStruct((n, d), e.dtype)
-    yield from explain(e.model.apply, params, points, e.training.kernel)
+    yield from explain(model.apply, params, points, e.training.kernel)
+
+
+def _of_built(e: Experiment, model: Python, width: int) -> Iterator[Any]:
+    """The entries of a user's network, which is built and checked at its own points."""
+    from ntkpipe.kernels.explain import explain
+
+    x = e.dataset.sample(key_of_data(e.seed)).x_train.astype(e.dtype)
+    keys = [*jax.random.split(jax.random.key(e.seed))]
+    network = model.built(width, x, e.dataset.sizes.outputs, keys)
+    yield from explain(network.apply, network.first.params, x, e.training.kernel)
 
 
 def _of_function(target: str, shape: tuple[int, ...], width: int) -> Iterator[Any]:

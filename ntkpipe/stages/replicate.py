@@ -19,6 +19,7 @@ import yaml
 
 from ntkpipe import artifacts
 from ntkpipe.artifacts import ProductError
+from ntkpipe.fingerprint import users_files
 from ntkpipe.lazy import Lazy
 from ntkpipe.stages import plan
 from ntkpipe.stages.claims import CLAIMS
@@ -85,7 +86,7 @@ def replicate(
 
 
 def write_study(path: Path, folder: Path, seed: int) -> Study:
-    """Write a study file with another seed, and load it.
+    """Write a study file with another seed, and its users' networks, and load it.
 
     `seed` is added to the seed of the study, and to that of each variant with its own.
     """
@@ -95,6 +96,11 @@ def write_study(path: Path, folder: Path, seed: int) -> Study:
         if "seed" in (variant or {}):
             variant["seed"] += seed
     folder.mkdir(parents=True, exist_ok=True)
+    for program in load(path).programs():
+        for file in users_files(path.parent / program):
+            copy = folder / file.relative_to(path.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
     text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
     (written := folder / path.name).write_text(text, encoding="utf-8")
     return load(written)

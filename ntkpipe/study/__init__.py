@@ -94,6 +94,7 @@ def parse(text: str, path: str | Path) -> Study:
         "variants": {name: _merge(base, change) for name, change in changes.items()},
     }
     faults += unshown(raw)
+    faults += _located(whole["variants"], str(path.parent))
     try:
         # strict JSON mode: lists become tuples; "3" and true are not taken as numbers
         study = STUDY.validate_json(json.dumps(whole), context=COLLECT)
@@ -131,6 +132,16 @@ def _between_keys(
     parts = {"variants": variants, "claims": claims, "figures": figures}
     yield from faults_within(parts)
     yield from between(whole["variants"], variants, claims, figures)
+
+
+def _located(variants: dict[str, Any], folder: str) -> Iterator[Fault]:
+    """Tell models that read a file where the study file lies; no file may say so."""
+    for name, experiment in variants.items():
+        model = experiment.get("model")
+        if isinstance(model, dict) and model.get("kind") == "python":
+            if "folder" in model:
+                yield Fault(("variants", name, "model", "folder"), "unknown key")
+            experiment["model"] = model | {"folder": folder}
 
 
 def _is_mapping_of_mappings(value: Any) -> bool:

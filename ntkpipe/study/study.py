@@ -12,6 +12,7 @@ from ntkpipe.claims import Claim
 from ntkpipe.claims.base import Statement
 from ntkpipe.experiment import MOST_JOBS, Experiment
 from ntkpipe.figures import Figure
+from ntkpipe.models.python import Python
 from ntkpipe.section import Fault, did_you_mean, section
 from ntkpipe.study.faults import StudyError
 
@@ -63,6 +64,17 @@ class Study:
         for name, experiment in self.variants.items():
             for width in experiment.widths:
                 yield name, width
+
+    def programs(self) -> list[str]:
+        """The Python files of users that jobs of the study run."""
+        models = (e.model for e in self.variants.values())
+        return sorted({m.file for m in models if isinstance(m, Python)})
+
+    def lacking(self) -> list[Fault]:
+        """Packages that these files need and that are not installed."""
+        models = (e.model for e in self.variants.values())
+        faults = (f for m in models if isinstance(m, Python) for f in m.lacking())
+        return [*dict.fromkeys(faults)]
 
     def data_of(self, variant: str) -> str:
         """The first variant with the same data; its dataset.npz serves all of them."""

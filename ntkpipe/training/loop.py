@@ -88,19 +88,16 @@ def train(
         dtype: float32 or float64, of weights and outputs.
         progress: called with (what, steps done, total number of steps).
     """
-    # data and keys are arguments of compiled functions and not constants, so that the
-    # compilation cache has one program for all data and keys
-    x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
-    points, redrawn = Points(x, y, x_test), x.ndim == 3
+    model, points, one = _ready(model, data, width, key, seeds, dtype)
+    redrawn = points is not one
     run, devices = Run(model, training, width), jax.local_device_count()
-    one = _points_of(points, 0, seeds) if redrawn else points
-    shapes = jax.eval_shape(run.init, one, key, 0)
+    shapes = run.shapes(one, key)
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     side_by_side = size <= SIDE_BY_SIDE or devices > 1
     # a multiple of the number of devices; surplus networks are dropped at the end
     batch = math.ceil(seeds / devices) * devices if size <= SIDE_BY_SIDE else devices
     compiled = run.compiled(key, seeds, size, side_by_side, redrawn)
-    batches = []
+    records = []
     for first in range(0, seeds, batch):
         last = min(first + batch, seeds) - 1
         label = f"width {width}, seed {first}" + f"–{last}" * (last > first)
@@ -110,8 +107,8 @@ def train(
         seen = _points_of(points, replicates, seeds) if redrawn else points
         run_batch, show = compiled.on(seen), partial(progress, label)
         record = _train_batch(run_batch, replicates, training, show)
-        batches.append(jax.tree.map(lambda a: a if side_by_side else a[None], record))
-    whole = {k: np.concatenate([b[k] for b in batches])[:seeds] for k in batches[0]}
+        records.append(jax.tree.map(lambda a: a if side_by_side else a[None], record))
+    whole = {k: np.concatenate([r[k] for r in records])[:seeds] for k in records[0]}
     for recorder in run.recorders:
         if recorder.first_only:
             whole |= {name: whole[name][0] for name in recorder.optional}
@@ -143,18 +140,16 @@ def train_linearized(
         f_train (s t n k), f_test (s t m k), loss (s t) and weight_change (s t), at the
         recorded steps. They do not stop at `stop_at_loss`.
     """
-    x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
-    points, redrawn = Points(x, y, x_test), x.ndim == 3
-    own, n = 0 if redrawn else None, x.shape[-2]
+    model, points, one = _ready(model, data, width, key, seeds, dtype)
+    redrawn, n = points is not one, len(one.x)
+    own = 0 if redrawn else None
     run = Run(model, replace(training, stop_at_loss=None), width, linear=True)
-    one = _points_of(points, 0, seeds) if redrawn else points
-    state = jax.eval_shape(run.state, one, key, 0)
-    size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    size = sum(leaf.size for leaf in jax.tree.leaves(run.shapes(one, key)))
 
     @jax.jit
     @partial(jax.vmap, in_axes=(own, None, 0))
-    def begin(points, key, replicate):
-        state = run.state(points, key, replicate)
+    def begin(points, key, drawn):
+        state = run.state(points, key, *drawn)
         return state, run.zero(model.apply(state.params, points.all()))
 
     @jax.jit
@@ -176,13 +171,26 @@ def train_linearized(
     for first in range(0, seeds, together):
         replicates = np.arange(first, min(first + together, seeds))
         seen = _points_of(points, replicates, seeds) if redrawn else points
-        state, f0 = begin(seen, key, replicates)
+        state, f0 = begin(seen, key, run.drawn(seen, key, replicates))
         observed = []
         for count in np.diff(steps, prepend=0):
             state = advance(seen, state, f0, int(count))
             observed.append(_numpy(observe(seen, state, f0)))
         networks.append(jax.tree.map(lambda *a: np.stack(a, 1), *observed))
     return jax.tree.map(lambda *a: np.concatenate(a), *networks)
+
+
+def _ready(model, data: Data, width: int, key, seeds: int, dtype: str):
+    """The model, built; the points of all networks or of each; those of the first."""
+    # data and keys are arguments of compiled functions and not constants, so that the
+    # compilation cache has one program for all data and keys
+    x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
+    points = Points(x, y, x_test)
+    one = _points_of(points, 0, seeds) if x.ndim == 3 else points
+    if hasattr(model, "built"):
+        keys = [Run.key(key, width, replicate) for replicate in range(min(seeds, 2))]
+        model = model.built(width, one.all(), y.shape[-1], keys)
+    return model, points, one
 
 
 def _points_of(points: Points, replicates: Any, seeds: int) -> Points:
@@ -260,6 +268,8 @@ class Run:
         self.linear = linear
         self.loss, self.optimizer = training.loss, transformation(training)
         self.recorders = [r for r in RECORDERS if r.wanted(training)]
+        # a user's function is run by Python, not within a compiled function
+        self.draws_in_python = getattr(model, "draws_in_python", False)
 
     def compiled(
         self, key, seeds: int, size: int, side_by_side: bool, redrawn: bool = False
@@ -300,7 +310,9 @@ class Run:
             arrays=frozenset(
                 n for r in self.recorders for n in (*r.arrays, *r.optional)
             ),
-            begin=lambda points, replicates: begin(points, key, replicates),
+            begin=lambda points, replicates: begin(
+                points, key, self.drawn(points, key, replicates)
+            ),
             advance=advance,
             observe=jit(self.observe, own, 0, 0, None),
             snapshot=jit(self.snapshot, own, 0, 0),
@@ -324,23 +336,44 @@ class Run:
     def _signals(self, params, x):
         return signals(self.model.apply, params, x, self.model.learning_rates(params))
 
+    @staticmethod
+    def key(key, width: int, replicate):
+        """The key of replicate r."""
+        return jax.random.fold_in(jax.random.fold_in(key, width), replicate)
+
     def init(self, points: Points, key, replicate):
         """Raw parameters of replicate r."""
-        key = jax.random.fold_in(jax.random.fold_in(key, self.width), replicate)
-        d, k = points.x.shape[1], points.y.shape[1]
+        d, k = points.x.shape[-1], points.y.shape[-1]
+        key = self.key(key, self.width, replicate)
         return self.model.init_params(key, self.width, d, k, points.x.dtype)
 
-    def begin(self, points: Points, key, replicate) -> tuple[_State, Start]:
+    def drawn(self, points: Points, key, replicates):
+        """The numbers of replicates, and their parameters if Python draws these."""
+        if not self.draws_in_python:
+            return replicates, None
+        if np.ndim(replicates) == 0:
+            return replicates, self.init(points, key, replicates)
+        each = [self.init(points, key, int(r)) for r in np.asarray(replicates)]
+        params = jax.tree.map(lambda *a: jnp.stack(a), *each)
+        return replicates, shared_over_devices(params)
+
+    def shapes(self, points: Points, key):
+        """The parameters of a network, or their shapes."""
+        init = partial(self.init, points, key, 0)
+        return init() if self.draws_in_python else jax.eval_shape(init)
+
+    def begin(self, points: Points, key, drawn) -> tuple[_State, Start]:
         """A network at initialisation, and the arrays that recorders keep of it."""
-        state = self.state(points, key, replicate)
+        state = self.state(points, key, *drawn)
         params = state.params
         y, found = self._signals(params, points.all())
         kept = self._record("begin", Now(points, params, f=y, signals=found))
         return state, Start(params, f0=self.zero(y), kept=kept)
 
-    def state(self, points: Points, key, replicate) -> _State:
-        """A network at initialisation."""
-        params = self.init(points, key, replicate)
+    def state(self, points: Points, key, replicate, params=None) -> _State:
+        """Network number `replicate` at initialisation."""
+        if params is None:
+            params = self.init(points, key, replicate)
         wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]  # made at run time
         zero = jnp.zeros((), jnp.int64 if wide else jnp.int32)
         state = _State(params, self.optimizer.init(params), zero, jnp.array(False))
@@ -370,7 +403,7 @@ class Run:
         rates = self.model.learning_rates(state.params)
 
         def step(state: _State) -> _State:
-            x, y, at = self.drawn(points, f0, state)
+            x, y, at = self.batch(points, f0, state)
 
             def loss_of(params):
                 f = self.outputs(params, x, at, state.w0)
@@ -408,7 +441,7 @@ class Run:
 
         return jax.lax.while_loop(running, body, (0, state))[1]
 
-    def drawn(self, points: Points, f0, state: _State):
+    def batch(self, points: Points, f0, state: _State):
         """Points, targets and h₀ of a step."""
         x, y, _ = points
         if (size := self.training.batch) is None:

@@ -75,6 +75,7 @@ VALUES = [
     *({"a": {"b": {"c": {}}}}, {"": 1}, {"a b": {}}, {"../x": {}}, {"A": None}),
     *([3, 3], [0, 42], [[], []], {"kind": "product"}, {"kind": "npz", "path": ""}),
     *({"kind": "harmonics", "frequencies": [1], "amplitudes": [1, 2]}, "arrays.npz"),
+    *("table.csv", "kind", ["y", "z"], {"kind": "csv", "path": "table.csv"}, 0.5),
     *({"figures": {}}, {"name": "x"}, {"1": 2}, {"16": 4}, {"kind": "values", "y": []}),
     list(range(1, 3000)),
 ]
@@ -291,13 +292,13 @@ def plan(found):
 def draw(dataset):
     """Draw the data if they are few; an error must be a sentence."""
     n, m, d, k = dataset.sizes
-    most = FEW if getattr(dataset, "target", None) else SMALL
+    most = FEW if dataset.labeller else SMALL
     if n > most or (n + m) * (n + m + d) > SMALL:
         return
     try:
         data = dataset.sample(jax.random.key(0))
     except artifacts.ProductError:
-        assert dataset.kind == "npz"
+        assert dataset.user_file
     except ValueError as error:
         assert "eigenvalue" in str(error), error  # only known once data are drawn
     else:
@@ -349,10 +350,12 @@ def exit_codes(count, seed, files=FILES):
 
 @contextlib.contextmanager
 def own_folder():
-    """A folder with the arrays of npz.yaml, in which new files are detected."""
+    """A folder with the data of npz.yaml and csv.yaml; it shows new files."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         x, y = np.arange(6.0).reshape(3, 2), np.ones(3)
         np.savez("arrays.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        rows = "a,b,kind,y,z\n1,5,u,2,7\n2,4,v,3,9\n3,3,u,1,8\n4,1,v,5,7\n"
+        Path("table.csv").write_text(rows, encoding="utf-8")
         yield
 
 

@@ -41,12 +41,12 @@ def overwritten(studies):
         Path(os.path.realpath(folder), name) for folder in FOLDERS for name in studies
     }
     return [
-        f"{study.name}: {variant}: dataset.path: {e.dataset.path} is in a folder of "
+        f"{study.name}: {variant}: dataset.path: {e.dataset.user_file} is in a folder of "
         "results or logs: put it elsewhere"
         for study in studies.values()
         for variant, e in study.variants.items()
         if e.dataset.user_file
-        and written & {*Path(os.path.realpath(e.dataset.path)).parents}
+        and written & {*Path(os.path.realpath(e.dataset.user_file)).parents}
     ]
 
 

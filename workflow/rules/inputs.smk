@@ -28,7 +28,7 @@ def with_record(path):
 
 
 def users_data(wildcards):
-    """The user's own data file, for `dataset.kind: npz`."""
+    """The user's own data file, for `dataset.kind: npz` and `csv`."""
     dataset = place(wildcards).experiment.dataset
     return [dataset.user_file] if dataset.user_file else []
 

@@ -34,7 +34,8 @@ class Kernels(Recorder):
         train = signals.of_points(now.signals, slice(n))
         test = signals.of_points(now.signals, slice(n, None))
         block = blocks.block(test, train, run.training.kernel)
-        return {"ntk_test_train": block[None], "features": features(train)}
+        hidden = features(train) if run.model.has_last_layer else []
+        return {"ntk_test_train": block[None], "features": hidden}
 
     def snapshot(self, run, now: Now) -> Record:
         """Θ, Σ and the change of each hidden layer."""

@@ -47,7 +47,9 @@ class Outputs(Recorder):
 
 
 def layer_names(params) -> list[str]:
-    """W1, b1, W2, … of the layers."""
+    """W1, b1, W2, … of the layers; of a user's network, the paths of its parameters."""
+    if isinstance(params, dict):
+        return sorted(params)
     return [
         f"{'W' if name == 'w' else 'b'}{index + 1}"
         for index, layer in enumerate(params[0])
@@ -57,6 +59,9 @@ def layer_names(params) -> list[str]:
 
 def layer_norms(params) -> jax.Array:
     """Norms of W1, b1, W2, …; for twins, each over both networks."""
+    if isinstance(params, dict):
+        squares = [jnp.sum(params[name] ** 2) for name in layer_names(params)]
+        return jnp.sqrt(jnp.stack(squares))
     squares = [
         sum(jnp.sum(layers[index][name] ** 2) for layers in params)
         for index, layer in enumerate(params[0])
