@@ -337,7 +337,7 @@ UNIONS = {
     "data": TOP["dataset"],
     "target": SECTIONS["Circle"]["properties"]["target"],
     "model": TOP["model"],
-    "loss": SECTIONS["Training"]["properties"]["loss"]["anyOf"][1],
+    "loss": SECTIONS["Training"]["properties"]["loss"]["anyOf"][-1],
     "claim": TOP["claims"]["items"],
     "figure": TOP["figures"]["items"],
 }

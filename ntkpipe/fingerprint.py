@@ -47,7 +47,7 @@ def fingerprint(*roots: Any) -> str:
     files = [
         one.code_file
         for root in roots
-        for one in _instances(root)
+        for one in instances(root)
         if hasattr(one, "code_file")
     ]
     return _hash((own, *map(users_code, files))) if files else own
@@ -116,17 +116,18 @@ def _hash(value: Any) -> str:
 
 def sections(value: Any) -> Iterator[type]:
     """The classes of all sections within a value, at any depth."""
-    yield from map(type, _instances(value))
+    yield from map(type, instances(value))
 
 
-def _instances(value: Any) -> Iterator[Any]:
+def instances(value: Any) -> Iterator[Any]:
+    """All sections within a value, at any depth."""
     if dataclasses.is_dataclass(value):
         yield value
         for field in dataclasses.fields(value):
-            yield from _instances(getattr(value, field.name))
+            yield from instances(getattr(value, field.name))
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from _instances(item)
+            yield from instances(item)
 
 
 def _is_followed(module: str) -> bool:

@@ -31,6 +31,10 @@ variants:
     model: {parameterization: ntk, zero_output: none}
     training: {optimizer: adam, learning_rate: 0.05, batch: 5}
   sign: {training: {optimizer: sign, learning_rate: 0.05, weight_decay: 0.1}}
+  redrawn: {data: redraw, training: {batch: 4, weight_decay: 0.3}}
+  redrawn_adam:
+    data: redraw
+    training: {optimizer: adam, learning_rate: 0.05, batch: 5}
 """
 ONE = study.parse(TEXT, "ways.yaml")
 VARIANTS = pytest.mark.parametrize("variant", ONE.variants)
@@ -99,6 +103,9 @@ def test_networks_and_linearised_models_are_those_of_plain_loops(
 ):
     e = ONE.variants[variant]
     data = artifacts.load(made["dataset", ONE.data_of(variant), 0]).data
+    if e.data == "redraw":
+        assert np.abs(data["x_train"][0] - data["x_train"][1]).max() > 0
+        data = {name: array[1] for name, array in data.items()}
     found = artifacts.load(made[product, variant, 6]).data
     w, f, w0 = plain_loop(e, data, 1, product == "linearized")
     for part in ("train", "test"):

@@ -26,6 +26,7 @@ from ntkpipe.stages import STAGES, Place, replicate
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
 from ntkpipe.training.recorders.landscape import Landscape
+from ntkpipe.users import run
 
 KEY = jax.random.key(0)
 KEYS = [jax.random.key(1), jax.random.key(2)]
@@ -173,7 +174,7 @@ def test_images_keep_their_shape(write):
     assert list(params) == ["params"]
     theta = ntk(network.apply, params, X)
     assert np.allclose(theta, brute_force(network.apply, params, X), rtol=1e-12)
-    with pytest.raises(built.NetworkError, match="2×2×1 is 4 numbers, but the points "):
+    with pytest.raises(run.UsersError, match="2×2×1 is 4 numbers, but the points "):
         model.built(6, X[:, :3], 3, KEYS)
 
 
@@ -340,7 +341,7 @@ FAULTY = {
 def test_a_fault_of_the_network_is_one_sentence_with_the_users_line(write, text, says):
     helper = "def split(key):\n    return key + 'a'\n"
     model = write(text, {"helper.py": helper})
-    with pytest.raises(built.NetworkError) as error:
+    with pytest.raises(run.UsersError) as error:
         build(model)
     sentence = str(error.value)
     assert says in sentence and "\n" not in sentence
@@ -375,7 +376,7 @@ def test_a_wrong_kernel_is_refused_with_the_name_of_the_parameter(write, monkeyp
         return right(first, second, *options)
 
     monkeypatch.setattr(built.blocks, "block", wrong)
-    with pytest.raises(built.NetworkError, match=r"the kernel of blocks\.0 differs"):
+    with pytest.raises(run.UsersError, match=r"the kernel of blocks\.0 differs"):
         build(write())
 
 
@@ -649,7 +650,7 @@ def test_the_example_in_plain_jax_runs_to_its_verdict(tmp_path):
     network = artifacts.load(made["network", "base", 8]).data
     x = artifacts.load(made["dataset", "base", 0]).data["x_train"]
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 8), 1)
-    own = built.imported(EXAMPLES / "residual.py").build(8, key, x[:1], depth=3)
+    own = run.imported(EXAMPLES / "residual.py").build(8, key, x[:1], depth=3)
     assert np.allclose(network["ntk"][1, 0], brute_force(*own, x), rtol=1e-11)
 
 
@@ -690,7 +691,7 @@ def test_batch_norm_of_a_framework_is_refused_in_training_and_not_in_evaluation(
     network = build(write(text, settings={"training": False}))
     assert len(network.first.params) == 6
     says = r"line 11: apply changes the state of a module: is batch norm in training"
-    with pytest.raises(built.NetworkError, match=says):
+    with pytest.raises(run.UsersError, match=says):
         build(write(text, settings={"training": True}))
 
 

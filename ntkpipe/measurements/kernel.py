@@ -41,6 +41,10 @@ ALL_OUTPUTS = Need(
     "`training.kernel: full`",
 )
 OUTPUTS = Need(_several, "two outputs or more and `training.kernel: full`")
+BOUNDED = Need(
+    lambda e: e.training.loss.curvature is not None,
+    "a `training.loss` with a known bound c: not `kind: python`",
+)
 # the layers of the second twin follow those of the first
 HIDDEN_OF_BOTH = Index(
     "l",
@@ -161,6 +165,7 @@ METRICS = (
         "1; λ is the weight decay, and c is 1, ½ for cross_entropy and ¼ for logistic; "
         "above 1 only the squared loss is sure to be unstable",
         "η·(c·λ_max(H) + λ)/2",
+        when=(BOUNDED,),
     ),
 )
 
@@ -172,7 +177,7 @@ def kernels(
     limit: Arrays | None,
     learning_rate: float,
     learned_output: bool = True,
-    curvature: float = 1.0,
+    curvature: float | None = 1.0,
     weight_decay: float = 0.0,
 ) -> Values:
     """Change and spectrum of the kernel: metric → (steps, values (s steps)).
@@ -183,7 +188,7 @@ def kernels(
         limit: infinite-width kernels, if computed.
         learning_rate: η.
         learned_output: whether the last layer is learned, so that Σ is a part of Θ.
-        curvature: the largest second derivative of the loss in the outputs.
+        curvature: the largest second derivative of the loss in the outputs, if known.
         weight_decay: λ of the penalty on the weights.
     """
     ntk, snapshot = network["ntk"], network["snapshot"]
@@ -215,8 +220,10 @@ def kernels(
         "ntk_min": low,
         "ntk_max": high,
         "ntk_condition": np.where(regular, high / low, np.nan),
-        "learning_rate_relative": learning_rate * (curvature * high + weight_decay) / 2,
     }
+    if curvature is not None:
+        steepest = curvature * high + weight_decay
+        at_ends["learning_rate_relative"] = learning_rate * steepest / 2
     if k > 1:
         metrics["ntk_pseudo_error"] = pseudo_error(ntk)
     if limit is not None:

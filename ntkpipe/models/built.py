@@ -7,39 +7,26 @@ become a dict of arrays by their paths, which is all that training and kernels s
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import importlib
-import inspect
 import logging
 import math
-import os
-import sys
-import traceback
-import types
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe.fingerprint import users_code, users_files
 from ntkpipe.kernels import blocks, explain, signals
-from ntkpipe.models.python import Python, line_of, needs_package
+from ntkpipe.users.run import UsersCode, UsersError, as_users_write
+
+if TYPE_CHECKING:
+    from ntkpipe.models.python import Python
 
 log = logging.getLogger("ntkpipe")
 ROUNDINGS = 1e3
 """Rounding errors by which two ways to compute a kernel may differ."""
-LONGEST = 200
-"""Characters of another library's message that are shown."""
 
 Params = dict[str, jax.Array]
-
-
-class NetworkError(ValueError):
-    """A user's network can't be used; the message names file and line."""
 
 
 class Draw(NamedTuple):
@@ -55,7 +42,7 @@ class Draw(NamedTuple):
     """The types of the user's parameters."""
 
 
-class Built:
+class Built(UsersCode):
     """The network of a user at one width, with what training needs of a model.
 
     Parameters are a dict of arrays by their paths in the user's tree:
@@ -67,11 +54,10 @@ class Built:
     """Whether parameters are drawn by Python, not within a compiled function."""
 
     def __init__(self, model: Python, width: int, points, outputs: int, key):
+        super().__init__(model)
         self.model, self.width = model, width
         self.alpha, self.zero_output = model.alpha, model.zero_output
         self.x, self.outputs = points[:3], outputs
-        self.file = Path(os.path.abspath(model.code_file))
-        self.files = {*map(str, users_files(self.file))}
         self.first = self.draw(key)
 
     def apply(self, params: Params, x: jax.Array) -> jax.Array:
@@ -107,13 +93,10 @@ class Built:
         """Run the user's function with a key.
 
         Raises:
-            NetworkError: it fails, or its result is not (apply, params[, rates]).
+            UsersError: it fails, or its result is not (apply, params[, rates]).
         """
-        name = self.model.function
-        with self.told(name):
-            function = getattr(imported(self.file), name)
-            x = self._shaped(self.x[:1])
-            made = function(self.width, key, x, **self.model.settings)
+        name, x = self.name, self._shaped(self.x[:1])
+        made = self.call(self.width, key, x)
         returns = isinstance(made, tuple) and len(made) in (2, 3) and callable(made[0])
         if not returns:
             got = type(made).__name__
@@ -125,7 +108,7 @@ class Built:
 
     def _checked(self, apply, params, rates) -> Draw:
         """The result of the user's function, its parameters by their paths."""
-        name, dtype = self.model.function, self.x.dtype
+        name, dtype = self.name, self.x.dtype
         paths, tree = jax.tree_util.tree_flatten_with_path(params)
         named = {_name(path): leaf for path, leaf in paths}
         if len(named) < len(paths):
@@ -154,34 +137,6 @@ class Built:
         cast = {name: jnp.asarray(leaf).astype(dtype) for name, leaf in named.items()}
         return Draw(apply, cast, scales, tree, dtypes)
 
-    # --- faults -----------------------------------------------------------------------
-
-    def refuse(self, text: str, at: Callable | None = None) -> NoReturn:
-        """Raise with the line of a function: that of `at`, or that of the study."""
-        raise NetworkError(f"{self._place(at)}: {text}")
-
-    def _place(self, at: Callable | None) -> str:
-        code = getattr(inspect.unwrap(at), "__code__", None) if callable(at) else None
-        if code and code.co_filename in self.files:
-            return _place(code.co_filename, code.co_firstlineno)
-        return _place(str(self.file), line_of(self.file, self.model.function))
-
-    @contextlib.contextmanager
-    def told(self, what: str, at: Callable | None = None) -> Iterator[None]:
-        """Say an exception of the user's code in one sentence with the user's line."""
-        try:
-            with as_users_write():
-                yield
-        except NetworkError:
-            raise
-        except Exception as error:
-            lines = traceback.extract_tb(error.__traceback__)
-            own = [f for f in lines if f.filename in self.files]
-            place = _place(own[-1].filename, own[-1].lineno) if own else self._place(at)
-            if isinstance(error, SyntaxError) and error.filename in self.files:
-                place = _place(error.filename, error.lineno)
-            raise NetworkError(f"{place}: {_reason(what, error)}") from error
-
 
 def built(model: Python, width: int, points, outputs: int, keys) -> Built:
     """The network of a width, checked.
@@ -194,12 +149,12 @@ def built(model: Python, width: int, points, outputs: int, keys) -> Built:
         keys: a key of each seed.
 
     Raises:
-        NetworkError: the network can't be used.
+        UsersError: the network can't be used.
     """
     points = jnp.asarray(points)
     if model.input_shape and math.prod(model.input_shape) != points.shape[1]:
         shape = "×".join(map(str, model.input_shape))
-        raise NetworkError(
+        raise UsersError(
             f"model.input_shape: {shape} is {math.prod(model.input_shape)} numbers, "
             f"but the points have {points.shape[1]}"
         )
@@ -264,7 +219,7 @@ def _refuse_dependence(network: Built) -> None:
 
 def _refuse_other_draws(network: Built, keys) -> None:
     """Refuse weights outside of the parameters, and draws that are not by the key."""
-    name, first = network.model.function, network.first
+    name, first = network.name, network.first
     again = network.draw(keys[0])
     if not _equal(first.params, again.params):
         network.refuse(
@@ -298,7 +253,7 @@ def _refuse_shapes(network: Built, other: Draw) -> None:
     found = {name: a.shape for name, a in other.params.items()}
     if found != shapes:
         differ = [n for n in shapes | found if found.get(n) != shapes.get(n)]
-        name = network.model.function
+        name = network.name
         network.refuse(
             f"{name} returns another tree of parameters at another key: {differ[0]} is "
             f"{found.get(differ[0], 'not there')}, was "
@@ -367,76 +322,3 @@ def _name(path) -> str:
     """The path of a parameter: `layers.0.weight`."""
     text = jax.tree_util.keystr(path, simple=True, separator=".") or "params"
     return "".join(c if c.isalnum() or c in "_." else "_" for c in text)
-
-
-def as_users_write():
-    """Arrays of other ranks and types may meet in users' code."""
-    stack = contextlib.ExitStack()
-    stack.enter_context(jax.numpy_rank_promotion("allow"))
-    stack.enter_context(jax.numpy_dtype_promotion("standard"))
-    return stack
-
-
-def _reason(what: str, error: Exception) -> str:
-    """An exception of the user's code, in a sentence."""
-    if isinstance(error, ModuleNotFoundError):
-        return needs_package((error.name or "a package").partition(".")[0])
-    text = " ".join(str(error).split())
-    by_value = (
-        jax.errors.ConcretizationTypeError,
-        jax.errors.TracerArrayConversionError,
-    )
-    if isinstance(error, (*by_value, jax.errors.TracerIntegerConversionError)):
-        return (
-            f"{what} uses the value of an array that JAX traces: write it with "
-            "jax.numpy (jnp.where, jax.lax.cond)"
-        )
-    if text.startswith("Reverse-mode differentiation does not work"):
-        return (
-            "apply has a loop without a gradient in reverse mode (while_loop): use "
-            "jax.lax.scan, or a fixed number of steps"
-        )
-    if type(error).__name__ == "TraceContextError":  # of Flax NNX
-        return (
-            f"{what} changes the state of a module: is batch norm in training mode, or "
-            "dropout on?"
-        )
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-    return f"{what} raises {type(error).__name__}" + f": {text}" * bool(text)
-
-
-def _place(file: str, line: int | None) -> str:
-    """`my_network.py, line 3`, from the folder of the command if below it."""
-    near = os.path.relpath(file)
-    return f"{file if near.startswith('..') else near}, line {line}"
-
-
-def imported(file: Path) -> Any:
-    """The module of a user's file, imported once for each version of its code."""
-    return _imported(file, users_code(file))
-
-
-_FOLDERS: set[str] = set()
-"""Users' folders from which modules were imported."""
-
-
-@functools.cache
-def _imported(file: Path, code: str) -> Any:
-    folder = str(file.parent)
-    for name, module in [*sys.modules.items()]:
-        # other versions, and modules of the same name in the folder of another study
-        if str(Path(getattr(module, "__file__", None) or "/").parent) in _FOLDERS:
-            del sys.modules[name]
-    _FOLDERS.add(folder)
-    sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
-    importlib.invalidate_caches()
-    name = f"users_{file.stem}_{code}"
-    module = types.ModuleType(name)
-    module.__file__ = str(file)
-    sys.modules[name] = module  # dataclasses look their module up
-    try:
-        exec(compile(file.read_bytes(), file, "exec", dont_inherit=True), vars(module))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

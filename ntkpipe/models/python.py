@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib.util
-import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
 
-from ntkpipe.fingerprint import users_files
 from ntkpipe.models.parameterizations import HUGE
-from ntkpipe.section import Fault, did_you_mean, section
+from ntkpipe.section import Fault, section
+from ntkpipe.users.function import Name, UsersFunction
 
 if TYPE_CHECKING:
     from ntkpipe.models.built import Built
 
 Dimension = Annotated[int, Field(ge=1, le=10**6)]
-ARGUMENTS = ("width", "key", "x")
-EXTRA = {"flax": "networks", "equinox": "networks"}
-"""Packages that an extra of ntkpipe installs."""
 MLP_ONLY = {
     "curvature": "the Hessian has a compact form for dense layers only",
     "ensemble": "its moments are those of layers",
@@ -35,34 +25,24 @@ MLP_ONLY = {
 
 
 @section
-class Python:
+class Python(UsersFunction):
     """Your own network in JAX, Flax or Equinox, built by a function of a Python file.
 
     The file is a program: training imports it and runs it with your rights.
     """
 
     kind: Literal["python"]
-    # {…} and <…> would be wildcards of Snakemake, -… an option on the command line
-    file: Annotated[
-        str,
-        Field(
-            pattern=r"^[^-/\\\x00-\x1f{}<>][^\\\x00-\x1f{}<>]*\.py$", max_length=1000
-        ),
-    ]
-    """Path of the file from the folder of the study file, in this folder or below."""
-    function: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "build"
+    function: Name = "build"
     """`function(width, key, x, **settings)` returns `(apply, params[, rates])`."""
-    settings: Annotated[dict[str, Any], Field(default_factory=dict)]
-    """Further arguments of the function, by name."""
     input_shape: Annotated[tuple[Dimension, ...], Field(min_length=1)] | None = None
     """Shape of a point for `apply`, as [16, 16, 3]; default: the d numbers of a row."""
     alpha: Annotated[float, Field(ge=1 / HUGE, le=HUGE)] = 1.0
     """Output scale: f = α·h, and the loss is divided by α² (Chizat et al. 2019)."""
     zero_output: Literal["none", "subtract"] = "none"
     """`subtract`: the output at initialisation is subtracted, so that f(w₀) = 0."""
-    folder: SkipJsonSchema[Annotated[str, Field(exclude=True)]] = ""
-    # of the study file, from the reader of study files
 
+    arguments: ClassVar[tuple[str, ...]] = ("width", "key", "x")
+    place: ClassVar[tuple[str, ...]] = ("model",)
     # Nothing is known before the file is run; jobs request the memory and time of an
     # MLP with as many hidden layers.
     depth: ClassVar[int] = 4
@@ -74,97 +54,12 @@ class Python:
     has_infinite_limit: ClassVar[bool] = False
 
     def __hash__(self) -> int:
-        settings = json.dumps(self.settings, sort_keys=True)
-        return hash((self.folder, self.file, self.function, settings, self.alpha))
+        return hash((self.identity, self.alpha))
 
     @property
     def starts_at_zero(self) -> bool:
         """Whether f(w₀) = 0 by `zero_output`."""
         return self.zero_output != "none"
-
-    @property
-    def code_file(self) -> Path:
-        """The file, whose code `fingerprint` follows."""
-        return Path(self.folder, self.file)
-
-    def faults(self) -> Iterator[Fault]:
-        """What is wrong with the file and the function, without running them."""
-        if ".." in Path(self.file).parts:
-            text = "must lie in the folder of the study file or below, without `..`"
-            yield Fault(("file",), text)
-            return
-        try:
-            users_files(self.code_file)  # reads the file and what it imports
-            names = _names(syntax(self.code_file))
-        except OSError:
-            others = [path.name for path in sorted(Path(self.folder).glob("*.py"))]
-            where = self.folder or "this folder"
-            text = f"no file {self.file} in {where}{did_you_mean(self.file, others)}"
-            yield Fault(("file",), text)
-        except SyntaxError as error:
-            file = Path(error.filename or self.file).name
-            yield Fault(("file",), f"{file}, line {error.lineno}: {error.msg}")
-        except ValueError as error:  # bytes that are no text
-            yield Fault(("file",), f"{self.file} is no Python: {error}")
-        else:
-            yield from self._unmet_names(names)
-
-    def _unmet_names(self, names: dict[str, ast.AST]) -> Iterator[Fault]:
-        """A function that the file lacks, or arguments that do not fit."""
-        found = names.get(self.function)
-        if found is None:
-            functions = [
-                name
-                for name, node in names.items()
-                if isinstance(node, ast.FunctionDef)
-            ]
-            near = did_you_mean(self.function, functions)
-            there = f": there are {', '.join(functions)}" if functions else ""
-            text = f"{self.file} has no function {self.function}{near or there}"
-            yield Fault(("function",), text)
-        elif isinstance(found, ast.FunctionDef) and not found.decorator_list:
-            yield from self._unmet_arguments(found)
-
-    def _unmet_arguments(self, function: ast.FunctionDef) -> Iterator[Fault]:
-        """Arguments of the function that `settings` lack, and those that it lacks."""
-        where = f"{self.file}, line {function.lineno}: {self.function}"
-        all_of = function.args
-        positional = [a.arg for a in (*all_of.posonlyargs, *all_of.args)]
-        if len(positional) < len(ARGUMENTS) and not all_of.vararg:
-            text = (
-                f"{where} must take (width, key, x, …), not ({', '.join(positional)})"
-            )
-            yield Fault(("function",), text)
-            return
-        further = positional[len(ARGUMENTS) :]
-        known = [*further, *(a.arg for a in all_of.kwonlyargs)]
-        for name in self.settings:
-            if name not in known and (not all_of.kwarg or name in positional):
-                text = f"{where} has no argument {name}{did_you_mean(name, known)}"
-                yield Fault(("settings", name), text)
-        # defaults are those of the last arguments
-        optional = further[max(len(further) - len(all_of.defaults), 0) :]
-        optional += [
-            a.arg
-            for a, default in zip(all_of.kwonlyargs, all_of.kw_defaults, strict=True)
-            if default is not None
-        ]
-        for name in known:
-            if name not in optional and name not in self.settings:
-                yield Fault(("settings",), f"{where} needs the argument {name}")
-
-    def lacking(self) -> Iterator[Fault]:
-        """Packages that the file imports and that are not installed."""
-        missing: dict[str, Path] = {}
-        local = {path.stem for path in self.code_file.parent.iterdir()}
-        for file in users_files(self.code_file):
-            for name in _imported(syntax(file)):
-                if name in local or name in sys.stdlib_module_names:
-                    continue
-                if importlib.util.find_spec(name) is None:
-                    missing.setdefault(name, file)
-        for name, file in missing.items():
-            yield Fault(("model", "file"), f"{file.name} {needs_package(name)}")
 
     def unmet(self, e) -> Iterator[Fault]:
         """Keys of an experiment that the model cannot meet, and why."""
@@ -184,60 +79,3 @@ class Python:
     def weights(self, width: int, d: int, k: int) -> int:
         """A guess: those of an MLP of depth `depth`."""
         return (self.depth - 1) * width**2 + (d + k) * width
-
-
-def needs_package(name: str) -> str:
-    """`needs flax, which is not installed: …`, with the command that installs it."""
-    extra = EXTRA.get(name)
-    how = f"EXTRAS={extra} ./run" if extra else f".venv/bin/pip install {name}"
-    return f"needs {name}, which is not installed: {how}"
-
-
-def syntax(path: Path) -> ast.Module:
-    """The syntax tree of a file, read again after an edit."""
-    about = path.stat()
-    return _syntax(path, about.st_mtime_ns, about.st_size)
-
-
-@functools.lru_cache(1000)
-def _syntax(path: Path, *stamp: int) -> ast.Module:
-    del stamp
-    return ast.parse(path.read_bytes(), str(path))
-
-
-def line_of(path: Path, function: str) -> int:
-    """The line of a function of a file; 1 if it has none."""
-    return getattr(_names(syntax(path)).get(function), "lineno", 1)
-
-
-def _names(tree: ast.Module) -> dict[str, ast.AST]:
-    """What the statements of a file define or import, without running them."""
-    found: dict[str, ast.AST] = {}
-    todo: list[ast.AST] = [*tree.body]
-    for node in todo:  # the list grows in the loop
-        match node:
-            case (
-                ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name)
-            ):
-                found[name] = node
-            case ast.Assign(targets):
-                found |= {t.id: node for t in targets if isinstance(t, ast.Name)}
-            case ast.AnnAssign(ast.Name(name)):
-                found[name] = node
-            case ast.Import(names) | ast.ImportFrom(names=names):
-                found |= {(a.asname or a.name).partition(".")[0]: node for a in names}
-            case ast.If() | ast.Try() | ast.With():
-                todo += [
-                    n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)
-                ]
-    return found
-
-
-def _imported(tree: ast.Module) -> Iterator[str]:
-    """The packages that a file imports whenever it is run."""
-    for node in tree.body:
-        match node:
-            case ast.Import(names):
-                yield from (alias.name.partition(".")[0] for alias in names)
-            case ast.ImportFrom(str(module), level=0):
-                yield module.partition(".")[0]

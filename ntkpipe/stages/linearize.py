@@ -35,13 +35,11 @@ def run(job: Job) -> None:
         arrays = in_weights(e, job.at.width, data)
     arrays |= {"step": network["step"], "seed": network["seed"]}
     job.write(arrays, provenance.device())
-    if e.linearize == "flow" or not training.linear_updates:
+    bound = training.loss.curvature
+    if e.linearize == "flow" or not training.linear_updates or bound is None:
         return
     largest = linear.max_learning_rate(
-        network["ntk"][0, 0],
-        training.heavy_ball,
-        training.loss.curvature,
-        training.weight_decay,
+        network["ntk"][0, 0], training.heavy_ball, bound, training.weight_decay
     )
     if training.learning_rate > largest:
         log.warning(

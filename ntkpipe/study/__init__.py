@@ -30,6 +30,7 @@ from ntkpipe.study.faults import (
 from ntkpipe.study.loader import document, read_text, read_yaml
 from ntkpipe.study.schema import schema
 from ntkpipe.study.study import STUDY, Study, between
+from ntkpipe.training.losses import of_word
 
 __all__ = [
     "Study",
@@ -135,13 +136,26 @@ def _between_keys(
 
 
 def _located(variants: dict[str, Any], folder: str) -> Iterator[Fault]:
-    """Tell models that read a file where the study file lies; no file may say so."""
+    """Tell users' functions where the study file lies; no file may say so."""
     for name, experiment in variants.items():
-        model = experiment.get("model")
-        if isinstance(model, dict) and model.get("kind") == "python":
-            if "folder" in model:
-                yield Fault(("variants", name, "model", "folder"), "unknown key")
+        model, training = experiment.get("model"), experiment.get("training")
+        if _is_users(model):
+            yield from _without_folder(model, "variants", name, "model")
             experiment["model"] = model | {"folder": folder}
+        loss = of_word(training.get("loss")) if isinstance(training, dict) else None
+        if _is_users(loss):
+            yield from _without_folder(loss, "variants", name, "training", "loss")
+            # a new mapping, because variants may share this one
+            experiment["training"] = training | {"loss": loss | {"folder": folder}}
+
+
+def _is_users(section: Any) -> bool:
+    return isinstance(section, dict) and section.get("kind") == "python"
+
+
+def _without_folder(section: dict[str, Any], *keys: str) -> Iterator[Fault]:
+    if "folder" in section:
+        yield Fault((*keys, "folder"), "unknown key")
 
 
 def _is_mapping_of_mappings(value: Any) -> bool:

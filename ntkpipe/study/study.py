@@ -7,14 +7,14 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from ntkpipe import measurements
+from ntkpipe import fingerprint, measurements
 from ntkpipe.claims import Claim
 from ntkpipe.claims.base import Statement
 from ntkpipe.experiment import MOST_JOBS, Experiment
 from ntkpipe.figures import Figure
-from ntkpipe.models.python import Python
 from ntkpipe.section import Fault, did_you_mean, section
 from ntkpipe.study.faults import StudyError
+from ntkpipe.users.function import UsersFunction
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 LONGEST_NAME = 64  # characters; the name is part of file names
@@ -67,14 +67,16 @@ class Study:
 
     def programs(self) -> list[str]:
         """The Python files of users that jobs of the study run."""
-        models = (e.model for e in self.variants.values())
-        return sorted({m.file for m in models if isinstance(m, Python)})
+        return sorted({f.file for f in self._users_functions()})
 
     def lacking(self) -> list[Fault]:
         """Packages that these files need and that are not installed."""
-        models = (e.model for e in self.variants.values())
-        faults = (f for m in models if isinstance(m, Python) for f in m.lacking())
+        faults = (fault for f in self._users_functions() for fault in f.lacking())
         return [*dict.fromkeys(faults)]
+
+    def _users_functions(self) -> list[UsersFunction]:
+        sections = fingerprint.instances([*self.variants.values()])
+        return [one for one in sections if isinstance(one, UsersFunction)]
 
     def data_of(self, variant: str) -> str:
         """The first variant with the same data; its dataset.npz serves all of them."""

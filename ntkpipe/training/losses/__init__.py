@@ -8,23 +8,28 @@ from ntkpipe.training.losses.base import BaseLoss
 from ntkpipe.training.losses.cross_entropy import CrossEntropy
 from ntkpipe.training.losses.huber import Huber
 from ntkpipe.training.losses.logistic import Logistic
+from ntkpipe.training.losses.python import PythonLoss
 from ntkpipe.training.losses.squared import SQUARED, Squared
 
 __all__ = ["SQUARED", "BaseLoss", "Loss"]
 
 _Kind = Annotated[
-    Squared | CrossEntropy | Logistic | Huber,
+    Squared | CrossEntropy | Logistic | Huber | PythonLoss,
     Field(discriminator="kind"),
 ]
-_KINDS = {kind.kind: kind for kind in get_args(get_args(_Kind)[0])}
-_Name = Literal[tuple(_KINDS)]  # type: ignore[valid-type]  # computed
+_NAMES = [kind.kind for kind in get_args(get_args(_Kind)[0]) if kind is not PythonLoss]
+_Name = Literal[tuple(_NAMES)]  # type: ignore[valid-type]  # computed
 
 
-def _of_name(value: Any) -> Any:
-    """`huber` is short for `{kind: huber}`."""
-    if isinstance(value, str):
-        return _KINDS[value]() if value in _KINDS else {"kind": value}
-    return value
+def of_word(value: Any) -> Any:
+    """`huber` is short for `{kind: huber}`, `file.py:name` for `{kind: python, …}`."""
+    if not isinstance(value, str):
+        return value
+    file, colon, name = value.rpartition(":")
+    if colon and file.endswith(".py"):
+        return {"kind": "python", "file": file, "function": name}
+    return {"kind": value}
 
 
-Loss = Annotated[_Kind, BeforeValidator(_of_name, json_schema_input_type=_Name | _Kind)]
+_Word = _Name | Annotated[str, Field(pattern=r"\.py:[A-Za-z_][A-Za-z0-9_]*$")]
+Loss = Annotated[_Kind, BeforeValidator(of_word, json_schema_input_type=_Word | _Kind)]

@@ -27,8 +27,10 @@ class BaseLoss:
     kind: str
     closed_form: ClassVar[bool] = False
     """Whether gradient descent on a linear model has a closed form."""
-    curvature: ClassVar[float]
-    """A bound on the eigenvalues of ∂²ℓ/∂f²; 2/(bound·λ_max) is a stable rate."""
+    curvature: ClassVar[float | None]
+    """A bound on the eigenvalues of ∂²ℓ/∂f²; 2/(bound·λ_max) is a stable rate.
+
+    It is None if no bound is known."""
     takes: ClassVar[str] = ""
     """Which targets it takes, in words, if these are labels of classes."""
 
