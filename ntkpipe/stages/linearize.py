@@ -97,10 +97,10 @@ def in_weights(e: Experiment, width: int, data: Arrays) -> dict[str, np.ndarray]
     import jax
 
     from ntkpipe.data.base import Data
-    from ntkpipe.training import loop
+    from ntkpipe.training import linearized
 
     model: Any = e.model
-    return loop.train_linearized(
+    return linearized.train(
         model,
         e.training,
         Data(**data),

@@ -9,7 +9,7 @@ import functools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pydantic
 
@@ -142,14 +142,16 @@ def _located(variants: dict[str, Any], folder: str) -> Iterator[Fault]:
         if _is_users(model):
             yield from _without_folder(model, "variants", name, "model")
             experiment["model"] = model | {"folder": folder}
-        loss = of_word(training.get("loss")) if isinstance(training, dict) else None
+        if not isinstance(training, dict):
+            continue
+        loss = of_word(training.get("loss"))
         if _is_users(loss):
             yield from _without_folder(loss, "variants", name, "training", "loss")
             # a new mapping, because variants may share this one
             experiment["training"] = training | {"loss": loss | {"folder": folder}}
 
 
-def _is_users(section: Any) -> bool:
+def _is_users(section: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(section, dict) and section.get("kind") == "python"
 
 

@@ -11,7 +11,6 @@ stored.
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -88,7 +87,7 @@ def train(
         dtype: float32 or float64, of weights and outputs.
         progress: called with (what, steps done, total number of steps).
     """
-    model, points, one = _ready(model, data, width, key, seeds, dtype)
+    model, points, one = ready(model, data, width, key, seeds, dtype)
     redrawn = points is not one
     run, devices = Run(model, training, width), jax.local_device_count()
     shapes = run.shapes(one, key)
@@ -104,7 +103,7 @@ def train(
         replicates: Any = first
         if side_by_side:
             replicates = shared_over_devices(np.arange(first, first + batch))
-        seen = _points_of(points, replicates, seeds) if redrawn else points
+        seen = points_of(points, replicates, seeds) if redrawn else points
         run_batch, show = compiled.on(seen), partial(progress, label)
         record = _train_batch(run_batch, replicates, training, show)
         records.append(jax.tree.map(lambda a: a if side_by_side else a[None], record))
@@ -122,78 +121,20 @@ def train(
     }
 
 
-def train_linearized(
-    model: MLP,
-    training: Training,
-    data: Data,
-    width: int,
-    key: jax.Array,
-    seeds: int,
-    dtype: str = "float64",
-) -> dict[str, np.ndarray]:
-    """The linearised models of the same networks, trained in their weights.
-
-    This takes any optimiser. Those whose steps are linear in the gradient do not need
-    it (`kernels.descent`). Arguments are those of `train`.
-
-    Returns:
-        f_train (s t n k), f_test (s t m k), loss (s t) and weight_change (s t), at the
-        recorded steps. They do not stop at `stop_at_loss`.
-    """
-    model, points, one = _ready(model, data, width, key, seeds, dtype)
-    redrawn, n = points is not one, len(one.x)
-    own = 0 if redrawn else None
-    run = Run(model, replace(training, stop_at_loss=None), width, linear=True)
-    size = sum(leaf.size for leaf in jax.tree.leaves(run.shapes(one, key)))
-
-    @jax.jit
-    @partial(jax.vmap, in_axes=(own, None, 0))
-    def begin(points, key, drawn):
-        state = run.state(points, key, *drawn)
-        return state, run.zero(model.apply(state.params, points.all()))
-
-    @jax.jit
-    @partial(jax.vmap, in_axes=(own, 0, 0))
-    def observe(points, state, f0):
-        f = run.outputs(state.params, points.all(), f0, state.w0)
-        moved = jax.tree.map(jnp.subtract, state.params, state.w0)
-        square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(moved))
-        return {
-            "f_train": f[:n],
-            "f_test": f[n:],
-            "loss": run.loss.value(f[:n], points.y),
-            "weight_change": jnp.sqrt(square),
-        }
-
-    advance = jax.jit(jax.vmap(run.advance, (own, 0, 0, None)), donate_argnums=1)
-    steps, together = training.recorded(), seeds if size <= SIDE_BY_SIDE else 1
-    networks = []
-    for first in range(0, seeds, together):
-        replicates = np.arange(first, min(first + together, seeds))
-        seen = _points_of(points, replicates, seeds) if redrawn else points
-        state, f0 = begin(seen, key, run.drawn(seen, key, replicates))
-        observed = []
-        for count in np.diff(steps, prepend=0):
-            state = advance(seen, state, f0, int(count))
-            observed.append(_numpy(observe(seen, state, f0)))
-        networks.append(jax.tree.map(lambda *a: np.stack(a, 1), *observed))
-    return jax.tree.map(lambda *a: np.concatenate(a), *networks)
-
-
-def _ready(model, data: Data, width: int, key, seeds: int, dtype: str):
+def ready(model, data: Data, width: int, key, seeds: int, dtype: str):
     """The model, built; the points of all networks or of each; those of the first."""
     # data and keys are arguments of compiled functions and not constants, so that the
     # compilation cache has one program for all data and keys
     x, y, x_test, _ = (jax.device_put(np.asarray(a, dtype)) for a in data)
     points = Points(x, y, x_test)
-    one = _points_of(points, 0, seeds) if x.ndim == 3 else points
+    one = points_of(points, 0, seeds) if x.ndim == 3 else points
     if hasattr(model, "built"):
         keys = [Run.key(key, width, replicate) for replicate in range(min(seeds, 2))]
         model = model.built(width, one.all(), y.shape[-1], keys)
     return model, points, one
 
 
-def _points_of(points: Points, replicates: Any, seeds: int) -> Points:
+def points_of(points: Points, replicates: Any, seeds: int) -> Points:
     """The points of one network, or of many along a first axis.
 
     The surplus networks of a batch have numbers from `seeds` on and see the last data.
@@ -209,20 +150,20 @@ def _train_batch(run, replicates, training, progress) -> dict[str, np.ndarray]:
     state, start = run.begin(replicates)
     steps = training.recorded()
     snapshots = set(training.snapshot_indices().tolist())
-    observed, kernels, ends = [], [], [_numpy(run.ends(state.params, start))]
+    observed, kernels, ends = [], [], [as_numpy(run.ends(state.params, start))]
     for index, step in enumerate(steps):
         if index:
             state = run.advance(state, start.f0, int(step - steps[index - 1]))
-        observed.append(_numpy(run.observe(state.params, start, index)))
+        observed.append(as_numpy(run.observe(state.params, start, index)))
         if index in snapshots:
-            kernels.append(_numpy(run.snapshot(state.params, start)))
+            kernels.append(as_numpy(run.snapshot(state.params, start)))
         progress(int(step), int(steps[-1]))
-    ends.append(_numpy(run.ends(state.params, start)))
+    ends.append(as_numpy(run.ends(state.params, start)))
     axis = state.stopped.ndim  # the axis of time comes after the axis of seeds, if any
     record = {n: np.asarray(a) for n, a in start.kept.items() if n in run.arrays}
     for moments in (observed, kernels, ends):
         record |= jax.tree.map(lambda *a: np.stack(a, axis), *moments)
-    record |= _numpy(run.end(state.params, start))
+    record |= as_numpy(run.end(state.params, start))
     final_loss = np.asarray(observed[-1]["loss"])
     diverged = ~np.isfinite(final_loss)
     for name in ("f_test", "ntk"):  # in float32 these may overflow before the loss
@@ -482,5 +423,6 @@ class Run:
         return self._record("end", Now(points, params, start))
 
 
-def _numpy(tree):
+def as_numpy(tree):
+    """A tree of NumPy arrays."""
     return jax.tree.map(np.asarray, tree)
