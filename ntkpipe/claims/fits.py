@@ -40,7 +40,9 @@ class ScalingFit(NamedTuple):
     """The line log Q = intercept + slope·log n, all on the natural scale of Q and n.
 
     A fit with a correction has the further term log(1 + b/n). `widths` may be any
-    positive abscissa. The band is pointwise. `level` is that of all intervals.
+    positive abscissa. The band is pointwise, with the degrees of freedom of the slope:
+    those of each point would make it wide wherever a width with few networks counts
+    most. `level` is that of all intervals.
     """
 
     widths: np.ndarray
@@ -94,14 +96,18 @@ def scaling_fit(
     if len(n) < 2:
         note = "; ".join(filter(None, [sample.note, "no slope: one width"]))
         slope = undefined()
-        line, local, intercept = [slope] * points, np.empty(0), math.nan
+        line, half, local = np.full(points, math.nan), math.nan, np.empty(0)
+        intercept = math.nan
     else:
         note = sample.note
         c = slope_coefficients(x)
         slope = interval(sample, c, confidence)
         centre = np.full(len(n), 1 / len(n))
         rows = centre + np.outer(np.log(grid) - x.mean(), c)
-        line = [natural(interval(sample, row, confidence)) for row in rows]
+        at = [interval(sample, row, confidence) for row in rows]
+        line = np.array([p.estimate for p in at])
+        quantile = scipy.special.stdtrit(slope.freedom, (1 + confidence) / 2)
+        half = quantile * np.array([p.error for p in at])
         local = local_coefficients(x) @ sample.point
         intercept = float(sample.point.mean() - slope.estimate * x.mean())
     return ScalingFit(
@@ -114,9 +120,9 @@ def scaling_fit(
         slope_high=slope.high,
         intercept=intercept,
         grid=grid,
-        line=np.array([p.estimate for p in line]),
-        band_low=np.array([p.low for p in line]),
-        band_high=np.array([p.high for p in line]),
+        line=np.exp(line),
+        band_low=np.exp(line - half),
+        band_high=np.exp(line + half),
         local_slopes=local,
         level=confidence,
         b=0.0,
