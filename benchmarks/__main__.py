@@ -59,8 +59,8 @@ def table(arguments: list[str]) -> int:
     import jax
 
     from benchmarks import results, scaling
+    from benchmarks.results import ROWS
     from benchmarks.rivals import Rivals
-    from benchmarks.rows import ROWS
     from ntkpipe import xla
 
     options = parser().parse_args(arguments)

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import network_rows, rows
 from benchmarks.rivals import Missing, Rivals
-from benchmarks.rows import ROWS, Row
+from benchmarks.rows import Row
 from ntkpipe.text import brief
 
+ROWS = [*rows.ROWS, *network_rows.ROWS]
 FOLDER = Path(__file__).parent / "results"
 README = Path(__file__).parent / "README.md"
 MARKS = "<!-- table: python -m benchmarks --table -->", "<!-- end of table -->"
@@ -64,8 +66,8 @@ def line(found: dict) -> str:
 def keep(found: dict, folder: Path) -> None:
     """Replace the row of this name in rows.csv; rows are in the order of the table."""
     path = folder / "rows.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    records = {row["row"]: row for row in rows} | {found["row"]: found}
+    kept = pd.read_csv(path).to_dict("records") if path.exists() else []
+    records = {row["row"]: row for row in kept} | {found["row"]: found}
     order = [row.name for row in ROWS if row.name in records]
     table = pd.DataFrame([records[name] for name in order])
     table.to_csv(path, index=False, float_format="%.4g")

@@ -54,12 +54,12 @@ class Rivals:
         if self._temporary:
             self._temporary.cleanup()
 
-    def ready(self, name: str, **case):
+    def ready(self, name: str, /, **case):
         """A function that runs `case` in the process of a rival and returns seconds."""
         self._ask(name, **case)
         return lambda: self._ask(name, run="it")["seconds"]
 
-    def _ask(self, name: str, **line) -> dict:
+    def _ask(self, name: str, /, **line) -> dict:
         if name not in self._started:
             try:
                 self._started[name] = self._start(name)

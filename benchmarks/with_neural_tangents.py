@@ -13,6 +13,7 @@ sys.modules["neural_tangents.experimental"] = types.ModuleType("experimental")
 
 import jax
 import jax.numpy as jnp
+import networks  # beside this file
 import neural_tangents as nt
 from jax._src import source_info_util
 from jax.interpreters import ad
@@ -29,14 +30,24 @@ def _network(width, k, depth):
 
 
 def empirical(points, width, k, depth, d, implementation, patched, dtype="float32"):
-    """One implementation, with vmap_axes=0, which makes each of them faster."""
-    if patched:
-        ad.source_info_util, ad.config = source_info_util, jax.config
+    """One implementation, for a network of its own."""
     init, apply, _ = _network(width, k, depth)
     x = jax.random.normal(jax.random.key(0), (points, d), dtype)
     params = jax.tree.map(
         lambda leaf: leaf.astype(dtype), init(jax.random.key(1), x.shape)[1]
     )
+    return _kernel(apply, params, x, implementation, patched)
+
+
+def any_network(name, points, k, implementation, patched, **sizes):
+    """One implementation, for a network of `networks`."""
+    return _kernel(*networks.network(name, points, k, **sizes), implementation, patched)
+
+
+def _kernel(apply, params, x, implementation, patched):
+    """With vmap_axes=0, which makes each implementation faster."""
+    if patched:
+        ad.source_info_util, ad.config = source_info_util, jax.config
     kernel = jax.jit(
         nt.empirical_ntk_fn(
             apply,
@@ -60,4 +71,4 @@ def infinite(points, depth, d, activation):
     return lambda: jax.block_until_ready(kernel(x, None, get=("nngp", "ntk")))
 
 
-CASES = {"empirical": empirical, "infinite": infinite}
+CASES = {"empirical": empirical, "any_network": any_network, "infinite": infinite}

@@ -16,7 +16,22 @@ def _network(width, depth, d):
 def tutorial(points, width, depth, d, threads):
     """Θ by vmap of jacrev and one einsum per parameter: the torch.func tutorial."""
     torch.set_num_threads(threads)
-    network, x = _network(width, depth, d), torch.randn(points, d)
+    return _by_jacobians(_network(width, depth, d), torch.randn(points, d))
+
+
+def tutorial_cnn(name, points, k, threads, side=16, channels=32):
+    """The same for three convolutions of 3 × 3 and a mean over the image."""
+    assert name == "cnn"
+    torch.set_num_threads(threads)
+    layers = []
+    for inputs in (3, channels, channels):
+        layers += [torch.nn.Conv2d(inputs, channels, 3, padding=1), torch.nn.ReLU()]
+    layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    network = torch.nn.Sequential(*layers, torch.nn.Linear(channels, k))
+    return _by_jacobians(network, torch.randn(points, 3, side, side))
+
+
+def _by_jacobians(network, x):
     params = {name: p.detach() for name, p in network.named_parameters()}
 
     def f(params, x):
@@ -73,4 +88,9 @@ def descent(points, width, depth, d, steps):
     return run
 
 
-CASES = {"tutorial": tutorial, "blog": blog, "descent": descent}
+CASES = {
+    "tutorial": tutorial,
+    "tutorial_cnn": tutorial_cnn,
+    "blog": blog,
+    "descent": descent,
+}

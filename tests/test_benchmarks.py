@@ -15,8 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import results, scaling
+from benchmarks.results import ROWS
 from benchmarks.rivals import Rivals
-from benchmarks.rows import ROOT, ROWS
+from benchmarks.rows import ROOT
 from ntkpipe import runtime
 
 ALONE = [
@@ -32,6 +33,11 @@ ALONE = [
         "descent/kernel",
         "linearised",
         "hessian/1024",
+        "network/jacrev/cnn/64/1",
+        "network/jacrev/resnet/64/10",
+        "network/gemm/attention/64/10",
+        "network/memory/resnet/1024/1",
+        "network/compile/resnet/16/1",
     )
 ]
 
