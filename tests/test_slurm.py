@@ -83,7 +83,7 @@ def run(folder, cluster, *arguments, **environment_):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     return done.returncode, done.stdout
 
@@ -179,7 +179,7 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
         ]
         name = job["JobId"] if width == "16" else f"JobId={job['JobId']}"
         subprocess.run([*order, name], env=cluster, check=True)
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=900)
     assert process.returncode == 1, said
     made = {(t.parts[-3], t.parts[-2]) for t in targets if t.exists()}
     assert made == {("relu", "width16"), ("tanh", "width16"), ("tanh", "width64")}
