@@ -38,7 +38,7 @@ def passed(python: str | Path, tests: list[str]) -> bool:
     """Print versions, run tests, print their last line; whether all passed."""
     subprocess.run([python, "-c", SAY], check=True)
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        [python, "-m", "pytest", "-p", "no:cacheprovider", *tests],
         cwd=ROOT,
         capture_output=True,
         text=True,
