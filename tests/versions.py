@@ -30,7 +30,9 @@ def installed(python: str, folder: Path) -> Path:
     subprocess.run([python, "-m", "venv", folder], check=True)
     own = folder / "bin" / "python"
     pip = [own, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-e", f"{ROOT}[dev]"], check=True)
+    done = subprocess.run([*pip, "-e", f"{ROOT}[dev]"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"the newest versions can't be installed:\n{done.stderr}")
     return own
 
 
