@@ -10,7 +10,14 @@ import pytest
 
 from ntkpipe import xla
 
-xla.set_flags()  # as in jobs, because most of the time of the tests is compilation
+# Most of the time of the tests is compilation. The tests compile without optimisation,
+# and the jobs that they start compile as jobs do.
+xla.set_flags()
+as_jobs = os.environ.get("XLA_FLAGS", "")
+fast = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"{as_jobs} {fast}"
+jax.devices()  # reads the flags
+os.environ["XLA_FLAGS"] = as_jobs
 jax.config.update("jax_enable_x64", True)
 # JAX raises where arrays of other ranks or types are combined implicitly.
 jax.config.update("jax_numpy_rank_promotion", "raise")
