@@ -10,8 +10,8 @@ at positions p and p' of two images are Gaussian with covariance Σ(x, x')[p, p'
 
 with (u, v) ~ N(0, Σ) and A the mean over the filter, which shifts p and p' together.
 The read-out is a dense layer of the mean over positions (`pool`), which needs all pairs
-of positions, or of all positions (`flatten`), which needs only pairs p = p'. Max pooling
-and softmax attention at d^−½ have no such recursion.
+of positions, or of all positions (`flatten`), which needs only pairs p = p'. Max
+pooling and softmax attention at d^−½ have no such recursion.
 
 Sources: Arora et al. 2019 (1904.11955); Novak et al. 2019 (1810.05148); residual
 networks: Garriga-Alonso et al. 2019 (1808.05587); layer norm: Yang 2020 (2006.14548).
@@ -250,7 +250,7 @@ def _filtered(k, layer: Linear, positions: int, pairs: bool):
 
 
 def _along(k, axes: tuple[int, ...], count: int, layer: Linear):
-    """Σ_s K[… stride·p + s … stride·p' + s …] over the filter, along one axis or pair."""
+    """Σ_s K[… stride·p + s … stride·p' + s …] along one axis, or pair of axes."""
     total = None
     for shift in range(layer.filter):
         start, stop, step = [0] * k.ndim, [*k.shape], [1] * k.ndim
