@@ -24,8 +24,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from benchmarks.rivals import Rivals
-from ntkpipe.kernels import curvature, empirical, infinite, linear, tiles
+from ntkpipe.kernels import (
+    convolutional,
+    curvature,
+    empirical,
+    infinite,
+    linear,
+    tiles,
+)
 from ntkpipe.kernels.signals import learning_rates
+from ntkpipe.models.layers import convolutions
 from ntkpipe.models.mlp import MLP
 from ntkpipe.runtime import KEEP_FREED
 from ntkpipe.training.loop import Points, Run
@@ -313,6 +321,27 @@ def infinite_kernel(
     return [b / a for a, b in zip(*turns(rounds, ours, theirs), strict=True)]
 
 
+def convolutional_kernel(
+    rounds, rivals, *, points, side, pool, symmetric, depth=4
+) -> list[float]:
+    """Seconds of neural-tangents over ours, NNGP and NTK of images, relu, float64."""
+    case = {"points": points, "side": side, "depth": depth, "pool": pool}
+    theirs = rivals.ready(
+        "neural_tangents", case="convolutional", symmetric=symmetric, **case
+    )
+    x1, x2 = jax.random.normal(jax.random.key(0), (2, points, side, side, 3))
+    ours = clock(
+        lambda: convolutional.kernels(
+            x1,
+            None if symmetric else x2,
+            layers=convolutions(depth, "relu"),
+            readout="pool" if pool else "flatten",
+            W_std=2**0.5,
+        )
+    )
+    return [b / a for a, b in zip(*turns(rounds, ours, theirs), strict=True)]
+
+
 def hessian(rounds, rivals, *, width, iterations, depth=2) -> list[float]:
     """Seconds of Lanczos with autodiff products (jvp of grad) over the compact form.
 
@@ -551,6 +580,24 @@ ROWS = [
             {"points": 32, "activation": activation},
         )
         for activation in ("relu", "erf")
+    ),
+    *(
+        Row(
+            f"convolutional/{readout}/{'symmetric' if symmetric else 'x2'}",
+            f"Infinite convolutional kernel, {readout}, against neural-tangents, "
+            + (f"N = {points}, x2 = x1" if symmetric else f"N = {points}, x2 given"),
+            "≥",
+            target,
+            "×",
+            convolutional_kernel,
+            {"points": points, "side": side, "pool": pool, "symmetric": symmetric},
+            {"points": 4, "side": 3, "pool": pool, "symmetric": symmetric},
+        )
+        for readout, pool, points, side, targets in (
+            ("flatten", False, 128, 16, (1.5, 2.5)),
+            ("pooling", True, 32, 8, (2, 4)),
+        )
+        for symmetric, target in zip((False, True), targets, strict=True)
     ),
     *(
         Row(

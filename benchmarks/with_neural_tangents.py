@@ -71,4 +71,22 @@ def infinite(points, depth, d, activation):
     return lambda: jax.block_until_ready(kernel(x, None, get=("nngp", "ntk")))
 
 
-CASES = {"empirical": empirical, "any_network": any_network, "infinite": infinite}
+def convolutional(points, side, depth, pool, symmetric):
+    """The kernel of an infinitely wide convolutional network, relu, float64."""
+    layers = []
+    for _ in range(depth):
+        layers += [stax.Conv(1, (3, 3), padding="SAME", W_std=2**0.5), stax.Relu()]
+    layers += [stax.GlobalAvgPool() if pool else stax.Flatten(), stax.Dense(1)]
+    kernel = jax.jit(stax.serial(*layers)[2], static_argnames="get")
+    shape = points, side, side, 3
+    x1, x2 = jax.random.normal(jax.random.key(0), (2, *shape), jnp.float64)
+    other = None if symmetric else x2
+    return lambda: jax.block_until_ready(kernel(x1, other, get=("nngp", "ntk")))
+
+
+CASES = {
+    "empirical": empirical,
+    "any_network": any_network,
+    "infinite": infinite,
+    "convolutional": convolutional,
+}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ntkpipe.data import Dataset
 from ntkpipe.data.base import Sizes
 from ntkpipe.experiment import Experiment
+from ntkpipe.models.stack import Sizes as LayerSizes
 from ntkpipe.training.recorders import RECORDERS
 
 NUMBER = 8  # bytes, float64
@@ -22,6 +23,7 @@ JOB, TRAINING = 1.5, 2.0
 CORE, GPU, GPU_STEP, GPU_START = 3e10, 2e13, 1e-4, 5.0
 ACTIVATION = 100  # operations on weights that take as long as one activation
 NARROW = 20 * 1024  # kernel rows × width below which two cores are not busy
+POSITION_PAIR = 1500  # operations that take as long as a pair of positions in a layer
 DRAW = 750  # operations that take as long as drawing one weight and its moments
 
 
@@ -61,19 +63,44 @@ def weights(e: Experiment, width: int) -> int:
     return e.model.weights(width, sizes(e.dataset).dimension, outputs(e))
 
 
+def on_positions(e: Experiment, width: int) -> list[LayerSizes] | None:
+    """The weight layers of a network that acts on many positions; None of an MLP."""
+    layer_sizes = getattr(e.model, "layer_sizes", None)
+    if layer_sizes is None:
+        return None
+    return layer_sizes(width, sizes(e.dataset).dimension, outputs(e))
+
+
+def as_jacobian(layer: LayerSizes) -> bool:
+    """Whether products of Jacobians are cheaper than sums over pairs of positions."""
+    return layer.a * layer.b < layer.t**2 * (layer.a + layer.b)
+
+
 def train_flop(e: Experiment, width: int) -> int:
     """Operations of all steps and kernels of the networks of a width."""
     steps = step_flop(e, width) * e.training.steps
     rows, tests = kernel_rows(e), test_rows(e)
     entries = e.training.snapshots * rows**2 + rows * tests
     entries += 2 * tests**2 if e.training.test_kernel else 0
-    kernels = 4 * entries * width * e.model.depth
+    if (layers := on_positions(e, width)) is None:
+        kernels = 4 * entries * width * e.model.depth
+    else:
+        pair = sum(
+            2 * (s.a * s.b if as_jacobian(s) else s.t**2 * (s.a + s.b)) for s in layers
+        )
+        # a backward pass of each row, and its Jacobian
+        row = 4 * sum(s.t * s.a * s.b for s in layers)
+        kernels = entries * pair + (e.training.snapshots + 1) * (rows + tests) * row
     return e.seeds_at(width) * (steps + kernels + ensemble_flop(e, width))
 
 
 def step_flop(e: Experiment, width: int) -> int:
     """Operations of a step of a network: forward and twice backward."""
-    size = weights(e, width) + ACTIVATION * width
+    if (layers := on_positions(e, width)) is None:
+        size = weights(e, width) + ACTIVATION * width
+    else:
+        size = sum(s.t * s.a * s.b for s in layers)
+        size += ACTIVATION * sum(s.t * s.b for s in layers[:-1])
     return 6 * size * (e.training.batch or points(e))
 
 
@@ -111,9 +138,16 @@ def linearize_flop(e: Experiment, width: int) -> int:
 
 
 def limit_flop(e: Experiment) -> int:
-    """Operations: 4 N³ for each recorded step, 20 N³ for each draw's eigenvalues."""
-    dynamics = 4 * e.training.record * (points(e) + test_points(e)) ** 3
-    return dynamics + (e.measure.limit_draws - 1) * 20 * points(e) ** 3
+    """Operations: 4 N³ for each recorded step, 20 N³ for each draw's eigenvalues.
+
+    The kernels themselves take time if they are of pairs of positions.
+    """
+    n, m, d, _ = sizes(e.dataset)
+    pairs = getattr(e.model, "position_pairs", lambda d: 0)(d) * POSITION_PAIR
+    draws = e.measure.limit_draws - 1
+    dynamics = 4 * e.training.record * (n + m) ** 3
+    kernels = pairs * ((n + m) ** 2 + draws * n**2) // 2
+    return dynamics + kernels + draws * 20 * n**3
 
 
 def data_flop(e: Experiment) -> int:
@@ -130,7 +164,12 @@ def data_mb(e: Experiment) -> int:
 def train_mb(e: Experiment, width: int) -> int:
     """MB: six copies of the weights, the signals, three copies of network.npz."""
     seeds, rows = e.seeds_at(width), kernel_rows(e) + test_rows(e)
-    signals = 4 * rows * width * (e.model.depth + 1)
+    if (layers := on_positions(e, width)) is None:
+        signals = 4 * rows * width * (e.model.depth + 1)
+    else:
+        kept = sum(2 * s.t * s.b + as_jacobian(s) * s.a * s.b for s in layers)
+        inputs = sum(s.t * (s.channels + s.b) for s in layers)
+        signals = rows * kept + 2 * (points(e) + test_points(e)) * inputs
     at_once = seeds if weights(e, width) <= 100_000 else 1
     network = 3 * network_numbers(e, width)
     return (at_once * (6 * weights(e, width) + signals) + network) * NUMBER // MB

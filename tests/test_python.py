@@ -427,7 +427,7 @@ STATIC = {
         "net.py, line 4: build has no argument dept; did you mean depth?",
     ),
     "folder is no key": ({"folder": "elsewhere"}, {}, "folder: unknown key"),
-    "limit": ({}, {"limit": "steps"}, "known for model.kind: mlp only"),
+    "limit": ({}, {"limit": "steps"}, "not known for model.kind: python"),
     "curvature": (
         {},
         {"training": {"learning_rate": 0.1, "steps": 3, "curvature": True}},
@@ -436,12 +436,12 @@ STATIC = {
     "units": (
         {},
         {"training": {"learning_rate": 0.1, "steps": 3, "unit_changes": True}},
-        "needs model.kind: mlp: a network of your own has no numbered hidden layers",
+        "needs model.kind: mlp: other kinds have no numbered hidden layers",
     ),
     "matrix": (
         {},
         {"training": {"learning_rate": 0.1, "steps": 3, "keep_matrix": {}}},
-        "needs model.kind: mlp: a network of your own has no numbered weight",
+        "needs model.kind: mlp: other kinds have no numbered weight",
     ),
     "moments": (
         {},

@@ -23,6 +23,7 @@ _MODULE_OF = {
     "extreme_eigenvalues": "products",
     # the infinitely wide network
     "infinite_kernels": "infinite",
+    "convolutional_kernels": "convolutional",
     "trained_ensemble": "ensemble",
     # the linearised model
     "linearize": "linear",
@@ -39,6 +40,7 @@ _NAME_IN_MODULE = {
     "kernel_tiles": "tiles",
     "compare_kernels": "compare",
     "infinite_kernels": "kernels",
+    "convolutional_kernels": "kernels",
     "trained_ensemble": "ensemble",
     "hessian_norm": "curvature",
 }

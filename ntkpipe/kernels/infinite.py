@@ -63,16 +63,21 @@ def _expansions(x, W_std, b_std, *, activation, depth) -> list[tuple]:
     layers = []
     for layer in range(depth):
         a, slope, second, missing = hermite_coefficients(phi, q)
-        if missing > TOLERANCE:
-            warnings.warn(
-                f"the kernel of {activation} in hidden layer {layer + 1} is exact to "
-                f"{missing:.1e} of its diagonal only, with {len(a)} Hermite terms: "
-                f"the largest variance is {q.max():.3g}; reduce the inputs or W_std",
-                stacklevel=3,
-            )
+        tell_missing(activation, layer + 1, q, len(a), missing)
         layers.append((q, a, slope))
         q = W_std**2 * second + b_std**2
     return layers
+
+
+def tell_missing(activation: str, layer: int, q, terms: int, missing: float) -> None:
+    """Warn if the Hermite series of a hidden layer leave out more than `TOLERANCE`."""
+    if missing > TOLERANCE:
+        warnings.warn(
+            f"the kernel of {activation} in hidden layer {layer} is exact to "
+            f"{missing:.1e} of its diagonal only, with {terms} Hermite terms: "
+            f"the largest variance is {q.max():.3g}; reduce the inputs or W_std",
+            stacklevel=4,
+        )
 
 
 def _recursion(
@@ -108,7 +113,7 @@ def _compiled(large: bool) -> Callable:
 
 
 @jax.jit
-def _symmetric(kernels: Kernels) -> Kernels:
+def symmetric(kernels: Kernels) -> Kernels:
     """(K + Kᵀ)/2, which removes the asymmetry of rounding.
 
     It is compiled by itself. In one expression with K, XLA would compute the mirrored
@@ -159,7 +164,7 @@ def kernels(
 
     def block(x1, x2, layers1, layers2):
         if x2 is None:
-            return _symmetric(recursion(x1, x1, layers1, layers1))
+            return symmetric(recursion(x1, x1, layers1, layers1))
         return recursion(x1, x2, layers1, layers2)
 
     points = max(len(x1), len(x1 if x2 is None else x2))
@@ -175,7 +180,7 @@ def kernels(
         return block(x1, x2, layers1, layers2)
     # tiles of nearly equal size, because every size is compiled once
     tile = math.ceil(points / math.ceil(points / tile))
-    return _tiled(block, x1, x2, layers1, layers2, tile)
+    return tiled(block, x1, x2, layers1, layers2, tile)
 
 
 def _check_names(activation: str, output_weights: str, biases: str) -> None:
@@ -207,7 +212,7 @@ def _diagonals(
     return first, None if x2 is None else second
 
 
-def _tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
+def tiled(block: Callable, x1, x2, layers1, layers2, tile: int) -> Kernels:
     """Assemble the kernels from tiles; without x2 only half of them are computed."""
 
     def cut(x, layers):

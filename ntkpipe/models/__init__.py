@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from ntkpipe.models.conv import Conv
 from ntkpipe.models.mlp import MLP
 from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.models.python import Python
+from ntkpipe.models.resnet import ResNet
 
 
 def _kind(model: Any) -> str:
@@ -21,6 +23,8 @@ def _kind(model: Any) -> str:
 Model = Annotated[
     Annotated[MLP, Tag("mlp")]
     | Annotated[OneParameter, Tag("one_parameter")]
-    | Annotated[Python, Tag("python")],
+    | Annotated[Python, Tag("python")]
+    | Annotated[Conv, Tag("conv")]
+    | Annotated[ResNet, Tag("resnet")],
     Discriminator(_kind),
 ]

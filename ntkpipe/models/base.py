@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,11 +22,56 @@ FROZEN_COPY = ("subtract", "alike")
 """Values of `zero_output` for which the network at initialisation is subtracted."""
 
 
+MLP_ONLY = {
+    "curvature": "the Hessian has a compact form for dense layers only",
+    "ensemble": "its moments are those of layers",
+    "keep_matrix": "other kinds have no numbered weight matrices",
+    "unit_changes": "other kinds have no numbered hidden layers",
+}
+"""Keys of `training` that only an MLP can meet, and why."""
+
+
+def unmet_by_others(e) -> Iterator[Fault]:
+    """Keys of an experiment whose model is no MLP, but that need one."""
+    for key, why in MLP_ONLY.items():
+        if getattr(e.training, key):
+            yield Fault(("training", key), f"needs model.kind: mlp: {why}")
+
+
+def without_limit(parameterization: str) -> Iterator[Fault]:
+    """Why a parametrisation has no kernel of infinite width that stays constant."""
+    if parameterization != "ntk":
+        text = f"infinite width needs ntk, not {parameterization}"
+        yield Fault(("parameterization",), text)
+
+
+def unmet_limit(model, e) -> Iterator[Fault]:
+    """Keys of an experiment that need another model, for `limit` and what reads it."""
+    if e.has_limit:
+        yield from (fault.within("model") for fault in model.without_limit())
+        if model.alpha != 1 and not model.starts_at_zero:
+            text = f"infinite width needs 1, or zero_output, not {model.alpha:g}"
+            yield Fault(("model", "alpha"), text)
+    if e.measure.straightness and not model.starts_at_zero:
+        text = "needs model.zero_output: subtract or double, not none"
+        yield Fault(("measure", "straightness"), text)
+
+
+def of_twins(outputs: list[jax.Array], zero_output: str) -> jax.Array:
+    """The output of one network, or (f₁ ± f₂)/√2 of two: + if `alike`."""
+    if len(outputs) == 1:
+        return outputs[0]
+    first, second = outputs
+    sign = 1 if zero_output == "alike" else -1
+    return (first + sign * second) / math.sqrt(2)
+
+
 class ModelKind(Protocol):
     """The attributes and methods that every kind of model has.
 
     A kind with a method `built`, as `python`, has the functions of a network in what
-    this method returns.
+    this method returns. A kind whose layers act on many positions has a method
+    `layer_sizes`, from which the cost of its jobs is estimated.
     """
 
     depth: int

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.models.activations import ACTIVATIONS
-from ntkpipe.models.base import TWINS
-from ntkpipe.models.dense import Layer, Params, dense
-from ntkpipe.models.parameterizations import HUGE, PARAMETERIZATIONS, Exponents
+from ntkpipe.models.base import TWINS, of_twins, unmet_limit, without_limit
+from ntkpipe.models.dense import Layer, Params, dense, drawn
+from ntkpipe.models.parameterizations import (
+    HUGE,
+    PARAMETERIZATIONS,
+    Exponents,
+    exponents,
+)
 from ntkpipe.section import Fault, section
 
 jnp = Lazy("jax.numpy")
@@ -103,11 +108,7 @@ class MLP:
 
     def without_limit(self) -> Iterator[Fault]:
         """Keys whose values `kernels.infinite` does not support."""
-        if self.parameterization != "ntk":
-            yield Fault(
-                ("parameterization",),
-                f"infinite width needs ntk, not {self.parameterization}",
-            )
+        yield from without_limit(self.parameterization)
         if self.init != "normal":
             yield Fault(("init",), f"infinite width needs normal, not {self.init}")
         for key in ("input_decay", "output_decay"):
@@ -116,16 +117,7 @@ class MLP:
 
     def unmet(self, e) -> Iterator[Fault]:
         """Keys of an experiment that the model cannot meet, and why."""
-        if e.has_limit:
-            yield from (fault.within("model") for fault in self.without_limit())
-            if self.alpha != 1 and not self.starts_at_zero:
-                text = f"infinite width needs 1, or zero_output, not {self.alpha:g}"
-                yield Fault(("model", "alpha"), text)
-        if e.measure.straightness and not self.starts_at_zero:
-            yield Fault(
-                ("measure", "straightness"),
-                "needs model.zero_output: subtract or double, not none",
-            )
+        yield from unmet_limit(self, e)
         if e.training.ensemble is not None and self.starts_at_zero:
             yield Fault(
                 ("training", "ensemble"),
@@ -142,16 +134,7 @@ class MLP:
             for index, fans in enumerate(pairwise(sizes))
             for shape in ((fans, fans[1:]) if self._has_bias(index) else (fans,))
         ]
-        # one draw for all layers, because compiling a draw takes longer than drawing
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        numbers = iter(
-            part.reshape(shape)
-            for part, shape in zip(
-                jnp.split(self._draw(key, int(ends[-1]), dtype), ends[:-1]),
-                shapes,
-                strict=True,
-            )
-        )
+        numbers = drawn(partial(self._draw, key, dtype=dtype), shapes)
         layers = []
         for index, fan_in in enumerate(sizes[:-1]):
             w_std, b_std = self._std(index, fan_in, width)
@@ -180,11 +163,7 @@ class MLP:
                 z = dense(h, layer, *self.multipliers(index, layer))
                 h = ACTIVATIONS[self.activation](z) if index < self.depth else z
             outputs.append(h)
-        if len(outputs) == 1:
-            return outputs[0]
-        first, second = outputs
-        sign = 1 if self.zero_output == "alike" else -1
-        return (first + sign * second) / math.sqrt(2)
+        return of_twins(outputs, self.zero_output)
 
     def infinite(self, x1, x2=None) -> Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
@@ -251,12 +230,7 @@ class MLP:
         return self.b_std > 0 and not self._fixed(index)
 
     def _exponents(self, index: int) -> tuple[Exponents, Exponents]:
-        row = PARAMETERIZATIONS[self.parameterization]
-        if index == 0:
-            return row["input"], row["bias"]
-        if index == self.depth:
-            return row["output"], row["output_bias"]
-        return row["hidden"], row["bias"]
+        return exponents(self.parameterization, index, self.depth)
 
     def _fixed_std(self, index: int, fan_in: int) -> tuple[float, float]:
         """σ_w and σ_b, with the factors of fan_in that are not powers of the width.

@@ -15,6 +15,16 @@ class Exponents(NamedTuple):
     c: float
 
 
+def exponents(name: str, index: int, last: int) -> tuple[Exponents, Exponents]:
+    """The exponents of weights and biases in weight layer `index`, counted from 0."""
+    row = PARAMETERIZATIONS[name]
+    if index == 0:
+        return row["input"], row["bias"]
+    if index == last:
+        return row["output"], row["output_bias"]
+    return row["hidden"], row["bias"]
+
+
 # mup and mean_field are the same parametrisation written in two ways:
 # (a, b, c) and (a + θ, b − θ, c − 2θ) train alike for every θ (Yang & Hu, §3).
 PARAMETERIZATIONS: dict[str, dict[str, Exponents]] = {

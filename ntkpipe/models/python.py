@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from ntkpipe.models.base import unmet_by_others
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, section
 from ntkpipe.users.function import Name, UsersFunction
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
     from ntkpipe.models.built import Built
 
 Dimension = Annotated[int, Field(ge=1, le=10**6)]
-MLP_ONLY = {
-    "curvature": "the Hessian has a compact form for dense layers only",
-    "ensemble": "its moments are those of layers",
-    "keep_matrix": "a network of your own has no numbered weight matrices",
-    "unit_changes": "a network of your own has no numbered hidden layers",
-}
-"""Keys of `training` that a user's network can't meet, and why."""
 
 
 @section
@@ -64,11 +58,9 @@ class Python(UsersFunction):
     def unmet(self, e) -> Iterator[Fault]:
         """Keys of an experiment that the model cannot meet, and why."""
         if e.has_limit:
-            text = "the kernels of infinite width are known for model.kind: mlp only"
+            text = "the kernel of infinite width is not known for model.kind: python"
             yield Fault(("limit",), text)
-        for key, why in MLP_ONLY.items():
-            if getattr(e.training, key):
-                yield Fault(("training", key), f"needs model.kind: mlp: {why}")
+        yield from unmet_by_others(e)
 
     def built(self, width: int, points, outputs: int, key) -> Built:
         """The network of a width, from the user's function, after all its checks."""
