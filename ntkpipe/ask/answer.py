@@ -311,8 +311,8 @@ def _sees(one: Facts) -> str:
     return (
         f"Of {one.rows:,} directions the kernel learns {_number(one.freedom)} in these "
         f"steps (degrees of freedom Σ 1 − (1 − ηλ)^T), and {_percent(one.share)} of "
-        f"the target lie in directions that are at least half learned. Its {aligned} Its "
-        "first eigenvalue is "
+        f"the target lie in directions that are at least half learned. Its "
+        f"{aligned} Its first eigenvalue is "
         f"{number(one.condition, 2) or 'infinitely many'} times its tenth. Steps until "
         f"an eigenvector is fitted to 90 %, by its number: {steps}."
     )
@@ -321,8 +321,8 @@ def _sees(one: Facts) -> str:
 def _rate(one: Facts) -> str:
     return (
         f"The largest stable learning rate is {_number(one.limit)} for gradient "
-        "descent on half the mean squared error, and half of that for the mean squared error "
-        f"without the ½; {number(one.rate)} was used."
+        "descent on half the mean squared error, and half of that for the mean squared "
+        f"error without the ½; {number(one.rate)} was used."
     )
 
 

@@ -259,8 +259,8 @@ def lines(chosen: Chosen, source: Source) -> Iterator[str]:
     if chosen.exponent:
         yield (
             f"  λ_max grows as width^{chosen.exponent:g}: at width n this is "
-            f"multiplied by ({own.width}/n)^{chosen.exponent:g}, so that all widths learn equally "
-            "fast"
+            f"multiplied by ({own.width}/n)^{chosen.exponent:g}, so that all widths "
+            "learn equally fast"
         )
     why = f"the linearised model's loss falls to {plan.LOSS_LEFT:.0%} of its start"
     cut = "" if size.steps >= chosen.wanted else ", cut by the time"

@@ -68,6 +68,7 @@ from {module} import {name}
 def build(width, key, x, outputs={outputs}, exponent=0.0):
     """{kind}: all relative learning rates are ({width}/width)^exponent."""
 {body}
+
     rates = jax.tree.map(lambda w: ({width} / width) ** exponent, params)
     return apply, params, rates
 '''
@@ -75,13 +76,13 @@ BODIES = {
     "linen": """\
     network = {made}
     state = network.init(key, x{mode})
+    params = state["params"]
     rest = {{name: part for name, part in state.items() if name != "params"}}
 
     def apply(params, x):
         y = network.apply({{"params": params, **rest}}, x{mode})
         return y.reshape(len(x), -1)
-
-    params = state["params"]""",
+""",
     "nnx": """\
     network = {made}
     network.eval()  # without dropout, and batch norm with its stored mean
@@ -91,12 +92,14 @@ BODIES = {
         return nnx.merge(graph, params, rest)(x{mode}).reshape(len(x), -1)
 """,
     "equinox": """\
-    network = equinox.nn.inference_mode({made})  # without dropout
+    network = equinox.nn.inference_mode(  # without dropout
+        {made}
+    )
     params, static = equinox.partition(network, equinox.is_inexact_array)
 
     def apply(params, x):  # the network takes one point
         network = equinox.combine(params, static)
-        return jax.vmap(lambda x: network(x{mode}))(x).reshape(len(x), -1)
+        return jax.vmap({called})(x).reshape(len(x), -1)
 """,
 }
 IMPORTS = {
@@ -248,7 +251,9 @@ def arguments(network: Callable, kind: str, place: str) -> Arguments:
     Raises:
         ValueError: an argument has no default and no known meaning.
     """
-    given = inspect.signature(network).parameters
+    # a metaclass hides the signature of the class
+    given = dict(inspect.signature(network.__init__).parameters)
+    given.pop("self", None)
     width = next((n for n in WIDTHS if n in given and _is_size(given[n])), "")
     made = {}
     for name, argument in given.items():
@@ -303,7 +308,8 @@ def wrapper(
     """The text of a file whose `build` makes a network of a class."""
     made = ", ".join(f"{n}={expression}" for n, expression in how.made.items())
     mode = "".join(f", {n}={value}" for n, value in how.mode.items())
-    body = BODIES[kind].format(made=f"{name}({made})", mode=mode)
+    called = f"lambda x: network(x{mode})" if mode else "network"
+    body = BODIES[kind].format(made=f"{name}({made})", mode=mode, called=called)
     return WRAPPER.format(
         **{"name": name, "file": file, "module": Path(file).stem, "width": width},
         **{"imports": IMPORTS[kind], "kind": NAMES[kind]},
