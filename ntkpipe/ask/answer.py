@@ -26,7 +26,7 @@ from ntkpipe.stages.linearize import LINEARIZE
 from ntkpipe.stages.stage import Place
 from ntkpipe.stages.train import TRAIN
 from ntkpipe.study import Study
-from ntkpipe.text import many, number
+from ntkpipe.text import many, number, share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,8 @@ class Facts(NamedTuple):
     gap_slope: Interval
     limit: Interval
     """Largest stable learning rate 2/λ_max(Θ/N)."""
+    unstable: int
+    """Networks whose limit is below the learning rate."""
     alignment: Interval
     freedom: Interval
     """Degrees of freedom Σ 1 − (1 − ηλ)^T."""
@@ -106,7 +108,8 @@ def facts(study: Study, results: Path, own: int) -> Facts:
         )
     rms = math.sqrt(np.mean(data["y_test"] ** 2))
     last = network["f_test"][kept, -1] - linearized["f_test"][kept, -1]
-    last = np.sqrt(np.mean(last**2, axis=(1, 2))) / rms
+    with np.errstate(over="ignore"):
+        last = np.sqrt(np.mean(last**2, axis=(1, 2))) / rms
     kernel = seen(
         compare.matrix(network["ntk"][kept, 0]) / len(data["x_train"]),
         data["y_train"],
@@ -126,13 +129,14 @@ def facts(study: Study, results: Path, own: int) -> Facts:
         diverged=int((~kept).sum()),
         change=of("ntk_change", "lazy/kernel"),
         gap=of("linear_gap_test", "lazy/gap", over=rms),
-        end=_interval(last, "end", width),
+        end=_interval(last[np.isfinite(last)], "end", width),
         slope=_slope(table, "ntk_change", "constancy", e.widths),
         gap_slope=_slope(table, "linear_gap_test", "gap", e.widths),
         limit=_interval(2 / kernel.largest, "limit", width),
+        unstable=int(np.sum(e.training.learning_rate * kernel.largest > 2)),
         alignment=of("ntk_alignment", step="first"),
         freedom=_interval(kernel.freedom, "freedom", width),
-        share=_interval(kernel.share, "share", width),
+        share=_bounded(kernel.share, "share", width),
         condition=float(np.median(kernel.condition)),
         modes=modes,
         rows=data["y_train"].size,
@@ -207,6 +211,12 @@ def _interval(values: np.ndarray, name: str, width: int) -> Interval:
         )
     kind: Any = "geometric_mean" if (finite > 0).all() else "mean"
     return statistics.one_sample(finite, kind, f"{name}/{width}")
+
+
+def _bounded(shares: np.ndarray, name: str, width: int) -> Interval:
+    """The interval of a mean of shares, cut at 0 and 1."""
+    found = statistics.one_sample(shares, "mean", f"{name}/{width}")
+    return found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def _slope(table: pd.DataFrame, metric: str, claim: str, widths) -> Interval:
@@ -323,6 +333,11 @@ def _rate(one: Facts) -> str:
         f"The largest stable learning rate is {_number(one.limit)} for gradient "
         "descent on half the mean squared error, and half of that for the mean squared "
         f"error without the ½; {number(one.rate)} was used."
+    ) + (
+        f" It is above the limit of {share(one.unstable, one.networks)}, whose "
+        "linearised models diverge."
+        if one.unstable
+        else ""
     )
 
 

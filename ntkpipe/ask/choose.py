@@ -147,7 +147,9 @@ def _measured(
         probes, notes = _probes(source, data)
         p = exponent(probes)
         own = probes[-1].speed.width
-        limits = [2 / one.largest / (own / one.speed.width) ** p for one in probes]
+        limits = [
+            2 / one.largest.max() / (own / one.speed.width) ** p for one in probes
+        ]
         rate = min(limits) / 2
         wanted = max(wanted_steps(one, data.y_train, rate) for one in probes)
         between = [one.speed for one in probes]
@@ -214,11 +216,7 @@ def _left_out(first: Measured, size: Size, found: Pilot) -> Iterator[str]:
     if missing := sorted({*first.speeds} - {*size.widths}):
         yield f"no time for width {', '.join(map(str, missing))}"
     if size.steps < first.wanted:
-        beyond = " or more" * (first.wanted == plan.MOST_STEPS)
-        yield (
-            f"no time for the {first.wanted:,}{beyond} steps after which the "
-            f"linearised model's loss is at {plan.LOSS_LEFT:.0%}"
-        )
+        yield (f"no time for {first.wanted:,} steps, {plan.WHY_STEPS}")
     if size.seeds < (wanted := plan.wanted_seeds(found.scatter, size.widths)):
         yield f"no time for the {wanted} networks per width of the power rule"
 
@@ -255,16 +253,15 @@ def lines(chosen: Chosen, source: Source) -> Iterator[str]:
     yield f"width: {source.words}"
     yield f"points: {n:,} to train on, {len(chosen.data.x_test):,} to test"
     rate = f"learning rate: {number(chosen.rate)}; at most {number(chosen.limit)} is "
-    yield rate + "stable, 2/λ_max(Θ/N)"
+    yield rate + "stable, 2/λ_max(Θ/N) of several networks"
     if chosen.exponent:
         yield (
             f"  λ_max grows as width^{chosen.exponent:g}: at width n this is "
             f"multiplied by ({own.width}/n)^{chosen.exponent:g}, so that all widths "
             "learn equally fast"
         )
-    why = f"the linearised model's loss falls to {plan.LOSS_LEFT:.0%} of its start"
     cut = "" if size.steps >= chosen.wanted else ", cut by the time"
-    yield f"steps: {size.steps:,}, until {why}{cut}"
+    yield f"steps: {size.steps:,}, {plan.WHY_STEPS}{cut}"
     yield f"widths: {', '.join(map(str, size.widths))}"
     scatter = number(chosen.pilot.scatter, 2)
     text = f"networks: {size.seeds} of each width; {many(plan.PILOT, 'network')} of "

@@ -27,7 +27,8 @@ from ntkpipe.text import decimal, many, number
 
 MINUTE = 60.0
 LOSS_LEFT = 0.05
-"""Share of the initial loss at which the linearised model stops."""
+"""Share of the fall of the linearised model's loss that is left out."""
+WHY_STEPS = "until 95 % of the fall of the linearised model's loss in 10⁶ steps"
 TOLERANCE = 0.1
 """Half-width of the band for the slope of log change on log width."""
 POWER = 0.43

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkpipe.ask.plan import LOSS_LEFT, MOST_STEPS, Speed
+from ntkpipe.ask import plan
+from ntkpipe.ask.plan import Speed
 from ntkpipe.kernels import compare, linear, ntk
 from ntkpipe.training import train
 from ntkpipe.training.losses.squared import SQUARED
@@ -41,10 +42,8 @@ class Probe(NamedTuple):
     f0: np.ndarray
     """Outputs at initialisation, (n k)."""
 
-    @property
-    def largest(self) -> float:
-        """λ_max of Θ/N."""
-        return 2 / linear.max_learning_rate(self.theta)
+    largest: np.ndarray
+    """λ_max of Θ/N of several networks, of which `theta` and `f0` are the first."""
 
 
 def probe(model: Python, data: Data, width: int, seed: int) -> Probe:
@@ -55,7 +54,8 @@ def probe(model: Python, data: Data, width: int, seed: int) -> Probe:
     """
     begin = time.monotonic()
     x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
-    keys = [*jax.random.split(jax.random.fold_in(jax.random.key(seed), width))]
+    drawn = jax.random.fold_in(jax.random.key(seed), width)
+    keys = [*jax.random.split(drawn, plan.PILOT)]
     every = jnp.concatenate([x, jnp.asarray(data.x_test)])
     network = model.built(width, every, y.shape[1], keys)
     params, rates = network.first.params, network.first.rates
@@ -64,8 +64,11 @@ def probe(model: Python, data: Data, width: int, seed: int) -> Probe:
     compiled = time.monotonic()
     np.asarray(ntk(network.apply, params, x, rates=rates))
     kernel = time.monotonic() - compiled
-    np.linalg.eigvalsh(compare.matrix(theta))
+    np.linalg.eigh(compare.matrix(theta))
     eigen = time.monotonic() - compiled - kernel
+    others = (network.draw(key).params for key in keys[1:])
+    kernels = [theta, *(ntk(network.apply, w, x, rates=rates) for w in others)]
+    largest = 2 / np.array([*map(linear.max_learning_rate, kernels)])
     step, compiling = _step(network, x, y, 1 / theta.trace(axis1=0, axis2=2).trace())
     speed = Speed(
         width=width,
@@ -78,7 +81,7 @@ def probe(model: Python, data: Data, width: int, seed: int) -> Probe:
     shapes = tuple(a.shape for a in params.values())
     weights = sum(a.size for a in params.values())
     f0 = np.asarray(network.apply(params, x))
-    return Probe(speed, shapes, weights, theta, f0)
+    return Probe(speed, shapes, weights, theta, f0, largest)
 
 
 def _step(network: Built, x, y, eta: float) -> tuple[float, float]:
@@ -108,22 +111,26 @@ def _step(network: Built, x, y, eta: float) -> tuple[float, float]:
 
 
 def wanted_steps(one: Probe, y: np.ndarray, eta: float) -> int:
-    """Steps after which the linearised model's loss is at `LOSS_LEFT` of its start."""
-    steps = np.unique(np.geomspace(1, MOST_STEPS, 241).round())
+    """Steps T with L(T) − L_end ≤ `LOSS_LEFT`·(L(0) − L_end) for the linearised model.
+
+    L_end is its loss after `MOST_STEPS` steps, which is above 0 if some targets can't
+    be learned.
+    """
+    steps = np.unique(np.geomspace(1, plan.MOST_STEPS, 241).round())
     loss = np.asarray(
         linear.predict(one.theta, one.f0, y, np.append(0, steps), eta).loss
     )
-    there = loss[1:] <= LOSS_LEFT * loss[0]
-    return int(steps[np.argmax(there)]) if there.any() else MOST_STEPS
+    there = loss[1:] - loss[-1] <= plan.LOSS_LEFT * (loss[0] - loss[-1])
+    return int(steps[np.argmax(there)])
 
 
 def exponent(probes: list[Probe]) -> float:
-    """p of λ_max ~ width^p, to the nearest half; 0 for one width."""
+    """p of λ_max ~ width^p, to the nearest whole number; 0 for one width."""
     if len(probes) < 2:
         return 0.0
     x = np.log([one.speed.width for one in probes])
-    slope = np.polyfit(x, np.log([one.largest for one in probes]), 1)[0]
-    return float(np.round(2 * slope) / 2)
+    slope = np.polyfit(x, [np.log(one.largest).mean() for one in probes], 1)[0]
+    return float(np.round(slope)) + 0.0
 
 
 class Pilot(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntkpipe.ask.plan import LAZY, LOSS_LEFT, POWER, TOLERANCE
+from ntkpipe.ask.plan import LAZY, POWER, TOLERANCE, WHY_STEPS
 from ntkpipe.text import number
 
 if TYPE_CHECKING:
@@ -160,9 +160,8 @@ def _why_rate(chosen: Chosen) -> str:
 
 
 def _why_steps(chosen: Chosen) -> str:
-    if chosen.size.steps >= chosen.wanted:
-        return f"the linearised model's loss falls to {LOSS_LEFT:.0%} of its start"
-    return f"cut by the time, before that loss falls to {LOSS_LEFT:.0%} of its start"
+    cut = "" if chosen.size.steps >= chosen.wanted else ", cut by the time"
+    return WHY_STEPS + cut
 
 
 def _why_widths(chosen: Chosen, source: Source) -> str:
