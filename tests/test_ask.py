@@ -126,6 +126,12 @@ def test_widths_are_fractions_and_a_multiple_of_the_users():
     assert plan.widths(64, False) == (64,)
 
 
+def test_points_are_halved_and_times_with_them():
+    assert plan.halvings(354) == [354, 177, 88, 64] and plan.halvings(40) == [40]
+    half = speed(4, 8.0, 8.0, 8.0, 8.0).of_points(0.5)
+    assert half == speed(4, 4.0, 2.0, 1.0, 8.0)
+
+
 def test_times_of_other_widths_are_power_laws():
     first, last = speed(10, 1.0, 1.0, 0.5, 3.0), speed(40, 4.0, 16.0, 0.5, 3.0)
     found = plan.between([first, last], 80)

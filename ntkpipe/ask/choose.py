@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def choose(
     """
     machine = Machine(_start(), cores)
     end = began + minutes * plan.MINUTE
+    # a type that the jobs cast is told in their logs
+    logging.getLogger("ntkpipe").setLevel(logging.ERROR)
     first = _measured(source, table, whole, minutes, end, machine)
     size, speeds = first.size, first.speeds
     model = scaled(source, first.exponent)
@@ -134,41 +137,43 @@ def _measured(
     end: float,
     machine: Machine,
 ) -> Measured:
-    """Halve the points until networks with enough steps fit."""
+    """Halve the points until all widths fit with enough steps; measured only once."""
     (n, k), tests = whole.y_train.shape, len(whole.y_test)
     most = max(plan.MOST_ROWS // k, 2)
     if tests > most:
         table = replace(table, test=most)
         n += tests - most
     points = min(n, most)
-    while True:
-        some = replace(table, points=points) if points < n else table
-        data = some.sample(key_of_data(SEED))
-        probes, notes = _probes(source, data)
-        p = exponent(probes)
-        own = probes[-1].speed.width
-        limits = [
-            2 / one.largest.max() / (own / one.speed.width) ** p for one in probes
-        ]
-        rate = min(limits) / 2
-        wanted = max(wanted_steps(one, data.y_train, rate) for one in probes)
-        between = [one.speed for one in probes]
-        every = plan.widths(own, len(probes) > 1)
+    data = _some(table, points, n).sample(key_of_data(SEED))
+    probes, notes = _probes(source, data)
+    p, own = exponent(probes), source.width
+    limits = [2 / one.largest.max() / (own / one.speed.width) ** p for one in probes]
+    rate = min(limits) / 2
+    every = plan.widths(own, len(probes) > 1)
+    budget = plan.SPARE * (end - time.monotonic() - PILOT_SHARE * 60 * minutes)
+    for some in plan.halvings(points):
+        kept = [one.of_points(some) for one in probes]
+        wanted = max(wanted_steps(one, data.y_train[:some], rate) for one in kept)
+        between = [one.speed for one in kept]
         speeds = {n: plan.between(between, n) for n in every}
-        budget = plan.SPARE * (end - time.monotonic() - PILOT_SHARE * 60 * minutes)
-        smaller = max(points // 2, plan.LEAST_POINTS)
+        last = some == plan.halvings(points)[-1]
         try:
             size = plan.steps_and_widths(machine, speeds, own, wanted, budget, minutes)
         except TooFew:
-            if smaller == points or smaller > points:
+            if last:
                 raise
-        else:
-            enough = size.steps >= min(wanted, 3 * plan.LEAST_STEPS)
-            if enough or smaller >= points:
-                return Measured(
-                    some, data, speeds, p, rate, wanted, size, tuple(notes), n
-                )
-        points = smaller
+            continue
+        enough = size.steps >= min(wanted, plan.GOOD_STEPS)
+        if last or (enough and len(size.widths) == len(every)):
+            break
+    table = _some(table, some, n)
+    data = table.sample(key_of_data(SEED)) if some < points else data
+    return Measured(table, data, speeds, p, rate, wanted, size, tuple(notes), n)
+
+
+def _some(table: Csv, points: int, rows: int) -> Csv:
+    """The table with some of its training rows."""
+    return replace(table, points=points) if points < rows else table
 
 
 def _probes(source: Source, data: Data) -> tuple[list[Probe], list[str]]:
@@ -216,7 +221,7 @@ def _left_out(first: Measured, size: Size, found: Pilot) -> Iterator[str]:
     if missing := sorted({*first.speeds} - {*size.widths}):
         yield f"no time for width {', '.join(map(str, missing))}"
     if size.steps < first.wanted:
-        yield (f"no time for {first.wanted:,} steps, {plan.WHY_STEPS}")
+        yield f"no time for all {first.wanted:,} steps of this rule"
     if size.seeds < (wanted := plan.wanted_seeds(found.scatter, size.widths)):
         yield f"no time for the {wanted} networks per width of the power rule"
 

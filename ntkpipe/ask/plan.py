@@ -38,7 +38,7 @@ PRECISION = 0.1
 LAZY = 0.1
 """Kernel change and linear gap below which a network is lazy, and above it rich."""
 LEAST_SEEDS, ENOUGH_SEEDS, MOST_SEEDS, PILOT = 3, 10, 200, 5
-LEAST_STEPS, MOST_STEPS = 100, 10**6
+LEAST_STEPS, GOOD_STEPS, MOST_STEPS = 100, 300, 10**6
 MOST_ROWS = 512
 """Rows N·k of a kernel that a plan takes; a study may have more."""
 LEAST_POINTS = 64
@@ -60,6 +60,14 @@ class Speed(NamedTuple):
     """An eigendecomposition of its kernel."""
     start: float
     """Building, checking and compiling a training."""
+
+    def of_points(self, share: float) -> Speed:
+        """The times with a share of the points."""
+        return self._replace(
+            step=self.step * share,
+            kernel=self.kernel * share**2,
+            eigen=self.eigen * share**3,
+        )
 
     def network(self, steps: int) -> float:
         """Seconds of a training, its kernels and their measurements."""
@@ -91,6 +99,14 @@ class TooFew(ValueError):
             f"{LEAST_SEEDS} networks of one width and {LEAST_STEPS} steps"
         )
         self.minutes = minutes
+
+
+def halvings(points: int) -> list[int]:
+    """Numbers of points, each half of the one before, down to `LEAST_POINTS`."""
+    found = [points]
+    while found[-1] > LEAST_POINTS:
+        found.append(max(found[-1] // 2, LEAST_POINTS))
+    return found
 
 
 def widths(own: int, depends: bool) -> tuple[int, ...]:
