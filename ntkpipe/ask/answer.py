@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from ntkpipe import artifacts
-from ntkpipe.ask.plan import LAZY, seeds_to_settle, settling
+from ntkpipe.ask.plan import LAZY, PERCENT, seeds_to_settle, settling
 from ntkpipe.claims import fits, statistics
 from ntkpipe.claims.statistics import Interval
 from ntkpipe.kernels import compare, linear
@@ -255,24 +255,24 @@ def sentences(one: Facts, costs: Mapping[str, float]) -> Iterator[str]:
 
 def _regime(one: Facts, costs: Mapping[str, float]) -> str:
     found = regime(one)
-    lazy = f"{LAZY:.0%}"
     if found == "lazy":
-        why = f"its kernel changes by less than {lazy}, and so does its distance "
+        why = f"its kernel changes by less than {PERCENT}, and so does its distance "
         return f"**Lazy** at width {one.width}: {why}from the linearisation."
     if found == "rich":
         beyond = [
             words
-            for words, i in (("its kernel", one.change), ("its linear gap", one.gap))
+            for words, i in (
+                ("its kernel change", one.change),
+                ("its linear gap", one.gap),
+            )
             if i.low > LAZY
         ]
-        exceeds = "exceed" if len(beyond) > 1 else "exceeds"
-        return (
-            f"**Rich** at width {one.width}: {' and '.join(beyond)} {exceeds} {lazy}."
-        )
+        what = f"{' and '.join(beyond)} {'exceed' if len(beyond) > 1 else 'exceeds'}"
+        return f"**Rich** at width {one.width}: {what} {PERCENT}."
     open_ = [i for i in (one.change, one.gap) if not (i.high <= LAZY or i.low > LAZY)]
     most = max(_settles(i, one.networks) for i in open_)
     return (
-        f"**Inconclusive** at width {one.width}: an interval crosses {lazy}; "
+        f"**Inconclusive** at width {one.width}: an interval crosses {PERCENT}; "
         f"{settling(most, costs['per_seed'], costs['fixed'])}."
     )
 

@@ -259,7 +259,7 @@ def lines(chosen: Chosen, source: Source) -> Iterator[str]:
     yield f"points: {n:,} to train on, {len(chosen.data.x_test):,} to test"
     rate = f"learning rate: {number(chosen.rate)}; at most {number(chosen.limit)} is "
     yield rate + "stable, 2/λ_max(Θ/N) of several networks"
-    if chosen.exponent:
+    if chosen.exponent and len(size.widths) > 1:
         yield (
             f"  λ_max grows as width^{chosen.exponent:g}: at width n this is "
             f"multiplied by ({own.width}/n)^{chosen.exponent:g}, so that all widths "

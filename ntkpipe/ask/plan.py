@@ -37,6 +37,7 @@ PRECISION = 0.1
 """Half-width of the interval of log change, if there is one width."""
 LAZY = 0.1
 """Kernel change and linear gap below which a network is lazy, and above it rich."""
+PERCENT = f"{100 * LAZY:g} %"
 LEAST_SEEDS, ENOUGH_SEEDS, MOST_SEEDS, PILOT = 3, 10, 200, 5
 LEAST_STEPS, GOOD_STEPS, MOST_STEPS = 100, 300, 10**6
 MOST_ROWS = 512

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntkpipe.ask.plan import LAZY, POWER, TOLERANCE, WHY_STEPS
+from ntkpipe.ask.plan import LAZY, PERCENT, POWER, TOLERANCE, WHY_STEPS
 from ntkpipe.text import number
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ group: ask
 notes:
   - Targets that are numbers are scaled to mean 0 and variance 1, and text makes
     classes; the loss is half the mean squared error.
-  - "Lazy and rich are said of width {own}: below and above {lazy:.0%} for the change of
+  - The claims are questions here, so that `contradicted` is an answer like any other.
+  - "Lazy and rich are said of width {own}: below and above {percent} for the change of
     the kernel and for the distance from the linearisation over the root mean square
     of the test targets."
 seed: 0
@@ -49,7 +50,7 @@ seeds: {seeds}  # networks per width: {why_seeds}
 claims:
   - id: lazy/kernel
     kind: bound
-    says: At width {own} the kernel changes by less than {lazy:.0%}
+    says: At width {own} the kernel changes by less than {percent}
     source: the threshold of `ntkpipe ask`
     metric: ntk_change
     statistic: geometric_mean
@@ -60,12 +61,12 @@ claims:
   - id: lazy/gap
     kind: bound
     says: >-
-      At width {own} the network stays within {lazy:.0%} of its linearisation on test
+      At width {own} the network stays within {percent} of its linearisation on test
       points
     source: the threshold of `ntkpipe ask`
     metric: linear_gap_test
     statistic: geometric_mean
-    at_most: {most_gap:.6g}  # {lazy:.0%} of {rms:.4g}, the size of the test targets
+    at_most: {most_gap:.6g}  # {percent} of {rms:.4g}, the size of the test targets
     min_width: {own}
     max_width: {own}
     set: before
@@ -84,7 +85,7 @@ FIGURES = """\
 figures:
   - name: training
     kind: trajectories
-    title: Loss and change of the kernel in training
+    title: Loss and change of the weights in training
     caption: "Lines are medians over networks, shades their 10 – 90 % range."
     panels: [{quantity: loss}, {quantity: weight_change}]
   - name: spectrum
@@ -136,7 +137,13 @@ def _head(chosen: Chosen, source: Source, title, path, target) -> str:
     rms = math.sqrt(np.mean(chosen.data.y_test**2))
     return HEAD.format(
         **{"title": _quoted(title), "path": _quoted(path), "target": _quoted(target)},
-        **{"own": source.width, "lazy": LAZY, "points": points, "test": table.test},
+        **{
+            "own": source.width,
+            "lazy": LAZY,
+            "percent": PERCENT,
+            "points": points,
+            "test": table.test,
+        },
         **{"file": _quoted(model.file), "function": model.function},
         **{"settings": settings, "rate": chosen.rate, "why_rate": _why_rate(chosen)},
         **{"steps": size.steps, "why_steps": _why_steps(chosen)},
