@@ -183,8 +183,10 @@ def size(budget, wanted=1000, step=0.001, cores=1):
 def test_steps_then_networks_then_widths_are_given_up():
     """A step of all widths takes 3.75 ms, so that 1,000 steps take 3.75 s."""
     every = (1, 2, 4, 8)
-    assert size(6 + 37.6) == Size(every, 1000, plan.ENOUGH_SEEDS)
-    assert size(6 + 18.76) == Size(every, 500, plan.ENOUGH_SEEDS)
+    assert size(6 + 30 * 3.751) == Size(every, 1000, 30)
+    assert size(6 + 30 * 3.751, wanted=2000) == Size(every, 1000, 30)
+    assert size(6 + 10 * 3.751) == Size(every, 1000, 10)
+    assert size(6 + 10 * 1.876) == Size(every, 500, 10)
     assert size(6 + 3 * 0.3751) == Size(every, 100, plan.LEAST_SEEDS)
     assert size(6 + 3 * 0.1751) == Size((1, 2, 4), 100, plan.LEAST_SEEDS)
     assert size(6 + 3 * 0.1001) == Size((4,), 100, plan.LEAST_SEEDS)

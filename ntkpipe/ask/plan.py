@@ -38,8 +38,10 @@ PRECISION = 0.1
 LAZY = 0.1
 """Kernel change and linear gap below which a network is lazy, and above it rich."""
 PERCENT = f"{100 * LAZY:g} %"
-LEAST_SEEDS, ENOUGH_SEEDS, MOST_SEEDS, PILOT = 3, 10, 200, 5
+LEAST_SEEDS, MOST_SEEDS, PILOT = 3, 200, 5
 LEAST_STEPS, GOOD_STEPS, MOST_STEPS = 100, 300, 10**6
+LADDER = ((30, 1000), (10, GOOD_STEPS), (LEAST_SEEDS, LEAST_STEPS))
+"""Networks of each width that shall fit, and the steps that they shall then have."""
 MOST_ROWS = 512
 """Rows N·k of a kernel that a plan takes; a study may have more."""
 LEAST_POINTS = 64
@@ -208,8 +210,9 @@ def steps_and_widths(
 ) -> Size:
     """Widths and steps that fit with at least `LEAST_SEEDS` networks.
 
-    Steps are as many as wanted, but so few that `ENOUGH_SEEDS` networks of each width
-    fit; else `LEAST_STEPS`. Then the widest width is left out, then all but the user's.
+    Steps are as many as wanted, or as fit with the networks of the first rung of
+    `LADDER` that has its steps. Else the widest width is left out, then all but the
+    user's.
 
     Args:
         machine: what a run costs besides its networks.
@@ -227,11 +230,11 @@ def steps_and_widths(
     choices = [every, tuple(n for n in every if n <= own), (own,)]
     for some in dict.fromkeys(choices):
         left = budget - fixed(machine, speeds, some)
-        for seeds in (ENOUGH_SEEDS, LEAST_SEEDS):
+        for seeds, few in LADDER:
             free = left - seeds * per_seed(machine, speeds, some, 0)
             rate = _per_step(machine, speeds, some)
             steps = min(wanted, math.floor(free / seeds / rate))
-            if steps >= least:
+            if steps >= min(wanted, few):
                 return Size(some, steps, seeds)
     needed = seconds(machine, speeds, Size((own,), least, LEAST_SEEDS))
     used = minutes * MINUTE - budget / SPARE
