@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "check study files; list all faults at once",
     "power": "estimate how likely other networks are to give the same verdicts",
     "replicate": "run studies again with other seeds, and compare the verdicts",
+    "ask": "say of your own network and table whether the network is lazy",
     "explain": "print how each parameter of a network enters its kernel",
     "schema": "print the JSON schema of study files",
 }
@@ -61,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
             _add_replicate(command)
         elif name == "explain":
             _add_explain(command)
+        elif name == "ask":
+            _add_ask(command)
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
@@ -141,6 +144,26 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
     command.add_argument("--width", type=_positive, default=16, help="default: 16")
 
 
+def _add_ask(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "network", help="FILE.py, or FILE.py:NAME for a function or class in it"
+    )
+    command.add_argument("data", help="table (csv) with a header")
+    command.add_argument(
+        "--target", nargs="+", required=True, help="column or columns to learn"
+    )
+    command.add_argument(
+        "--minutes", type=float, default=10.0, help="for everything (default: 10)"
+    )
+    command.add_argument("--output", default="", help="folder; default: ask/NAME")
+    command.add_argument(
+        "--width", type=_positive, help="your width; default: that of the network"
+    )
+    command.add_argument(
+        "--cores", default="all", help="cores for Snakemake (default: all)"
+    )
+
+
 def _positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
@@ -151,7 +174,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, 1 (unexpected verdicts, failure) or 2 (bad input)."""
     early = argparse.ArgumentParser(add_help=False)
     early.add_argument("--threads")  # read before NumPy is imported
-    runtime.limit_threads(early.parse_known_args(arguments)[0].threads)
+    early.add_argument("stage", nargs="?")
+    first = early.parse_known_args(arguments)[0]
+    # as the jobs whose time it estimates
+    runtime.limit_threads("1" if first.stage == "ask" else first.threads)
     runtime.collect_less()
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
@@ -213,6 +239,11 @@ def _run(options: argparse.Namespace) -> int:
 
         shape = tuple(map(_positive, options.shape.split(",")))
         return explain(options.network, shape, options.width)
+    if options.stage == "ask":
+        from ntkpipe.stages.ask import Request, ask
+
+        words = {name: getattr(options, name) for name in Request._fields}
+        return ask(Request(**words | {"target": tuple(options.target)}))
     studies = study.load_files(options.study)
     if options.stage == "verify":
         from ntkpipe.stages.verify import verify

@@ -27,6 +27,9 @@ KEEP_FREED = {
     "MALLOC_ARENA_MAX": "1",
 }
 
+THREADS = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that limit the threads of XLA, which reads NPROC, and of BLAS."""
+
 
 def collect_less() -> None:
     """Collect garbage rarely."""
@@ -34,11 +37,9 @@ def collect_less() -> None:
 
 
 def limit_threads(threads: str | None) -> None:
-    """Limit the threads of XLA, which reads NPROC, and of the BLAS libraries."""
-    if threads is None:
-        return
-    for name in ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = threads
+    """Limit the threads of XLA and of the BLAS libraries."""
+    if threads is not None:
+        os.environ |= dict.fromkeys(THREADS, threads)
 
 
 def configure_jax() -> None:

@@ -101,6 +101,19 @@ def section(cls: type) -> type:
     return dataclass(frozen=True, kw_only=True, config=config)(cls)
 
 
+def made(cls: type, **keys: Any) -> Any:
+    """A section of these keys; raise ValueError with its faults in one line."""
+    try:
+        return cls(**keys)
+    except pydantic.ValidationError as error:
+        told = [
+            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))
+            for one in error.errors()
+        ]
+        lines = (": ".join(filter(None, one)) for one in told)
+        raise ValueError("; ".join(lines)) from error
+
+
 def _without_faults(value: Any, info: pydantic.ValidationInfo) -> Any:
     """Raise ValueError if a section has faults, unless a reader collects them."""
     if info.context is not COLLECT and (faults := [*value.faults()]):

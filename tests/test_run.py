@@ -23,10 +23,10 @@ def run(tmp_path):
         (binaries / name).write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
         (binaries / name).chmod(0o755)
 
-    def hand(*words, skipped=4, **environment):
+    def hand(*words, skipped=4, cwd=None, **environment):
         done = subprocess.run(
             [tmp_path / "run", *words],
-            **{"capture_output": True, "text": True, "check": True},
+            **{"capture_output": True, "text": True, "check": True, "cwd": cwd},
             # a word for `./run` that this test was started with is not one of its own
             env={k: v for k, v in os.environ.items() if k not in OWN} | environment,
         )
@@ -66,6 +66,16 @@ def test_replicates_are_a_command(run):
     words = ("replicate", "width", "--seeds", "2")
     found = run(*words, skipped=0, CORES="3")
     assert found == ["-m", "ntkpipe", *words, "--cores", "3"]
+
+
+def test_a_question_is_asked_in_the_users_folder(run, tmp_path):
+    """Paths are those of the user's folder, from which Python imports nothing."""
+    words = ("ask", "my_network.py:Net", "data.csv", "--target", "y")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".venv/bin/python").write_text('#!/bin/sh\nprintf "%s|" "$PWD" "$@"\n')
+    folder, *found = run(*words, skipped=0, cwd=tmp_path / "mine", CORES="3")
+    assert Path(folder) == tmp_path / "mine"
+    assert found == ["-P", "-m", "ntkpipe", *words, "--cores", "3"]
 
 
 def test_an_extra_has_a_lock_of_its_own(run, tmp_path):

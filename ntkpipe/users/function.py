@@ -127,16 +127,21 @@ class UsersFunction:
 
     def lacking(self) -> Iterator[Fault]:
         """Packages that the file imports and that are not installed."""
-        missing: dict[str, Path] = {}
-        local = {path.stem for path in self.code_file.parent.iterdir()}
-        for file in users_files(self.code_file):
-            for name in _imported(syntax(file)):
-                if name in local or name in sys.stdlib_module_names:
-                    continue
-                if importlib.util.find_spec(name) is None:
-                    missing.setdefault(name, file)
-        for name, file in missing.items():
+        for name, file in missing_packages(self.code_file).items():
             yield Fault((*self.place, "file"), f"{file.name} {needs_package(name)}")
+
+
+def missing_packages(code_file: Path) -> dict[str, Path]:
+    """Packages that are not installed, and the file of a user that imports each."""
+    missing: dict[str, Path] = {}
+    local = {path.stem for path in code_file.parent.iterdir()}
+    for file in users_files(code_file):
+        for name in _imported(syntax(file)):
+            if name in local or name in sys.stdlib_module_names:
+                continue
+            if importlib.util.find_spec(name) is None:
+                missing.setdefault(name, file)
+    return missing
 
 
 def needs_package(name: str) -> str:
