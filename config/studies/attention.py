@@ -1,13 +1,15 @@
-"""A small transformer in plain JAX, in the NTK parametrisation."""
+"""A small transformer in plain JAX, in the NTK or the mean-field parametrisation."""
 
 import jax
 import jax.numpy as jnp
 
 
-def build(width, key, x, heads=4, exponent=1.0):
+def build(width, key, x, heads=4, exponent=1.0, mean_field=False):
     """Rows of an image are tokens; attention, then two dense layers, then their mean.
 
     Attention weights are softmax(q·k·d^−exponent) in each head of d = n/heads numbers.
+    In the mean-field parametrisation the output is divided by n instead of √n, and all
+    learning rates are n times as large.
     """
     tokens, pixels = x.shape[1:]
     shapes = {
@@ -44,6 +46,8 @@ def build(width, key, x, heads=4, exponent=1.0):
         h = h + attend(params, norm(h))
         inner = jnp.tanh(norm(h) @ params["first"] / width**0.5)
         h = h + inner @ params["second"] / width**0.5
-        return norm(h).mean(1) @ params["readout"] / width**0.5
+        return norm(h).mean(1) @ params["readout"] * output_scale
 
-    return apply, params
+    output_scale = 1 / width if mean_field else width**-0.5
+    rates = dict.fromkeys(params, float(width) if mean_field else 1.0)
+    return apply, params, rates
