@@ -11,6 +11,7 @@ from ntkpipe.models.mlp import MLP
 from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.models.python import Python
 from ntkpipe.models.resnet import ResNet
+from ntkpipe.models.transformer import Transformer
 
 
 def _kind(model: Any) -> str:
@@ -25,6 +26,7 @@ Model = Annotated[
     | Annotated[OneParameter, Tag("one_parameter")]
     | Annotated[Python, Tag("python")]
     | Annotated[Conv, Tag("conv")]
-    | Annotated[ResNet, Tag("resnet")],
+    | Annotated[ResNet, Tag("resnet")]
+    | Annotated[Transformer, Tag("transformer")],
     Discriminator(_kind),
 ]

@@ -50,8 +50,8 @@ class Sizes(NamedTuple):
 
 
 @section
-class Stack:
-    """Keys and functions of the networks that are a stack of layers."""
+class Layered:
+    """Keys and functions of networks whose weight layers act on many positions."""
 
     depth: Annotated[int, Field(ge=1, le=64)] = 2
     """Number of hidden layers, or of blocks."""
@@ -63,14 +63,6 @@ class Stack:
     ) = None
     """Shape of a point: [length, channels] or [height, width, channels]; by default a
     square image of one channel."""
-    filter: Filter = 3
-    """Elements of a filter along each axis of positions."""
-    stride: Filter = 1
-    """Stride of the convolutions; of `resnet`, of the first one only."""
-    padding: Literal["zero", "circular"] = "zero"
-    """What a filter sees beyond the border; without stride no position is lost."""
-    readout: Literal["flatten", "pool"] = "flatten"
-    """The last layer reads all positions, or their mean."""
     parameterization: Literal[tuple(PARAMETERIZATIONS)] = "ntk"  # type: ignore[valid-type]
     """How weights and learning rates scale with width (abc-parametrisation)."""
     W_std: Annotated[float, Field(gt=0, le=HUGE)] = 1.0
@@ -85,11 +77,6 @@ class Stack:
     learned_output: ClassVar[bool] = True
     has_last_layer: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
-
-    @property
-    def layers(self) -> tuple[of.Layer, ...]:
-        """The layers without the read-out."""
-        raise NotImplementedError
 
     def shape(self, d: int) -> tuple[int, ...]:
         """(*positions, channels) of a point of d numbers.
@@ -115,29 +102,25 @@ class Stack:
     @property
     def weight_layers(self) -> int:
         """Number of weight layers, with the read-out."""
-        return len([*of.linear_layers(self.layers)]) + 1
+        raise NotImplementedError
+
+    def layer_sizes(self, width: int, d: int, k: int) -> list[Sizes]:
+        """The sizes of each weight layer, in their order."""
+        raise NotImplementedError
 
     @property
     def layer_names(self) -> tuple[str, ...]:
         """W1, b1, W2, …: the arrays of a network, in the order of its parameters."""
-        kinds = "Wb" if self.b_std > 0 else "W"
         return tuple(
-            f"{kind}{i + 1}" for i in range(self.weight_layers) for kind in kinds
+            f"{kind}{i + 1}"
+            for i in range(self.weight_layers)
+            for kind in ("Wb" if self._has_bias(i) else "W")
         )
 
     @property
     def starts_at_zero(self) -> bool:
         """Whether f(w₀) = 0 by `zero_output`."""
         return self.zero_output != "none"
-
-    @property
-    def has_infinite_limit(self) -> bool:
-        """Whether `kernels.convolutional` has the kernels of infinite width."""
-        return not any(self.without_limit())
-
-    def without_limit(self) -> Iterator[Fault]:
-        """Keys whose values have no kernel of infinite width."""
-        yield from without_limit(self.parameterization)
 
     def unmet(self, e) -> Iterator[Fault]:
         """Keys of an experiment that the model cannot meet, and why."""
@@ -149,7 +132,111 @@ class Stack:
             except ValueError as error:
                 yield Fault(("model", "input_shape"), str(error))
 
-    # --- a network of finite width ----------------------------------------------------
+    def weights(self, width: int, d: int, k: int) -> int:
+        """Number of weights, without biases."""
+        return sum(size.a * size.b for size in self.layer_sizes(width, d, k))
+
+    def init_params(
+        self, key: jax.Array, width: int, d: int, k: int, dtype=float
+    ) -> Params:
+        """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
+        every = self._shapes(width, d, k)
+        draw = partial(jax.random.normal, key, dtype=dtype)
+        numbers = drawn(
+            lambda count: draw((count,)), [one for layer in every for one in layer]
+        )
+        layers = []
+        for index, (shape, *has_bias) in enumerate(every):
+            weight, bias = self._exponents(index)
+            w, b = width**-weight.b, width**-bias.b
+            if self.parameterization == "standard":
+                fan_in = math.prod(shape[:-1])
+                w, b = w * self._fixed_std(index, fan_in, width), b * self.b_std
+            layer = {"w": w * next(numbers)}
+            layers.append(layer | ({"b": b * next(numbers)} if has_bias else {}))
+        return (tuple(layers),) * (2 if self.zero_output in TWINS else 1)
+
+    def apply(self, params: Params, x: jax.Array) -> jax.Array:
+        """h(x; w), (n d) → (n k), before the output scale α."""
+        outputs = [self._of_one(layers, x) for layers in params]
+        return of_twins(outputs, self.zero_output)
+
+    def _of_one(self, params, x: jax.Array) -> jax.Array:
+        """The output of one network."""
+        raise NotImplementedError
+
+    def _shapes(self, width: int, d: int, k: int) -> list[tuple[tuple[int, ...], ...]]:
+        """The shapes of weights and, if it has them, biases of each layer."""
+        raise NotImplementedError
+
+    def _has_bias(self, index: int) -> bool:
+        del index
+        return self.b_std > 0
+
+    def learning_rates(self, params: Params):
+        """Relative learning rates n^−c; a tree like `params`."""
+        return tuple(
+            tuple(
+                {
+                    name: layers[0]["w"].shape[-1] ** -exponent.c
+                    for name, exponent in zip("wb", self._exponents(i), strict=True)
+                    if name in layer
+                }
+                for i, layer in enumerate(layers)
+            )
+            for layers in params
+        )
+
+    def _shaped(self, x):
+        return x.reshape(len(x), *self.shape(x.shape[1]))
+
+    def _exponents(self, index: int):
+        return exponents(self.parameterization, index, self.weight_layers - 1)
+
+    def _multipliers(self, index: int, fan_in: int, width: int) -> tuple[float, float]:
+        """Factors of W and of β in weight layer `index` (from 0)."""
+        weight, bias = self._exponents(index)
+        w, b = width**-weight.a, width**-bias.a
+        if self.parameterization != "standard":
+            w, b = w * self._fixed_std(index, fan_in, width), b * self.b_std
+        return w, b
+
+    def _fixed_std(self, index: int, fan_in: int, width: int) -> float:
+        """σ_w with the factors of fan_in that are not powers of the width."""
+        return self.W_std / math.sqrt(fan_in if index == 0 else fan_in // width)
+
+
+@section
+class Stack(Layered):
+    """A network of the layers of `models.layers`, and a dense read-out."""
+
+    filter: Filter = 3
+    """Elements of a filter along each axis of positions."""
+    stride: Filter = 1
+    """Stride of the convolutions; of `resnet`, of the first one only."""
+    padding: Literal["zero", "circular"] = "zero"
+    """What a filter sees beyond the border; without stride no position is lost."""
+    readout: Literal["flatten", "pool"] = "flatten"
+    """The last layer reads all positions, or their mean."""
+
+    @property
+    def layers(self) -> tuple[of.Layer, ...]:
+        """The layers without the read-out."""
+        raise NotImplementedError
+
+    @property
+    def weight_layers(self) -> int:
+        """Number of weight layers, with the read-out."""
+        return len([*of.linear_layers(self.layers)]) + 1
+
+    @property
+    def has_infinite_limit(self) -> bool:
+        """Whether `kernels.convolutional` has the kernels of infinite width."""
+        return not any(self.without_limit())
+
+    def without_limit(self) -> Iterator[Fault]:
+        """Keys whose values have no kernel of infinite width."""
+        yield from without_limit(self.parameterization)
 
     def layer_sizes(self, width: int, d: int, k: int) -> list[Sizes]:
         """The sizes of each weight layer, in their order."""
@@ -174,44 +261,24 @@ class Stack:
         flat = channels * math.prod(positions if self.readout == "flatten" else ())
         return [*sizes, Sizes(1, flat, k, flat)]
 
-    def weights(self, width: int, d: int, k: int) -> int:
-        """Number of weights, without biases."""
-        return sum(size.a * size.b for size in self.layer_sizes(width, d, k))
-
     def position_pairs(self, d: int) -> int:
         """Pairs of positions of two points in all layers, at infinite width."""
         power = 2 if self.readout == "pool" else 1
         return sum(size.t**power for size in self.layer_sizes(1, d, 1))
 
-    def init_params(
-        self, key: jax.Array, width: int, d: int, k: int, dtype=float
-    ) -> Params:
-        """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
+    def _shapes(self, width: int, d: int, k: int) -> list[tuple[tuple[int, ...], ...]]:
+        """The shapes of weights and, if it has them, biases of each layer."""
         axes = len(self.shape(d)) - 1
-        sizes = self.layer_sizes(width, d, k)
-        filters = [
+        *hidden, last = self.layer_sizes(width, d, k)
+        shapes: list[tuple[int, ...]] = [
             (*(layer.filter,) * axes, size.channels, size.b)
-            for layer, size in zip(of.linear_layers(self.layers), sizes, strict=False)
+            for layer, size in zip(of.linear_layers(self.layers), hidden, strict=True)
         ]
-        shapes: list[tuple[int, ...]] = []
-        for shape in (*filters, (sizes[-1].a, k)):
-            shapes += [shape, shape[-1:]] if self.b_std > 0 else [shape]
-        draw = partial(jax.random.normal, key, dtype=dtype)
-        numbers = drawn(lambda count: draw((count,)), shapes)
-        layers = []
-        for index, size in enumerate(sizes):
-            weight, bias = self._exponents(index)
-            w, b = width**-weight.b, width**-bias.b
-            if self.parameterization == "standard":
-                w, b = w * self._fixed_std(index, size.a, width), b * self.b_std
-            layer = {"w": w * next(numbers)}
-            layers.append(layer | ({"b": b * next(numbers)} if self.b_std > 0 else {}))
-        return (tuple(layers),) * (2 if self.zero_output in TWINS else 1)
-
-    def apply(self, params: Params, x: jax.Array) -> jax.Array:
-        """h(x; w), (n d) → (n k), before the output scale α."""
-        outputs = [self._of_one(layers, x) for layers in params]
-        return of_twins(outputs, self.zero_output)
+        biases = self.b_std > 0
+        return [
+            (shape, shape[-1:]) if biases else (shape,)
+            for shape in (*shapes, (last.a, k))
+        ]
 
     def _of_one(self, params, x: jax.Array) -> jax.Array:
         """The output of one network."""
@@ -241,20 +308,6 @@ class Stack:
             h = h.mean(tuple(range(1, h.ndim - 1)))
         return linear(h.reshape(len(h), -1), of.Linear())
 
-    def learning_rates(self, params: Params):
-        """Relative learning rates n^−c; a tree like `params`."""
-        return tuple(
-            tuple(
-                {
-                    name: layers[0]["w"].shape[-1] ** -exponent.c
-                    for name, exponent in zip("wb", self._exponents(i), strict=True)
-                    if name in layer
-                }
-                for i, layer in enumerate(layers)
-            )
-            for layers in params
-        )
-
     def infinite(self, x1, x2=None) -> Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
         if faults := [*self.without_limit()]:
@@ -269,24 +322,6 @@ class Stack:
             W_std=self.W_std,
             b_std=self.b_std,
         )
-
-    def _shaped(self, x):
-        return x.reshape(len(x), *self.shape(x.shape[1]))
-
-    def _exponents(self, index: int):
-        return exponents(self.parameterization, index, self.weight_layers - 1)
-
-    def _multipliers(self, index: int, fan_in: int, width: int) -> tuple[float, float]:
-        """Factors of W and of β in weight layer `index` (from 0)."""
-        weight, bias = self._exponents(index)
-        w, b = width**-weight.a, width**-bias.a
-        if self.parameterization != "standard":
-            w, b = w * self._fixed_std(index, fan_in, width), b * self.b_std
-        return w, b
-
-    def _fixed_std(self, index: int, fan_in: int, width: int) -> float:
-        """σ_w with the factors of fan_in that are not powers of the width."""
-        return self.W_std / math.sqrt(fan_in if index == 0 else fan_in // width)
 
 
 def convolution(h: jax.Array, layer, record: of.Linear, w: float, b: float):
