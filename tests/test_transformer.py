@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_conv import points
 
-from ntkpipe import study
+from ntkpipe import study, xla
 from ntkpipe.kernels import ntk
 from ntkpipe.models.transformer import Transformer
 
@@ -101,7 +101,8 @@ def first_step(model, width, x, y):
         moved = g @ after[0][-1]["w"] - h @ params[0][-1]["w"]
         return jnp.linalg.norm(moved), jnp.linalg.norm(g - h) / jnp.linalg.norm(h)
 
-    step = jax.jit(step)
+    # compilation takes longer than all steps
+    step = jax.jit(step, compiler_options=xla.options(0, large=False))
     return np.mean([step(key) for key in jax.random.split(KEY, 16)], 0)
 
 
