@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_conv import points
 
-from ntkpipe import study
+from ntkpipe import study, xla
 from ntkpipe.kernels import ntk
 from ntkpipe.models.transformer import Transformer
 
@@ -60,8 +60,12 @@ def test_the_forward_pass_and_the_kernel_are_those_written_by_hand(model):
     x = points(3, d)
     params = model.init_params(KEY, 6, d, 2)
     with jax.numpy_rank_promotion("allow"):
-        expected = jnp.stack([by_hand(model, params, one) for one in x])
-        jacobians = jax.vmap(lambda one: jax.jacrev(by_hand, 1)(model, params, one))(x)
+        # compiled as a whole, because its many small operations compile slowly
+        of_one = jax.jit(lambda params, one: by_hand(model, params, one))
+        expected = jnp.stack([of_one(params, one) for one in x])
+        jacobian = jax.jit(jax.jacrev(lambda params, one: by_hand(model, params, one)))
+        each = [jacobian(params, one) for one in x]
+        jacobians = jax.tree.map(lambda *a: jnp.stack(a), *each)
     np.testing.assert_allclose(model.apply(params, x), expected, rtol=1e-11)
     theta = sum(
         jnp.einsum("nkp,mlp->nkml", *[j.reshape(3, 2, -1)] * 2)
@@ -88,16 +92,17 @@ def first_step(model, width, x, y):
 
         slope = jax.grad(loss)(params)
         after = jax.tree.map(lambda w, g, r: w - 0.02 * r * g, params, slope, rates)
-        moved = model.apply(after, x) - model.apply(params, x)
 
         def last_hidden(params):
             (*hidden, last) = params[0]
             return model.apply(((*hidden, last | {"w": jnp.eye(width)}),), x)
 
         h, g = last_hidden(params), last_hidden(after)
+        moved = g @ after[0][-1]["w"] - h @ params[0][-1]["w"]
         return jnp.linalg.norm(moved), jnp.linalg.norm(g - h) / jnp.linalg.norm(h)
 
-    step = jax.jit(step)
+    # compilation takes longer than all steps
+    step = jax.jit(step, compiler_options=xla.options(0, large=False))
     return np.mean([step(key) for key in jax.random.split(KEY, 16)], 0)
 
 
