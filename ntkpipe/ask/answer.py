@@ -100,12 +100,7 @@ def facts(study: Study, results: Path, own: int) -> Facts:
     table = read(CONSTANCY, at._replace(width=0))
     network, linearized = read(TRAIN, at), read(LINEARIZE, at)
     data = read(DATASET, at._replace(width=0))
-    kept = ~network["diverged"]
-    if not kept.any():
-        raise ValueError(
-            f"all networks of width {width} diverged: lower training.learning_rate in "
-            f"{study.name}.yaml"
-        )
+    kept = _kept(network, study.name, width)
     rms = math.sqrt(np.mean(data["y_test"] ** 2))
     last = network["f_test"][kept, -1] - linearized["f_test"][kept, -1]
     with np.errstate(over="ignore"):
@@ -146,6 +141,17 @@ def facts(study: Study, results: Path, own: int) -> Facts:
         loss_left=of("loss_ratio"),
         plain=e.training.is_plain and e.training.loss.kind == "squared",
     )
+
+
+def _kept(network, name: str, width: int) -> np.ndarray:
+    """The networks that did not diverge; refuse none."""
+    kept = ~network["diverged"]
+    if not kept.any():
+        raise ValueError(
+            f"all networks of width {width} diverged: lower training.learning_rate in "
+            f"{name}.yaml"
+        )
+    return kept
 
 
 class Seen(NamedTuple):

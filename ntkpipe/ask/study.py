@@ -51,7 +51,7 @@ claims:
   - id: lazy/kernel
     kind: bound
     says: At width {own} the kernel changes by less than {percent}
-    source: the threshold of `ntkpipe ask`
+    source: the threshold of ntkpipe ask
     metric: ntk_change
     statistic: geometric_mean
     at_most: {lazy}
@@ -63,7 +63,7 @@ claims:
     says: >-
       At width {own} the network stays within {percent} of its linearisation on test
       points
-    source: the threshold of `ntkpipe ask`
+    source: the threshold of ntkpipe ask
     metric: linear_gap_test
     statistic: geometric_mean
     at_most: {most_gap:.6g}  # {percent} of {rms:.4g}, the size of the test targets
