@@ -57,10 +57,10 @@ def train(
         }
 
     advance = jax.jit(jax.vmap(run.advance, (own, 0, 0, None)), donate_argnums=1)
-    steps, together = training.recorded(), seeds if size <= loop.SIDE_BY_SIDE else 1
+    steps, at_once = training.recorded(), seeds if size <= loop.SIDE_BY_SIDE else 1
     networks = []
-    for first in range(0, seeds, together):
-        replicates = np.arange(first, min(first + together, seeds))
+    for first in range(0, seeds, at_once):
+        replicates = np.arange(first, min(first + at_once, seeds))
         seen = loop.points_of(points, replicates, seeds) if redrawn else points
         state, f0 = begin(seen, key, run.drawn(seen, key, replicates))
         observed = []
