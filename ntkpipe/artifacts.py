@@ -20,7 +20,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -216,22 +216,35 @@ def users_shapes(path: str | Path) -> dict[str, tuple[int, int]]:
 
     An array of one axis counts as one column.
     """
-    with refusing(path, UNFIT), zipfile.ZipFile(path) as archive:
-        files = {f.filename.removesuffix(".npy"): f for f in archive.infolist()}
-        missing = [name for name in USER_ARRAYS if name not in files]
-        if missing:
-            raise ValueError(f"no {', '.join(missing)}; it has {str([*files])[:200]}")
-        _refuse_size(sum(files[name].file_size for name in USER_ARRAYS))
-        shapes = {}
-        for name in USER_ARRAYS:
-            with archive.open(files[name]) as file:
-                version = np.lib.format.read_magic(file)
-                shape, _, _ = HEADERS[version](file)
+    with refusing(path, UNFIT):
+        found = npz_shapes(path, USER_ARRAYS)
+        for name, shape in found.items():
             if len(shape) not in (1, 2) or min(shape) < 1:
                 raise ValueError(f"{name} has the shape {shape}")
-            shapes[name] = (shape[0], math.prod(shape[1:]))
-        # arrays of any type are converted to float64, 8 bytes a number
-        _refuse_size(8 * sum(map(math.prod, shapes.values())))
+    return {name: (shape[0], math.prod(shape[1:])) for name, shape in found.items()}
+
+
+def npz_shapes(
+    path: str | Path, needed: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of a `.npz`, from their headers only.
+
+    Raises:
+        ValueError: an array is missing, or the arrays are too large in float64.
+    """
+    with zipfile.ZipFile(path) as archive:
+        files = {f.filename.removesuffix(".npy"): f for f in archive.infolist()}
+        if missing := [name for name in needed if name not in files]:
+            raise ValueError(f"no {', '.join(missing)}; it has {str([*files])[:200]}")
+        names = [*needed, *(name for name in optional if name in files)]
+        _refuse_size(sum(files[name].file_size for name in names))
+        shapes = {}
+        for name in names:
+            with archive.open(files[name]) as file:
+                version = np.lib.format.read_magic(file)
+                shapes[name], _, _ = HEADERS[version](file)
+    # arrays of any type are converted to float64, 8 bytes a number
+    _refuse_size(8 * sum(map(math.prod, shapes.values())))
     return shapes
 
 
@@ -248,14 +261,19 @@ def read_user_data(path: str | Path) -> dict[str, np.ndarray]:
     shapes, arrays = users_shapes(path), {}
     with refusing(path, UNFIT), np.load(path, allow_pickle=False) as archive:
         for name, shape in shapes.items():
-            array = archive[name]
-            if array.dtype.kind not in "fiu":
-                raise ValueError(f"{name} holds {array.dtype}, not numbers")
-            arrays[name] = array.astype(float).reshape(shape)
-            if not np.isfinite(arrays[name]).all():
-                raise ValueError(f"{name} holds NaN or infinity")
+            arrays[name] = finite_numbers(name, archive[name]).reshape(shape)
         _axes("dataset", arrays)
     return arrays
+
+
+def finite_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """A user's array in float64; raise `ValueError` if a value is no finite number."""
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} holds {array.dtype}, not numbers")
+    array = array.astype(float)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return array
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ from pydantic import Field
 from ntkpipe.data import Dataset
 from ntkpipe.metric import SQUARES
 from ntkpipe.models import Model
+from ntkpipe.models.base import Width
 from ntkpipe.section import Fault, section
 from ntkpipe.training.protocol import Training
 
-Width = Annotated[int, Field(ge=1, le=10**7)]
 Seeds = Annotated[int, Field(ge=1, le=10**6)]
 MOST_JOBS = 5000  # this number of trainings is planned within a second or two
 
@@ -129,8 +129,8 @@ class Experiment:
 
     @property
     def has_linearized(self) -> bool:
-        """Whether the linearised models are computed."""
-        return self.linearize != "none"
+        """Whether the linearised models are computed: of networks, not of kernels."""
+        return self.linearize != "none" and self.model.has_weights
 
     def faults(self) -> Iterator[Fault]:
         """Faults that concern several keys."""

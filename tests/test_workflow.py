@@ -5,6 +5,7 @@ change would run are read from the table of jobs that a dry run prints.
 """
 
 import ast
+import hashlib
 import os
 import re
 import shutil
@@ -202,6 +203,31 @@ def test_an_edited_table_trains_again_and_an_untouched_one_does_not(copy):
         digest = artifacts.users_digest(path)
         assert lineage.count(["file", "own", None, digest]) == 2
         assert "Nothing to be done" in snakemake(copy, *made, "--dry-run")
+
+
+def test_kernels_in_an_edited_file_train_again_and_others_do_not(copy):
+    own = "variants:\n  own:\n    model: {kind: kernel, of: mine.npz}\n"
+    own += "    dataset: {kind: npz, path: data.npz}\n    widths: [16]\n    seeds: 1\n"
+    own += "    training: {snapshots: 2}\n"
+    edit_study(copy, "variants:\n", own)
+    edit_study(copy, "model:\n", "model:\n  kind: mlp\n")
+    x, path = np.arange(6.0).reshape(3, 2), copy / "mine.npz"
+    np.savez(copy / "data.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 1])
+    made = "results/tiny/own/width16/network.npz"
+    for scale in (1.0, 2.0):
+        theta = scale * np.eye(3)
+        np.savez(path, ntk=theta, ntk_test=theta, ntk_end=theta)
+        os.utime(path, (1000, 1000))
+        snakemake(copy, made)
+        found = artifacts.load(copy / made)
+        assert (found.data["ntk"][0, 0, :, 0, :, 0] == theta).all()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert ["file", "own", 16, digest] in found.meta["inputs"]
+        assert "Nothing to be done" in snakemake(copy, made, "--dry-run")
+    path.rename(copy / "results" / "mine.npz")
+    edit_study(copy, "of: mine.npz", "of: results/tiny/mine.npz")
+    said = snakemake(copy, made, "--dry-run", fails=2)
+    assert "results/tiny/mine.npz is in a folder of results or logs" in said
 
 
 def test_a_figure_may_be_called_as_the_table_of_a_variant(copy):

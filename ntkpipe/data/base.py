@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from ntkpipe.section import Fault, section
+from ntkpipe.users.file import FilePath
 
 LARGEST = 1e50  # the squared norm of a kernel, of order x⁴, must be finite
 
@@ -127,11 +128,7 @@ class BaseDataset:
 class UserFile(BaseDataset):
     """Points in a user's file."""
 
-    # {…} and <…> would be wildcards of Snakemake, and -… a command-line option
-    path: Annotated[
-        str,
-        Field(pattern=r"^[^-\x00-\x1f{}<>][^\x00-\x1f{}<>]*$", max_length=1000),
-    ]
+    path: FilePath
     """Path, relative to the workflow's working directory."""
 
     test_axis: ClassVar[str | None] = None

@@ -133,7 +133,11 @@ class BaseFigure:
         if "limit" in self.reads and not e.has_limit:
             yield Fault((), "no limit: set limit: steps or flow")
         if "linearized" in self.reads and not e.has_linearized:
-            yield Fault((), "no linearised model: set linearize: steps or flow")
+            text = "no linearised model: set linearize: steps or flow"
+            if not e.model.has_weights:
+                text = "model.kind: kernel has no linearised model besides its own "
+                text += "outputs: leave out linearized"
+            yield Fault((), text)
         if {"network", "linearized"} & set(self.reads):
             yield from unknown("widths", "width", self.widths or (), e.widths)
         yield from self._unmet(e)

@@ -115,8 +115,13 @@ class Trajectories(TimeFigure):
     def _unmet(self, e: Experiment) -> Iterator[Fault]:
         if "network" not in self.models:
             return
-        for panel in self.panels:
+        for i, panel in enumerate(self.panels):
             name, _, layer = panel.quantity.partition("/")
+            if name == "weight_change" and (
+                reason := measurements.unmet(panel.quantity, e)
+            ):
+                yield Fault(("panels", str(i), "quantity"), f"not recorded: {reason}")
+                continue
             if name in ("residual_along", "residual_across"):
                 yield from only_squares("panels", e)
             if name == "weight_change" and layer and e.model.layer_names:
@@ -209,10 +214,10 @@ def _trajectory(quantity, model, product, network, arrays, variant):
 
     For infinite width there is one row of values for all seeds.
     """
-    norm = np.sqrt((network["weight_norm"] ** 2).sum(-1))[:, None]  # (s, 1)
+    networks = len(network["seed"])
 
     def data():
-        return of_networks(arrays("dataset", variant), len(norm))
+        return of_networks(arrays("dataset", variant), networks)
 
     name, _, layer = quantity.partition("/")
     values = None
@@ -240,7 +245,9 @@ def _trajectory(quantity, model, product, network, arrays, variant):
         change = product["weight_change"]
         if model == "network":
             change = np.sqrt((change**2).sum(-1))
-        values = change / norm if quantity == "weight_change" else change
+        if quantity == "weight_change":
+            change = change / np.linalg.norm(network["weight_norm"], axis=-1)[:, None]
+        values = change
     elif name == "weight_change" and model == "network":
         layers = [str(known) for known in network["layer"]]
         if layer not in layers:
@@ -251,7 +258,7 @@ def _trajectory(quantity, model, product, network, arrays, variant):
         )
     if values is None:
         return None
-    return product["step"], values, np.ones(len(norm), bool)
+    return product["step"], values, np.ones(networks, bool)
 
 
 def _measured(quantity, known, seeds):

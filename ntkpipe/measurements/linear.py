@@ -9,7 +9,7 @@ import numpy as np
 from ntkpipe.measurements.predictions import LOSS_ERROR, gaps, loss_error
 from ntkpipe.metric import Arrays, Group, Inputs, Metric, Need, Values
 
-LINEARIZE = Need(lambda e: e.has_linearized, "`linearize`")
+LINEARIZE = Need(lambda e: e.has_linearized, "`linearize` of a network")
 _last = partial(Metric, at="last", when=(LINEARIZE,))
 METRICS = (
     _last(

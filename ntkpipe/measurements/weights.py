@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from ntkpipe.metric import Arrays, Group, Index, Metric, Values, given
+from ntkpipe.metric import WEIGHTS, Arrays, Group, Index, Metric, Values, given
 
 
 def _layers(e) -> list[str] | None:
@@ -35,6 +35,7 @@ METRICS = (
         "relative change of all weights since initialisation",
         "‖w − w₀‖/‖w₀‖",
         label="relative weight change ‖w − w₀‖ / ‖w₀‖",
+        when=(WEIGHTS,),
     ),
     _snapshots(
         "weight_change",
@@ -43,6 +44,7 @@ METRICS = (
         "by its path (`layers.0.weight`)",
         index=Index("W1", _layers, r"[\w.]+"),
         label="relative weight change of {}",
+        when=(WEIGHTS,),
     ),
     _last("loss_ratio", "last loss over first", "L(T)/L(0)"),
     _last("loss_growth", "largest loss over first", "sup_t L(t)/L(0)"),
@@ -65,9 +67,8 @@ def trajectories(network: Arrays) -> Values:
     """Change of the weights, and the loss: metric → (steps, values (s steps))."""
     step, last = network["step"], network["step"][-1:]
     at = np.searchsorted(step, network["snapshot"])
-    moved, norm = network["weight_change"], network["weight_norm"][:, None]
+    moved = network["weight_change"]
     distance = np.linalg.norm(moved, axis=-1)
-    size = np.linalg.norm(norm, axis=-1)
     result = {
         "loss": (step[at], network["loss"][:, at]),
         "loss_ratio": (last, network["loss"][:, -1:] / network["loss"][:, :1]),
@@ -76,14 +77,17 @@ def trajectories(network: Arrays) -> Values:
             network["loss"].max(1, keepdims=True) / network["loss"][:, :1],
         ),
         "weight_distance": (step[at], distance[:, at]),
-        "weight_change": (step[at], (distance / size)[:, at]),
         "converged": (last, network["converged"][:, None].astype(float)),
     }
-    for index, name in enumerate(network["layer"]):
-        if not norm[..., index].any():
-            continue  # biases that begin at zero have no relative change
-        relative = moved[..., index] / norm[..., index]
-        result[f"weight_change/{name}"] = (step[at], relative[:, at])
+    if "weight_norm" in network:
+        norm = network["weight_norm"][:, None]
+        relative = {"weight_change": distance / np.linalg.norm(norm, axis=-1)}
+        for index, name in enumerate(network["layer"]):
+            # biases that begin at zero have no relative change
+            if norm[..., index].any():
+                of_layer = moved[..., index] / norm[..., index]
+                relative[f"weight_change/{name}"] = of_layer
+        result |= {name: (step[at], value[:, at]) for name, value in relative.items()}
     reached = np.where(network["converged"], network["stop_step"], np.nan)
     return result | {"stop_step": (last, reached[:, None])}
 

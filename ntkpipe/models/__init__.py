@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from ntkpipe.models.conv import Conv
+from ntkpipe.models.kernel import Kernel
 from ntkpipe.models.mlp import MLP
 from ntkpipe.models.one_parameter import OneParameter
 from ntkpipe.models.python import Python
@@ -27,6 +28,7 @@ Model = Annotated[
     | Annotated[Python, Tag("python")]
     | Annotated[Conv, Tag("conv")]
     | Annotated[ResNet, Tag("resnet")]
-    | Annotated[Transformer, Tag("transformer")],
+    | Annotated[Transformer, Tag("transformer")]
+    | Annotated[Kernel, Tag("kernel")],
     Discriminator(_kind),
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from pydantic import Field
 
 from ntkpipe.lazy import Lazy
 from ntkpipe.section import Fault
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     import jax
 else:
     jax = Lazy("jax")
+
+Width = Annotated[int, Field(ge=1, le=10**7)]
 
 TWINS = ("double", "alike")
 """Values of `zero_output` for which the output combines two equal networks."""
@@ -91,6 +95,8 @@ class ModelKind(Protocol):
     """Whether the last layer is learned, so that Σ is a part of Θ."""
     has_last_layer: bool
     """Whether there are hidden layers. The NNGP kernel is that of the last of them."""
+    has_weights: bool
+    """Whether it is a network. Else it has a method `kernel_file(width)`."""
     is_random: bool
     """Whether initial weights are drawn at random."""
     has_infinite_limit: bool

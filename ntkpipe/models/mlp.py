@@ -70,6 +70,7 @@ class MLP:
     """`zero`: biases begin at 0 and are multiplied by b_std (Basri et al. 2019)."""
 
     has_last_layer: ClassVar[bool] = True
+    has_weights: ClassVar[bool] = True
     is_random: ClassVar[bool] = True
 
     @property

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkpipe import artifacts, cost
+from ntkpipe import cost
 from ntkpipe.data.base import Data
 from ntkpipe.kernels import compare as metrics
-from ntkpipe.stages.job import USER_FILE, Job, log
+from ntkpipe.stages.job import Job, log
 from ntkpipe.stages.stage import Place, Stage
 
 if TYPE_CHECKING:
@@ -20,20 +19,15 @@ if TYPE_CHECKING:
 def run(job: Job) -> None:
     """Draw the data, or read a user's file, and write dataset.npz."""
     source = job.experiment.dataset
-    if job.inputs:  # a user's file; a storage plugin may have copied it
-        source = source.with_file(job.inputs[0])
-        job = replace(job, inputs=())
+    for path in job.inputs:
+        source = source.with_file(path)
     e, key = job.experiment, key_of_data(job.experiment.seed)
     redrawn = e.data == "redraw"
     data = sample_each(source, key, e.draws) if redrawn else source.sample(key)
     x = data.x_train[0] if redrawn else data.x_train
     for first, second in metrics.duplicates(x)[:5]:
         log.warning("training points %d and %d are equal: H is singular", first, second)
-    about: dict[str, Any] = {}
-    if source.user_file is not None:
-        digest = artifacts.users_digest(source.user_file)
-        about["inputs"] = [[USER_FILE, job.at.variant, None, digest]]
-    job.write(data._asdict(), **about)
+    job.write(data._asdict())
     log.info("dataset: x_train %s, y_train %s", data.x_train.shape, data.y_train.shape)
 
 
@@ -70,6 +64,7 @@ DATASET = Stage(
     sections=lambda at: at.experiment.dataset,
     # drawn once for all variants with the same data
     variant_of=lambda at: at.study.data_of(at.variant),
+    file=lambda at: at.experiment.dataset.user_file,
     memory_mb=lambda at: cost.data_mb(at.experiment),
     flop=lambda at: cost.data_flop(at.experiment),
     input_help="a user's own data, in place of the study's dataset.path",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkpipe.lazy import Lazy
+from ntkpipe.models.kernel import Kernel
 from ntkpipe.models.python import Python
 from ntkpipe.stages.dataset import key_of_data
 from ntkpipe.study import Study, load_files
@@ -62,6 +63,9 @@ def _of_experiment(e: Experiment) -> Iterator[Any]:
     n, _, d, k = e.dataset.sizes
     if isinstance(model, Python):
         yield from _of_built(e, model, width)
+        return
+    if isinstance(model, Kernel):
+        yield f"kernels from {model.kernel_file(width)}; there is no network"
         return
     params = jax.eval_shape(
         lambda: model.init_params(jax.random.key(0), width, d, k, e.dtype)

@@ -47,9 +47,26 @@ class Job:
         return self.at.experiment
 
     @cached_property
+    def file(self) -> str | None:
+        """Path of the user's file; a storage plugin may have copied it."""
+        stated = self.stage.file(self.at)
+        if stated is None:
+            return None
+        return next((p for p in self.inputs if not self._is_product(p)), stated)
+
+    @cached_property
     def products(self) -> dict[tuple, Product]:
-        """All inputs by (product, variant, width), checked."""
-        return read_products(self.study, self.inputs, *self.stage.reads)
+        """All inputs but the user's file by (product, variant, width), checked."""
+        made = [path for path in self.inputs if path != self.file]
+        return read_products(self.study, made, *self.stage.reads)
+
+    def _is_product(self, path: str) -> bool:
+        """Whether a file names a product that the stage reads."""
+        try:
+            made = artifacts.load_meta(path).get("product")
+        except ProductError:
+            return False
+        return made in [source.product for source in self.stage.reads]
 
     def read(self, product: str, variant: str = "", width: int = 0) -> Any:
         """The arrays or the table of an input, by default of the job's place."""
@@ -111,6 +128,9 @@ class Job:
             earlier = read.meta.get("inputs", [])
             found |= {tuple(key): made_with for *key, made_with in earlier}
             found[read.key] = provenance.digest(read.meta["spec"])
+        if self.file is not None:
+            place = self.at.variant or None, self.at.width or None
+            found[(USER_FILE, *place)] = artifacts.users_digest(self.file) or ""
         return sorted(([*key, made_with] for key, made_with in found.items()), key=str)
 
 
@@ -149,14 +169,14 @@ def read_products(
                 f"{_describe(study, variant, width)}: delete both and run again"
             )
         found[product.key], origin[product.key] = product, path
-        for source, variant, _, made_with in product.meta.get("inputs", []):
+        for source, *where, made_with in product.meta.get("inputs", []):
             if source != USER_FILE:
                 continue
-            first = files.setdefault(variant, (made_with, path))
+            first = files.setdefault(tuple(where), (made_with, path))
             if first[0] != made_with:
                 raise ProductError(
-                    f"{first[1]} and {path} were made from different data files of "
-                    f"{_describe(study, variant, None)}: delete both and run again"
+                    f"{first[1]} and {path} were made from different files of "
+                    f"{_describe(study, *where)}: delete both and run again"
                 )
     return found
 
@@ -196,7 +216,7 @@ def check_settings(study: Study, path: str, product: Product, *sources: Stage) -
     artifacts.check(path, product, {"spec": spec})
     for *source, made_with in product.meta.get("inputs", []):
         if source[0] == USER_FILE:
-            file = study.variants[source[1]].dataset.user_file or ""
+            file = _users_file(known, study, *source[1:])
             if artifacts.users_digest(file) not in (None, made_with):
                 raise ProductError(
                     f"{path} was made from another version of {file}: delete it and "
@@ -222,6 +242,15 @@ def _settings(
     at = Place(study, variant or "", width or 0, figure)
     maker = known.get(product)
     return maker.spec(at) if maker and maker.is_at(at) else None
+
+
+def _users_file(
+    known: Mapping[str, Stage], study: Study, variant: str, width: int | None
+) -> str:
+    """Path of the file that a stage reads at a place, with a width or without."""
+    at = Place(study, variant, width or 0)
+    per = "width" if width else "variant"
+    return next((f for s in known.values() if s.per == per and (f := s.file(at))), "")
 
 
 def _describe(study: Study, variant: str | None, width: int | None) -> str:

@@ -67,6 +67,8 @@ class Stage:
     """The variant for which this stage runs, if several variants share its product."""
     chooses: Callable[[Place], list[tuple[Stage, Place]]] | None = None
     """The products it reads, if it does not read those of all variants and widths."""
+    file: Callable[[Place], str | None] = lambda at: None
+    """Path of the user's file of numbers that it reads, if any."""
     gpu: bool = False
     """Whether it may use a GPU."""
     memory_mb: Callable[[Place], int] = lambda at: 0

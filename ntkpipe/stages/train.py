@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ntkpipe import cost, provenance
 from ntkpipe.progress import Progress
@@ -10,27 +12,19 @@ from ntkpipe.stages.dataset import DATASET
 from ntkpipe.stages.job import Job, log
 from ntkpipe.stages.stage import Place, Stage, keys
 
+if TYPE_CHECKING:
+    from ntkpipe.experiment import Experiment
+    from ntkpipe.metric import Arrays
+    from ntkpipe.training.trajectory import Trajectory
+
 
 def run(job: Job) -> None:
     """Train all networks of one width, record their kernels, and write network.npz."""
-    import jax
-
-    from ntkpipe import training
-    from ntkpipe.data.base import Data
-
     e, width, begin = job.experiment, job.at.width, time.monotonic()
-    data = Data(**job.read("dataset"))
-    e.training.loss.check(data.y_train)
-    trajectory = training.train(
-        e.model,
-        e.training,
-        data,
-        width,
-        jax.random.key(e.seed),
-        e.seeds_at(width),
-        e.dtype,
-        Progress(),
-    )
+    data = job.read("dataset")
+    e.training.loss.check(data["y_train"])
+    train = of_networks if job.file is None else partial(of_kernels, job.file)
+    trajectory = train(e, width, data)
     device = provenance.device()
     job.write(trajectory, device)
     seeds, diverged = trajectory["seed"], trajectory["diverged"]
@@ -44,6 +38,49 @@ def run(job: Job) -> None:
         f"train: {len(seeds)} seeds × width {width}, at most {steps:,} steps, "
         f"{e.dtype}, {device}, {seconds:.1f} s"
     )
+
+
+def of_networks(e: Experiment, width: int, data: Arrays) -> Trajectory:
+    """Draw and train networks."""
+    import jax
+
+    from ntkpipe import training
+    from ntkpipe.data.base import Data
+
+    return training.train(
+        e.model,
+        e.training,
+        Data(**data),
+        width,
+        jax.random.key(e.seed),
+        e.seeds_at(width),
+        e.dtype,
+        Progress(),
+    )
+
+
+def of_kernels(file: str, e: Experiment, width: int, data: Arrays) -> Trajectory:
+    """Train the outputs of networks whose kernels a user's file has."""
+    from ntkpipe.training import of_kernels
+    from ntkpipe.users import kernels
+
+    (n, k), m = data["y_train"].shape, len(data["x_test"])
+    given = kernels.read(
+        file,
+        n,
+        m,
+        k,
+        traced=e.training.kernel == "trace",
+        after=len(e.training.snapshot_indices()) > 1,
+        seeds=e.seeds_at(width),
+    )
+    return of_kernels.train(e, width, given, data)
+
+
+def kernel_file(at: Place) -> str | None:
+    """Path of the kernels of a width, if they stand in the place of networks."""
+    model: Any = at.experiment.model
+    return None if model.has_weights else model.kernel_file(at.width)
 
 
 def settings(at: Place) -> dict:
@@ -63,6 +100,7 @@ TRAIN = Stage(
     run=run,
     reads=(DATASET,),
     settings=settings,
+    file=kernel_file,
     sections=lambda at: (at.experiment.model, at.experiment.training),
     gpu=True,
     memory_mb=lambda at: cost.train_mb(at.experiment, at.width),

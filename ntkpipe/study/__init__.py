@@ -176,8 +176,8 @@ def _merge(base: Any, change: Any) -> Any:
         return change
     merged = dict(base)
     for key, value in change.items():
-        # a mapping of seeds by width is one value, not a section
-        if key in merged and key != "seeds":
+        # a mapping of seeds or files by width is one value, not a section
+        if key in merged and key not in ("seeds", "of"):
             value = _merge(merged[key], value)
         merged[key] = value
     return merged

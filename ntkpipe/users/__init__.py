@@ -1,1 +1,1 @@
-"""Code of users: the function that a study file names, and how it is run."""
+"""Code and files of users: functions that a study file names, and kernels."""

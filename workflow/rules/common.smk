@@ -36,17 +36,21 @@ def read_studies():
 
 
 def overwritten(studies):
-    """A fault for each data file of a user that is in a folder of the workflow."""
+    """A fault for each file of a user that is in a folder of the workflow."""
     written = {
         Path(os.path.realpath(folder), name) for folder in FOLDERS for name in studies
     }
-    return [
-        f"{study.name}: {variant}: dataset.path: {e.dataset.user_file} is in a folder of "
-        "results or logs: put it elsewhere"
+    read = {
+        (study.name, at.variant, file)
         for study in studies.values()
-        for variant, e in study.variants.items()
-        if e.dataset.user_file
-        and written & {*Path(os.path.realpath(e.dataset.user_file)).parents}
+        for stage in (STAGES["dataset"], STAGES["train"])
+        for at in stage.places(study)
+        if (file := stage.file(at))
+    }
+    return [
+        f"{study}: {variant}: {file} is in a folder of results or logs: put it elsewhere"
+        for study, variant, file in sorted(read)
+        if written & {*Path(os.path.realpath(file)).parents}
     ]
 
 

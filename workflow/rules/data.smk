@@ -1,6 +1,6 @@
 rule dataset:
     input:
-        users_data,
+        users_file("dataset"),
     output:
         "<results>/{study}/{variant}/dataset.npz",
     log:

@@ -27,10 +27,14 @@ def with_record(path):
     return [path, f"{path}.json"] if path.endswith(".csv") else [path]
 
 
-def users_data(wildcards):
-    """The user's own data file, for `dataset.kind: npz` and `csv`."""
-    dataset = place(wildcards).experiment.dataset
-    return [dataset.user_file] if dataset.user_file else []
+def users_file(stage):
+    """The user's own file that a stage reads: data, or kernels in place of networks."""
+
+    def path(wildcards):
+        file = STAGES[stage].file(place(wildcards))
+        return [file] if file else []
+
+    return path
 
 
 def all_files(wildcards):
@@ -64,9 +68,9 @@ def settings(stage):
 
     def spec(wildcards):
         value = STAGES[stage].spec(place(wildcards))
-        if stage == "dataset" and (files := users_data(wildcards)):
+        if file := STAGES[stage].file(place(wildcards)):
             # a digest, because a file may be replaced by one with an older time
-            value["files"] = [artifacts.users_digest(path) for path in files]
+            value["files"] = [artifacts.users_digest(file)]
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
     return spec

@@ -1,6 +1,7 @@
 rule train:
     input:
         inputs("train"),
+        users_file("train"),
     output:
         "<results>/{study}/{variant}/width{width}/network.npz",
     log:

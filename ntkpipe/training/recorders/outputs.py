@@ -21,9 +21,9 @@ class Outputs(Recorder):
         "loss": "s t",
         "f_train": "s t n k",
         "f_test": "s t m k",
-        "weight_norm": "s l",  # ‖w_l(0)‖
         "weight_change": "s t l",  # ‖w_l(t) − w_l(0)‖
     }
+    optional: ClassVar = {"weight_norm": "s l"}  # ‖w_l(0)‖
 
     def begin(self, run, now: Now) -> Record:
         """‖w_l(0)‖ of each layer."""
