@@ -57,6 +57,7 @@ PACKAGES = {
             *("test_linear.py", "test_measurements.py", "test_precision.py"),
             *("test_infinite.py", "test_large.py", "test_empirical.py"),
             *("test_curvature.py", "test_taps.py", "test_explain.py"),
+            *("test_cntk.py", "test_conv.py", "test_transformer.py"),
         ),
     ),
     "claims": Package(
@@ -145,6 +146,13 @@ class Source:
         self.code = code
         self.bytes = code.encode()
         self.tree = ast.parse(code)
+        # reshape(-2) is reshape(-1)
+        self.rest = {
+            getattr(argument, "operand", None)
+            for call in ast.walk(self.tree)
+            if isinstance(call, ast.Call) and name(call.func) == "reshape"
+            for argument in call.args
+        }
         lines = self.bytes.splitlines(keepends=True)
         self.starts = [0]
         for line in lines:
@@ -248,7 +256,8 @@ def number(node: ast.AST, *kinds: type) -> bool:
 def plus_minus_one(source: Source, node: ast.AST) -> Iterator[Change]:
     """An integer n: n + 1, n − 1."""
     if number(node, int):
-        yield source.replace(node, repr(node.value + 1))
+        if node not in source.rest:
+            yield source.replace(node, repr(node.value + 1))
         yield source.replace(node, repr(node.value - 1))
 
 
@@ -258,7 +267,10 @@ def doubled(source: Source, node: ast.AST) -> Iterator[Change]:
         yield source.replace(node, repr(2 * node.value))
 
 
-SYMMETRIC = {"max", "min", "maximum", "minimum", "logical_and", "logical_or"}
+SYMMETRIC = {
+    *("max", "min", "maximum", "minimum", "logical_and", "logical_or"),
+    "cosine_distance",
+}
 
 
 def swapped(source: Source, node: ast.AST) -> Iterator[Change]:

@@ -206,6 +206,7 @@ def test_sigma_part_is_the_inner_product_of_the_last_hidden_layer():
     _, found = signals.signals(model.apply, params, x)
     expected = h @ h.T / 5 + 0.3**2
     np.testing.assert_allclose(blocks.last_layer(found), expected, rtol=1e-13)
+    assert blocks.last_layer({}).shape == (0, 0)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -349,6 +349,10 @@ def test_residual_has_a_part_along_the_target_and_one_across():
     assert across == pytest.approx(2 / 2)
     halfway = limit_.along_target(np.stack([y / 2, y]), y)
     np.testing.assert_allclose(halfway, [[5 / 4, 0], [0, 0]], atol=1e-15)
+    # targets of each network, (s 1 n k), of outputs (s t n k)
+    each = limit_.along_target(np.stack([[f, y], [f, y]]), np.stack([[y], [2 * y]]))
+    np.testing.assert_allclose(each[0], [[5 / 2, 0], [5, 5 / 2]], atol=1e-15)
+    np.testing.assert_allclose(each[1], [[1, 0], [1, 0]], atol=1e-15)
 
 
 @pytest.mark.parametrize("flow", [True, False])
@@ -545,6 +549,13 @@ def test_faults_are_of_a_singular_kernel_of_dead_layers_and_of_rounding():
     assert found["dead"][1].tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
     assert found["unresolved"][1].tolist() == [[0], [0], [0], [1]]
     assert found["unresolved"][0].tolist() == [20]
+
+
+def test_a_layer_is_not_dead_because_there_is_one_point():
+    network = recorded(seeds=2)
+    one = network | {"ntk": network["ntk"][..., :1, :, :1, :]}
+    one["nngp"] = network["nngp"][..., :1, :1]
+    assert not faults.faults(one)["dead"][1].any()
 
 
 def test_losses_and_weights_are_followed_while_a_network_runs():

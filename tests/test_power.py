@@ -128,6 +128,8 @@ def test_a_narrow_interval_is_certain_and_needs_few_seeds():
     found = power.of_claim(equals(50.0), rows(standardised()))
     assert found.again == 1 and found.if_true == pytest.approx(1)
     assert (found.seeds, found.seeds_needed) == ("200", "2")
+    stated = power.of_claim(equals(50.0), rows(standardised()), draws=200, seed=0)
+    assert stated == found
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.7, 0.9])

@@ -175,6 +175,7 @@ def test_pairing_removes_what_the_seeds_share():
         [pair[:, :1, None], pair[:, 1:, None]], "geometric_mean", "a"
     )
     near, far = (statistics.interval(s, [1, -1]) for s in (paired, apart))
+    assert near == statistics.interval(paired, [1, -1], 0.95)
     assert near.estimate == pytest.approx(far.estimate)
     assert near.error < 0.05 * far.error
     assert near.freedom == 19 and 19 < far.freedom <= 38.1

@@ -202,7 +202,8 @@ class _Reader:
         """Whether a parameter is the bias of a layer at one position; add it if so."""
         if equation.primitive.name not in ("add", "sub") or steps:
             return False
-        output = given[1 - operand].output
+        first, second = given
+        output = (second if operand == 0 else first).output
         shapes = {a.aval.shape for a in equation.invars}
         if not (output and output.factor and len(shapes) == 1):
             return False

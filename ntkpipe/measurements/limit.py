@@ -253,7 +253,7 @@ def from_zero(
             flow=flow,
             ntk_test=test,
             f0_test=np.zeros((m, y.shape[1])),
-        ).f_test[-1]
+        ).f_test[0]
         for kernel, test in zip(
             network["ntk"][:, 0], network["ntk_test_train"][:, 0], strict=True
         )
