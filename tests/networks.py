@@ -331,6 +331,100 @@ def biases_on_scaled_layers():
     return apply, p, draw(7, 6, 5)
 
 
+@case(5, 2)
+def u_net():
+    """Down by a stride, up by a transposed convolution, joined with the skipped layer."""
+    p = {"in": draw(0, 3, 3, 2, 4), "down": draw(1, 3, 3, 4, 6) / 3}
+    p |= {"up": draw(2, 2, 2, 6, 4) / 3, "out": draw(3, 3, 3, 8, 1) / 5}
+    p |= {"b": draw(4, 4), "c": draw(5, 6), "r": draw(6, 36, 2) / 6}
+
+    def apply(p, x):
+        skipped = jax.nn.gelu(conv(x, p["in"]) + p["b"])
+        h = jax.nn.gelu(conv(skipped, p["down"], stride=2) + p["c"])
+        numbers = ("NHWC", "HWIO", "NHWC")
+        h = lax.conv_transpose(h, p["up"], (2, 2), "SAME", dimension_numbers=numbers)
+        h = conv(jnp.concatenate([skipped, jnp.tanh(h)], -1), p["out"])
+        return h.reshape(len(x), -1) @ p["r"]
+
+    return apply, p, draw(7, 4, 6, 6, 2)
+
+
+@case(6, 2)
+def mlp_mixer():
+    """Layers that act on the channels of each patch, and on the patches of each channel."""
+    p = {"patch": draw(0, 12, 8) / 3, "gain": draw(1, 8), "shift": draw(2, 8)}
+    p |= {"t1": draw(3, 4, 6) / 2, "t2": draw(4, 6, 4) / 2}
+    p |= {"c1": draw(5, 8, 10) / 3, "c2": draw(6, 10, 8) / 3, "r": draw(8, 8, 2)}
+
+    def apply(p, x):
+        patches = x.reshape(len(x), 2, 2, 2, 2, 3).transpose(0, 1, 3, 2, 4, 5)
+        h = patches.reshape(len(x), 4, 12) @ p["patch"]
+        mixed = jnp.swapaxes(norm(h, p["gain"], p["shift"]), 1, 2)
+        h += jnp.swapaxes(jax.nn.gelu(mixed @ p["t1"]) @ p["t2"], 1, 2)
+        h += jax.nn.gelu(norm(h, p["gain"], p["shift"]) @ p["c1"]) @ p["c2"]
+        return h.mean(1) @ p["r"]
+
+    return apply, p, draw(7, 3, 4, 4, 3)
+
+
+@case(2, 1)
+def lstm():
+    """Input and state side by side in one product, as most libraries write it."""
+    p = {"w": draw(0, 13, 32) / 4, "b": draw(1, 32), "r": draw(3, 8, 2)}
+
+    def apply(p, x):
+        def step(carry, point):
+            h, cell = carry
+            z = jnp.concatenate([point, h], -1) @ p["w"] + p["b"]
+            i, f, g, o = jnp.split(z, 4, -1)
+            cell = jax.nn.sigmoid(f + 1) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(cell)
+            return (h, cell), None
+
+        zero = jnp.zeros((len(x), 8), x.dtype)
+        (h, _), _ = lax.scan(step, (zero, zero), jnp.swapaxes(x, 0, 1))
+        return h @ p["r"]
+
+    return apply, p, draw(7, 4, 6, 5)
+
+
+@case(3, 1)
+def graph_convolution():
+    """Points are graphs: seven nodes with five features, and their adjacency matrix."""
+    p = {"a": draw(0, 5, 8) / 2, "b": draw(1, 8, 8) / 3, "c": draw(2, 8)}
+    p["r"] = draw(3, 8, 2)
+
+    def apply(p, x):
+        features, edges = x[..., :5], jnp.abs(x[..., 5:]) > 1
+        edges = (edges | jnp.swapaxes(edges, 1, 2) | jnp.eye(7, dtype=bool)).astype(
+            x.dtype
+        )
+        root = 1 / jnp.sqrt(edges.sum(-1))
+        mean = root[:, :, None] * edges * root[:, None]
+        h = jnp.tanh(mean @ features @ p["a"])
+        h = jnp.tanh(mean @ (h @ p["b"]) + p["c"])
+        return h.sum(1) @ p["r"]
+
+    return apply, p, draw(7, 4, 7, 12)
+
+
+@case(5, 0)
+def lora():
+    """Frozen weights and a learned product of small matrices beside them (Hu 2021)."""
+    frozen = [draw(9, 5, 16) / 2, draw(8, 16, 16) / 4]
+    p = {"a1": draw(0, 5, 2), "b1": draw(1, 2, 16) / 4, "a2": draw(2, 16, 2) / 4}
+    p |= {"b2": draw(3, 2, 16) / 4, "r": draw(4, 16, 2) / 4}
+
+    def apply(p, x):
+        h = x
+        for index, w in enumerate(frozen, 1):
+            change = h @ p[f"a{index}"] @ p[f"b{index}"]
+            h = jnp.tanh(h @ w + 0.5 * change)
+        return h @ p["r"]
+
+    return apply, p, draw(7, 6, 5)
+
+
 # --- the networks of tests/data/any_network -------------------------------------------
 
 
