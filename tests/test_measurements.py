@@ -684,6 +684,23 @@ def test_an_experiment_lacks_metrics_whose_needs_it_does_not_meet():
     assert "training.unit_changes" in measurements.unmet("flips/1", e)
 
 
+@pytest.mark.parametrize(("most", "more"), [(8, ""), (9, ", …")])
+def test_at_most_eight_indices_are_named(most, more):
+    dataset = {"kind": "circle", "points": 30, "target": {"kind": "product"}}
+    frequencies = [*range(1, most + 1)]
+    e = experiment(measure={"frequencies": frequencies}, dataset=dataset)
+    said = measurements.unmet("mode_left/12", e)
+    assert said.endswith(f"there are 1, 2, 3, 4, 5, 6, 7, 8{more}")
+
+
+@pytest.mark.parametrize("frequencies", [[2], [2, 3]])
+def test_a_spread_over_frequencies_needs_two(frequencies):
+    dataset = {"kind": "circle", "points": 8, "target": {"kind": "product"}}
+    e = experiment(measure={"frequencies": frequencies}, dataset=dataset, limit="steps")
+    unmet = measurements.unmet("fit_rate_spread", e)
+    assert unmet is None if len(frequencies) > 1 else "or more" in unmet
+
+
 def test_a_meaning_is_in_words_and_a_formula_in_symbols():
     word = re.compile(r"[A-Za-z]{5,}")
     for metric in measurements.METRICS:

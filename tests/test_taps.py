@@ -104,6 +104,15 @@ def test_closed_forms_are_found(name):
     assert (closed, len(network.loose)) == networks.CLOSED[name]
 
 
+def test_the_depth_of_a_weight_is_that_of_its_first_use():
+    def apply(p, x):
+        return jnp.tanh(jnp.tanh(x @ p["w"]) @ p["w"]) @ p["r"]
+
+    p, x = {"w": networks.draw(0, 5, 5), "r": networks.draw(1, 5, 1)}, jnp.ones((2, 5))
+    _, found = signals.signals(apply, p, x)
+    assert [found[f"['{name}']"].depth for name in "wr"] == [1, 3]
+
+
 @pytest.mark.parametrize("name", ["a_layer_used_three_times", "convolutions"])
 def test_tiles_and_products_are_those_of_the_whole_kernel(name, monkeypatch):
     """Biases and gains, whose Jacobians are joined, and layers with positions."""
