@@ -333,7 +333,7 @@ def biases_on_scaled_layers():
 
 @case(5, 2)
 def u_net():
-    """Down by a stride, up by a transposed convolution, joined with the skipped layer."""
+    """Down by a stride, up by a transposed convolution, and joined with the start."""
     p = {"in": draw(0, 3, 3, 2, 4), "down": draw(1, 3, 3, 4, 6) / 3}
     p |= {"up": draw(2, 2, 2, 6, 4) / 3, "out": draw(3, 3, 3, 8, 1) / 5}
     p |= {"b": draw(4, 4), "c": draw(5, 6), "r": draw(6, 36, 2) / 6}
@@ -351,7 +351,7 @@ def u_net():
 
 @case(6, 2)
 def mlp_mixer():
-    """Layers that act on the channels of each patch, and on the patches of each channel."""
+    """Layers on the patches of each channel, then on the channels of each patch."""
     p = {"patch": draw(0, 12, 8) / 3, "gain": draw(1, 8), "shift": draw(2, 8)}
     p |= {"t1": draw(3, 4, 6) / 2, "t2": draw(4, 6, 4) / 2}
     p |= {"c1": draw(5, 8, 10) / 3, "c2": draw(6, 10, 8) / 3, "r": draw(8, 8, 2)}

@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from ntkpipe.kernels import curvature, empirical
 from ntkpipe.models.dense import dense
-from ntkpipe.models.mlp import MLP
+from ntkpipe.models.mlp import MLP, Bottleneck
 
 
 def network(width=6, d=3, k=2, n=2, **model):
@@ -37,6 +37,8 @@ def norms(hessians):
     [
         {"depth": 3, "activation": "gelu", "b_std": 0.0, "k": 1},
         {"parameterization": "mean_field", "zero_output": "double", "width": 4},
+        {"depth": 1, "output_activation": "tanh"},
+        {"depth": 3, "bottleneck": Bottleneck(layer=2, width=1)},
     ],
     ids=str,
 )

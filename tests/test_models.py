@@ -1,5 +1,7 @@
 """Parametrisations, initialisations and the two ways to zero output."""
 
+from itertools import pairwise
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -7,8 +9,10 @@ import numpy as np
 import pytest
 
 from ntkpipe.data.base import Data
+from ntkpipe.kernels import empirical
 from ntkpipe.kernels.infinite import kernels
-from ntkpipe.models.mlp import MLP
+from ntkpipe.models.activations import ACTIVATIONS
+from ntkpipe.models.mlp import MLP, Bottleneck
 from ntkpipe.models.parameterizations import PARAMETERIZATIONS
 from ntkpipe.training import train
 from ntkpipe.training.protocol import Training
@@ -275,3 +279,60 @@ def test_biases_may_begin_at_zero_and_are_learned():
     moved = dict(zip(run["layer"], run["weight_change"][0, -1], strict=True))
     assert norms["b1"] == norms["b2"] == 0
     assert moved["b1"] > 0 and moved["b2"] > 0
+
+
+@pytest.mark.parametrize("output_activation", ["tanh", "square"])
+def test_a_non_linear_output_multiplies_kernels_by_its_slopes(output_activation):
+    x = jnp.asarray(data(k=2).x_train)
+    how = {"depth": 2, "activation": "tanh", "b_std": 0.3}
+    linear, bent = MLP(**how), MLP(**how, output_activation=output_activation)
+    params = linear.init_params(KEY, 16, 3, 2)
+    z, phi = linear.apply(params, x), ACTIVATIONS[output_activation]
+    np.testing.assert_allclose(bent.apply(params, x), phi(z), rtol=1e-14)
+    slope = jax.vmap(jax.vmap(jax.grad(phi)))(z)
+    expected = np.einsum(
+        "ni,nimj,mj->nimj", slope, empirical.ntk(linear.apply, params, x), slope
+    )
+    theta = empirical.ntk(bent.apply, params, x)
+    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-13)
+    assert linear.learned_output and not bent.learned_output
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+def test_a_bottleneck_is_a_layer_of_its_own_width(parameterization, layer):
+    x = jnp.asarray(data().x_train)
+    model = MLP(
+        depth=2,
+        activation="tanh",
+        parameterization=parameterization,
+        bottleneck=Bottleneck(layer=layer, width=3),
+    )
+    ((first, second, last),) = params = model.init_params(KEY, 64, 3, 1)
+    sizes = [3, 64, 64, 1]
+    sizes[layer] = 3
+    weights = [first["w"], second["w"], last["w"]]
+    assert [w.shape for w in weights] == [*pairwise(sizes)]
+    assert model.weights(64, 3, 1) == sum(w.size for w in weights)
+    h, raw = x, parameterization == "ntk"
+    for w, fan_in in zip(weights, sizes, strict=False):
+        h = jnp.tanh(h) if h is not x else h
+        h = h @ w / (fan_in**0.5 if raw else 1)
+    np.testing.assert_allclose(model.apply(params, x), h, rtol=1e-13)
+    spread = [
+        float(w.std()) * (1 if raw else n**0.5)
+        for w, n in zip(weights, sizes, strict=False)
+    ]
+    np.testing.assert_allclose(spread, 1, atol=0.45)
+
+
+def test_faults_of_a_bottleneck_and_of_a_limit_are_named():
+    said = "bottleneck.layer: no hidden layer 2: there are 1; bottleneck: needs"
+    with pytest.raises(ValueError, match=said):
+        MLP(bottleneck=Bottleneck(layer=2, width=1), parameterization="mup")
+    for model in (
+        MLP(output_activation="tanh"),
+        MLP(bottleneck=Bottleneck(layer=1, width=1)),
+    ):
+        assert not model.has_infinite_limit
+        assert len([*model.without_limit()]) == 1

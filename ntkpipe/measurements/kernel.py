@@ -31,7 +31,10 @@ def _several(e) -> bool:
 
 SIGMA = (
     HIDDEN_LAYERS,
-    Need(lambda e: e.model.learned_output, "`model.output_weights: learned`"),
+    Need(
+        lambda e: e.model.learned_output,
+        "a last layer that is learned and linear",
+    ),
 )
 ALL_OUTPUTS = Need(
     lambda e: (

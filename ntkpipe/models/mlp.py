@@ -33,6 +33,16 @@ else:
 
 
 @section
+class Bottleneck:
+    """One hidden layer whose number of units does not grow with the width."""
+
+    layer: Annotated[int, Field(ge=1, le=64)]
+    """Number of the hidden layer, counted from 1."""
+    width: Annotated[int, Field(ge=1, le=10**7)]
+    """Its number of units."""
+
+
+@section
 class MLP:
     """A multilayer perceptron, h ↦ φ(scale·h W + scale·β) `depth` times, then linear.
 
@@ -69,6 +79,13 @@ class MLP:
     biases: Literal["random", "zero"] = "random"
     """`zero`: biases begin at 0 and are multiplied by b_std (Basri et al. 2019)."""
 
+    # a type checker needs a literal tuple, as for `activation`
+    output_activation: Literal[tuple(ACTIVATIONS)] = "linear"  # type: ignore[valid-type]
+    """Non-linearity of the output. One that is not linear keeps the kernel from being
+    constant at any width (Liu, Zhu & Belkin 2020)."""
+    bottleneck: Bottleneck | None = None
+    """A hidden layer of a fixed number of units, with `ntk` or `standard`."""
+
     has_last_layer: ClassVar[bool] = True
     has_weights: ClassVar[bool] = True
     is_random: ClassVar[bool] = True
@@ -94,8 +111,8 @@ class MLP:
 
     @property
     def learned_output(self) -> bool:
-        """Whether the last layer is learned, so that Σ is a part of Θ."""
-        return self.output_weights != "signs"
+        """Whether the last layer is learned and linear, so that Σ is a part of Θ."""
+        return self.output_weights != "signs" and self.output_activation == "linear"
 
     @property
     def twins(self) -> int:
@@ -115,6 +132,22 @@ class MLP:
         for key in ("input_decay", "output_decay"):
             if decay := getattr(self, key):
                 yield Fault((key,), f"infinite width needs 0, not {decay:g}")
+        if self.output_activation != "linear":
+            text = f"infinite width needs linear, not {self.output_activation}"
+            yield Fault(("output_activation",), text)
+        if self.bottleneck is not None:
+            yield Fault(("bottleneck",), "has no infinite width: leave it out")
+
+    def faults(self) -> Iterator[Fault]:
+        """A bottleneck that the layers or the parametrisation do not have."""
+        if self.bottleneck is None:
+            return
+        if self.bottleneck.layer > self.depth:
+            text = f"no hidden layer {self.bottleneck.layer}: there are {self.depth}"
+            yield Fault(("bottleneck", "layer"), text)
+        if self.parameterization not in ("ntk", "standard"):
+            text = "needs model.parameterization: ntk or standard, not "
+            yield Fault(("bottleneck",), text + self.parameterization)
 
     def unmet(self, e) -> Iterator[Fault]:
         """Keys of an experiment that the model cannot meet, and why."""
@@ -129,7 +162,7 @@ class MLP:
         self, key: jax.Array, width: int, d: int, k: int, dtype=float
     ) -> Params:
         """Draw the raw parameters of a network from `d` inputs to `k` outputs."""
-        sizes = [d, *[width] * self.depth, k]
+        sizes = self.sizes(width, d, k)
         shapes = [
             shape
             for index, fans in enumerate(pairwise(sizes))
@@ -138,7 +171,7 @@ class MLP:
         numbers = drawn(partial(self._draw, key, dtype=dtype), shapes)
         layers = []
         for index, fan_in in enumerate(sizes[:-1]):
-            w_std, b_std = self._std(index, fan_in, width)
+            w_std, b_std = self._std(index, fan_in, fan_in if index else width)
             w = next(numbers)
             if self._fixed(index):
                 w = jnp.where(w < 0, -1, 1).astype(w.dtype)
@@ -162,9 +195,13 @@ class MLP:
             h = x
             for index, layer in enumerate(layers):
                 z = dense(h, layer, *self.multipliers(index, layer))
-                h = ACTIVATIONS[self.activation](z) if index < self.depth else z
+                h = ACTIVATIONS[self._after(index)](z)
             outputs.append(h)
         return of_twins(outputs, self.zero_output)
+
+    def _after(self, index: int) -> str:
+        """The non-linearity after weight layer `index`."""
+        return self.activation if index < self.depth else self.output_activation
 
     def infinite(self, x1, x2=None) -> Kernels:
         """NNGP and NTK of the infinitely wide network, (n d), (m d) → (n m) each."""
@@ -187,14 +224,21 @@ class MLP:
         """‖∇f‖, ‖∇²f‖ and κ; one hidden layer has a closed form."""
         from ntkpipe.kernels import curvature
 
-        if self.depth == 1:
+        if self.depth == 1 and self.output_activation == "linear":
             return curvature.one_hidden_layer(self, params, x)
         rates = self.learning_rates(params)
         return curvature.curvature(self.apply, params, x, rates=rates)
 
     def weights(self, width: int, d: int, k: int) -> int:
         """Number of weights, without biases."""
-        return (self.depth - 1) * width**2 + (d + k) * width
+        return sum(a * b for a, b in pairwise(self.sizes(width, d, k)))
+
+    def sizes(self, width: int, d: int, k: int) -> list[int]:
+        """Numbers of inputs, of units of each hidden layer, and of outputs."""
+        sizes = [d, *[width] * self.depth, k]
+        if self.bottleneck is not None:
+            sizes[self.bottleneck.layer] = self.bottleneck.width
+        return sizes
 
     def multipliers(self, index: int, layer: Layer) -> tuple[float, float]:
         """Factors of W and of β in weight layer `index` (from 0); 0 without biases."""
