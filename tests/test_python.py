@@ -674,6 +674,26 @@ def test_the_examples_in_frameworks_have_the_kernel_of_their_jacobian(name, capl
     assert (found["loss"][:, -1] < found["loss"][:, 0]).all()
 
 
+@pytest.mark.parametrize("framework", ["nnx", "equinox"])
+@pytest.mark.parametrize(
+    ("network", "shape"), [("attention", (8, 8)), ("residual", (2,))]
+)
+def test_the_networks_of_the_architectures_are_those_in_plain_jax(
+    network, shape, framework
+):
+    pytest.importorskip("equinox" if framework == "equinox" else "flax", reason=NEEDS)
+    x = jax.random.normal(jax.random.key(3), (5, *shape))
+    found = []
+    for name in (network, f"{network}_{framework}"):
+        build = run.imported(ROOT / "config" / "studies" / f"{name}.py").build
+        promotes = jax.numpy_dtype_promotion("standard")
+        with jax.numpy_rank_promotion("allow"), promotes:
+            apply, params, *_ = build(16, jax.random.key(1), x[:1])
+            found.append((apply(params, x), ntk(apply, params, x)))
+    for plain, other in zip(*found, strict=True):
+        assert np.allclose(plain, other, rtol=1e-12, atol=1e-13)
+
+
 # the state of BatchNorm is of float32 whatever `dtype` is
 @pytest.mark.filterwarnings("ignore:scatter inputs:FutureWarning")
 def test_batch_norm_of_a_framework_is_refused_in_training_and_not_in_evaluation(write):
