@@ -1,5 +1,6 @@
 """`ask`: the plan, the wrappers, the answers' numbers, faults, and one whole run."""
 
+import html
 import importlib.util
 import json
 import math
@@ -560,6 +561,9 @@ def test_a_question_is_answered_with_a_page(tmp_path):
         assert paragraph in written and paragraph.replace("**", "") in said
     page = (folder / "results/index.html").read_text(encoding="utf-8")
     assert "build of net.py on data.csv" in page
+    shown = re.sub("</?strong>", "", html.unescape(page))
+    for paragraph in answer.sentences(facts, record):
+        assert paragraph.replace("**", "") in shown
     made = {p: p.stat().st_mtime_ns for p in (folder / "results").rglob("*.npz")}
     assert "is run as it is" in ask()
     assert made and {p: p.stat().st_mtime_ns for p in made} == made

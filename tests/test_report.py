@@ -185,6 +185,14 @@ def test_verdicts_come_before_conventions_and_studies():
     ]
 
 
+def test_answers_come_first_with_their_bold_words_and_are_escaped():
+    said = {"answers": ["**Lazy** at <8>.", "No bold."], "plan": ["widths 4, 8"]}
+    page = report.page([study()], CLAIMS, VERSIONS, answers=said)
+    assert "<p><strong>Lazy</strong> at &lt;8&gt;.</p>" in page
+    assert page.index("No bold.") < page.index("widths 4, 8") < page.index("<nav")
+    assert "Answers" not in report.page([study()], CLAIMS, VERSIONS)
+
+
 def test_each_study_has_a_row_with_its_verdicts_and_links():
     other = study(name="other", title="Another", figures=())
     quiet = study(name="quiet", title="No claims", figures=())

@@ -78,6 +78,7 @@ def page(
     claims: pd.DataFrame,
     versions: Mapping[str, str],
     gallery: Sequence[Source] = (),
+    answers: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -86,6 +87,8 @@ def page(
         claims: rows of claims.csv of all studies, with the fields of `claims.Verdict`.
         versions: package versions of the page; a study lists its own if they differ.
         gallery: the figures of the sources, in order.
+        answers: of `ask`: `answers`, paragraphs in which **…** is bold, and `plan`, the
+            lines that say how they were measured.
     """
     shown = [_claim(row) for row in claims.to_dict("records")]
     return _template().render(
@@ -99,6 +102,7 @@ def page(
         drawn={f"{s.name}/{f.name}": (s, f) for s in studies for f in s.figures},
         versions=versions,
         gallery=gallery,
+        answers=answers or {},
         style=_resource(STYLE),
     )
 

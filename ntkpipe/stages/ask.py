@@ -27,6 +27,9 @@ ROOT = Path(ntkpipe.__file__).parent.parent
 LAST_LINES = 40
 """Lines of Snakemake that are printed if it fails."""
 RECORD, ANSWER, PAGE = "ask.json", "answer.md", "results/index.html"
+ON_PAGE = "answers.json"
+
+INTERVALS = "Intervals are of 95 %, over networks, for one draw of the data."
 
 
 class Request(NamedTuple):
@@ -75,12 +78,12 @@ def ask(request: Request) -> int:
         planned = _planned(request, found, study_file, began)
         record = {"question": question, **planned}
         text = json.dumps(record, indent=1, ensure_ascii=False)
-        artifacts.write(str(folder / RECORD), lambda file: file.write(text.encode()))
+        _write(folder / RECORD, text)
     if status := _run(folder, name, request.cores):
         say(f"a job failed: {folder}/logs has the logs; the same command goes on")
         return status
     _answer(study_file, record)
-    return 0
+    return _run(folder, name, request.cores)  # writes the page again, with the answers
 
 
 def _find(file: Path, name: str) -> wrap.Found:
@@ -120,6 +123,10 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def _write(path: Path, text: str) -> None:
+    artifacts.write(str(path), lambda file: file.write(text.encode()))
 
 
 def _refuse_edited(study_file: Path, record: dict[str, Any]) -> None:
@@ -174,11 +181,16 @@ def _cores(words: str) -> int:
 
 
 def _run(folder: Path, name: str, cores: str) -> int:
-    """Run Snakemake in the folder of the study; its exit status."""
+    """Run Snakemake in the folder of the study; its exit status.
+
+    Once there are answers, the page shows them.
+    """
+    answers = ON_PAGE if (folder / ON_PAGE).exists() else ""
     command = [sys.executable, "-m", "snakemake", "--scheduler", "greedy"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(ROOT / "config/config.yaml"), "--cores", cores]
     command += ["--config", "studies=.", f"run=['{name}']", "gallery="]
+    command += [f"answers={answers}"]
     mine = {*THREADS, "JAX_PLATFORMS"}  # set for the measurements, not for the jobs
     environment = {k: v for k, v in os.environ.items() if k not in mine}
     # a user's file must not hide a module of the same name from the jobs
@@ -201,14 +213,16 @@ def _answer(study_file: Path, record: dict[str, Any]) -> None:
 
     folder, study = study_file.parent, load(study_file)
     facts = answer.facts(study, folder / "results", record["width"])
-    found = "\n\n".join(answer.sentences(facts, record))
-    plan_lines = "\n".join(f"- {line.strip()}" for line in record["plan"])
+    sentences = [*answer.sentences(facts, record), INTERVALS]
+    measured = [line.strip() for line in record["plan"]]
+    found, plan_lines = "\n\n".join(sentences), "\n".join(f"- {x}" for x in measured)
     text = (
-        f"# {study.title}\n\n{found}\n\nIntervals are of 95 %, over networks, for one "
-        f"draw of the data.\n\n## How it was measured\n\n{plan_lines}\n\n"
+        f"# {study.title}\n\n{found}\n\n## How it was measured\n\n{plan_lines}\n\n"
         f"[The study]({study_file.name}) and [its page]({PAGE}).\n"
     )
-    artifacts.write(str(folder / ANSWER), lambda file: file.write(text.encode()))
+    shown = json.dumps({"answers": sentences, "plan": measured}, ensure_ascii=False)
+    _write(folder / ANSWER, text)
+    _write(folder / ON_PAGE, shown)
     say(f"\n{found.replace('**', '')}\n")
     say(f"These answers: {folder / ANSWER}")
     say(f"The study, yours to edit: {study_file}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def run(job: Job) -> None:
         job.outputs[0],
         job.options.get("benchmarks"),
         job.options.get("gallery"),
+        job.options.get("answers"),
     )
 
 
@@ -52,6 +54,7 @@ REPORT = Stage(
     options={
         "benchmarks": "folder of run times, if any",
         "gallery": "the sources' figures (YAML)",
+        "answers": "answers of `ask` (JSON)",
     },
 )
 
@@ -62,6 +65,7 @@ def write(
     output: str,
     benchmarks: str | None = None,
     gallery: str | None = None,
+    answers: str | None = None,
 ) -> None:
     """Write the page of all studies.
 
@@ -71,6 +75,7 @@ def write(
         output: index.html.
         benchmarks: the folder of the jobs' run times, if they were measured.
         gallery: the file of the sources' figures, if they are to be shown.
+        answers: the file of the answers of `ask`, if they are to be shown.
     """
     products = [path for path in inputs if _is_product(path)]
     files = [Path(path) for path in inputs if not _is_product(path)]
@@ -81,7 +86,8 @@ def write(
         for study in studies
     ]
     sources = galleries.load(gallery) if gallery else ()
-    text = page.page(pages, verdicts(by_study), provenance.versions(), sources)
+    said = json.loads(Path(answers).read_text("utf-8")) if answers else {}
+    text = page.page(pages, verdicts(by_study), provenance.versions(), sources, said)
     artifacts.write(output, lambda file: file.write(text.encode()))
 
 

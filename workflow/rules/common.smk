@@ -15,7 +15,8 @@ from ntkpipe.study import StudyError
 
 def read_studies():
     """The studies that the configuration names; exit 2 with all faults if there are any."""
-    config["gallery"] = config.get("gallery") or ""  # `--config gallery=` is None
+    for key in ("gallery", "answers"):
+        config[key] = config.get(key) or ""  # `--config gallery=` is None
     try:
         validate(config, "../schemas/config.schema.yaml")
         if config["gallery"]:

@@ -80,8 +80,9 @@ def shown(wildcards):
     """Digests of what the page shows besides its inputs, and of its template."""
     texts = {name: study.text for name, study in STUDIES.items()}
     texts["layout"] = layout()
-    if config["gallery"]:
-        texts["gallery"] = Path(config["gallery"]).read_text("utf-8")
+    for key in ("gallery", "answers"):
+        if config[key]:
+            texts[key] = Path(config[key]).read_text("utf-8")
     return json.dumps({name: digest(text) for name, text in texts.items()})
 
 

@@ -22,6 +22,7 @@ rule report:
         studies=study_files,
         benchmarks=BENCHMARKS,
         gallery=config["gallery"],
+        answers=config["answers"],
         spec=shown,
         code=code_of("report"),
     message:
@@ -29,4 +30,4 @@ rule report:
     shell:
         "python -m ntkpipe report {params.studies:q} --input {input:q} "
         "--output {output:q} --benchmarks {params.benchmarks:q} "
-        "--gallery={params.gallery:q} --threads {threads} > {log:q} 2>&1"
+        "--gallery={params.gallery:q} --answers={params.answers:q} --threads {threads} > {log:q} 2>&1"
