@@ -128,9 +128,14 @@ class Experiment:
         return self.limit != "none"
 
     @property
+    def has_networks(self) -> bool:
+        """Whether there are networks, and not kernels from a file in their place."""
+        return not hasattr(self.model, "kernel_file")
+
+    @property
     def has_linearized(self) -> bool:
         """Whether the linearised models are computed: of networks, not of kernels."""
-        return self.linearize != "none" and self.model.has_weights
+        return self.linearize != "none" and self.has_networks
 
     def faults(self) -> Iterator[Fault]:
         """Faults that concern several keys."""

@@ -133,5 +133,5 @@ class Group(NamedTuple):
 
 LIMIT = Need(lambda e: e.has_limit, "`limit`")
 SQUARES = Need(lambda e: e.training.loss.kind == "squared", "`training.loss: squared`")
-WEIGHTS = Need(lambda e: e.model.has_weights, "a network: not `model.kind: kernel`")
+WEIGHTS = Need(lambda e: e.has_networks, "a network: not `model.kind: kernel`")
 HIDDEN_LAYERS = Need(lambda e: e.model.has_last_layer, "a model with hidden layers")

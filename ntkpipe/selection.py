@@ -48,9 +48,12 @@ def select(folder: str | Path, words: str | Iterable[str]) -> dict[str, Study]:
                 log.warning("left out: %s", fault)
     if faults:
         raise StudyError(faults)
-    studies = found
-    studies.sort(key=lambda one: (one.order is None, one.order, one.name))
-    return {study.name: study for study in studies}
+    return {study.name: study for study in in_order(found)}
+
+
+def in_order(studies: Iterable[Study]) -> list[Study]:
+    """The studies in the order of the result page: by `order`, then by name."""
+    return sorted(studies, key=lambda one: (one.order is None, one.order, one.name))
 
 
 def _group(path: Path) -> str:

@@ -258,7 +258,7 @@ def test_a_kept_matrix_is_one_of_the_layers(layer, faults):
 
 def test_optional_arrays_are_not_recorded_by_default():
     run = train(MODEL, Training(learning_rate=0.1, steps=5, record=4), DATA, 8, KEY, 2)
-    assert not set(run) & set(OPTIONAL) - {"nngp", "feature_change"}
+    assert not set(run) & set(OPTIONAL) - {*("weight_norm", "nngp", "feature_change")}
 
 
 def last_weights(model, optimizer, steps, width, replicate, linear):

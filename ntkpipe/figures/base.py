@@ -134,7 +134,7 @@ class BaseFigure:
             yield Fault((), "no limit: set limit: steps or flow")
         if "linearized" in self.reads and not e.has_linearized:
             text = "no linearised model: set linearize: steps or flow"
-            if not e.model.has_weights:
+            if not e.has_networks:
                 text = "model.kind: kernel has no linearised model besides its own "
                 text += "outputs: leave out linearized"
             yield Fault((), text)

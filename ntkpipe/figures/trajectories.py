@@ -117,11 +117,9 @@ class Trajectories(TimeFigure):
             return
         for i, panel in enumerate(self.panels):
             name, _, layer = panel.quantity.partition("/")
-            if name == "weight_change" and (
-                reason := measurements.unmet(panel.quantity, e)
-            ):
+            if name == "weight_change" and not e.has_networks:
+                reason = measurements.unmet("weight_change", e)
                 yield Fault(("panels", str(i), "quantity"), f"not recorded: {reason}")
-                continue
             if name in ("residual_along", "residual_across"):
                 yield from only_squares("panels", e)
             if name == "weight_change" and layer and e.model.layer_names:

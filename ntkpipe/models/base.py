@@ -75,7 +75,8 @@ class ModelKind(Protocol):
 
     A kind with a method `built`, as `python`, has the functions of a network in what
     this method returns. A kind whose layers act on many positions has a method
-    `layer_sizes`, from which the cost of its jobs is estimated.
+    `layer_sizes`, from which the cost of its jobs is estimated. A kind with a method
+    `kernel_file` is no network.
     """
 
     depth: int
@@ -95,8 +96,6 @@ class ModelKind(Protocol):
     """Whether the last layer is learned, so that Σ is a part of Θ."""
     has_last_layer: bool
     """Whether there are hidden layers. The NNGP kernel is that of the last of them."""
-    has_weights: bool
-    """Whether it is a network. Else it has a method `kernel_file(width)`."""
     is_random: bool
     """Whether initial weights are drawn at random."""
     has_infinite_limit: bool

@@ -33,7 +33,6 @@ class Kernel:
     starts_at_zero: ClassVar[bool] = False
     learned_output: ClassVar[bool] = True
     has_last_layer: ClassVar[bool] = False
-    has_weights: ClassVar[bool] = False
     is_random: ClassVar[bool] = False
     has_infinite_limit: ClassVar[bool] = False
 

@@ -87,7 +87,6 @@ class MLP:
     """A hidden layer of a fixed number of units, with `ntk` or `standard`."""
 
     has_last_layer: ClassVar[bool] = True
-    has_weights: ClassVar[bool] = True
     is_random: ClassVar[bool] = True
 
     @property

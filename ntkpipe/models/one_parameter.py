@@ -43,7 +43,6 @@ class OneParameter:
     starts_at_zero: ClassVar[bool] = False
     learned_output: ClassVar[bool] = True
     has_last_layer: ClassVar[bool] = False
-    has_weights: ClassVar[bool] = True
     is_random: ClassVar[bool] = False
     has_infinite_limit: ClassVar[bool] = False
 

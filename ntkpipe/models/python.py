@@ -44,7 +44,6 @@ class Python(UsersFunction):
     layer_names: ClassVar[None] = None
     learned_output: ClassVar[bool] = True
     has_last_layer: ClassVar[bool] = False
-    has_weights: ClassVar[bool] = True
     is_random: ClassVar[bool] = True
     has_infinite_limit: ClassVar[bool] = False
 

@@ -76,7 +76,6 @@ class Layered:
 
     learned_output: ClassVar[bool] = True
     has_last_layer: ClassVar[bool] = False
-    has_weights: ClassVar[bool] = True
     is_random: ClassVar[bool] = True
 
     def shape(self, d: int) -> tuple[int, ...]:

@@ -80,7 +80,7 @@ def of_kernels(file: str, e: Experiment, width: int, data: Arrays) -> Trajectory
 def kernel_file(at: Place) -> str | None:
     """Path of the kernels of a width, if they stand in the place of networks."""
     model: Any = at.experiment.model
-    return None if model.has_weights else model.kernel_file(at.width)
+    return None if at.experiment.has_networks else model.kernel_file(at.width)
 
 
 def settings(at: Place) -> dict:

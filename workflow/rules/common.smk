@@ -42,15 +42,16 @@ def overwritten(studies):
         Path(os.path.realpath(folder), name) for folder in FOLDERS for name in studies
     }
     read = {
-        (study.name, at.variant, file)
+        (study.name, at.variant, key, file)
         for study in studies.values()
-        for stage in (STAGES["dataset"], STAGES["train"])
-        for at in stage.places(study)
-        if (file := stage.file(at))
+        for stage, key in (("dataset", "dataset.path"), ("train", "model.of"))
+        for at in STAGES[stage].places(study)
+        if (file := STAGES[stage].file(at))
     }
     return [
-        f"{study}: {variant}: {file} is in a folder of results or logs: put it elsewhere"
-        for study, variant, file in sorted(read)
+        f"{study}: {variant}: {key}: {file} is in a folder of results or logs: "
+        "put it elsewhere"
+        for study, variant, key, file in sorted(read)
         if written & {*Path(os.path.realpath(file)).parents}
     ]
 
