@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import subprocess
@@ -59,6 +60,19 @@ class Chosen(NamedTuple):
         return plan.half_width(scatter, self.size.widths, self.size.seeds)
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """A type that the jobs cast is told in their logs, too."""
+    log = logging.getLogger("ntkpipe")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@_without_warnings()
 def choose(
     source: Source, table: Csv, whole: Data, minutes: float, began: float, cores: int
 ) -> Chosen:
@@ -78,8 +92,6 @@ def choose(
     """
     machine = Machine(_start(), cores)
     end = began + minutes * plan.MINUTE
-    # a type that the jobs cast is told in their logs
-    logging.getLogger("ntkpipe").setLevel(logging.ERROR)
     first = _measured(source, table, whole, minutes, end, machine)
     size, speeds = first.size, first.speeds
     model = scaled(source, first.exponent)
