@@ -80,9 +80,12 @@ class Kernel:
         if training.snapshots > 2:
             text = "model.kind: kernel has 1, or 2 with `ntk_end` in its file"
             yield Fault(("snapshots",), text)
-        for key in ("batch", "stop_at_loss"):
-            if getattr(training, key) is not None:
-                yield Fault((key,), "model.kind: kernel has none: leave it out")
+        if training.batch is not None:
+            text = "model.kind: kernel takes all points in each step: leave it out"
+            yield Fault(("batch",), text)
+        if training.stop_at_loss is not None:
+            text = "model.kind: kernel takes all steps: leave it out"
+            yield Fault(("stop_at_loss",), text)
 
     def weights(self, width: int, d: int, k: int) -> int:
         """None."""
