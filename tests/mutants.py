@@ -12,8 +12,8 @@ a reason; others are drawn in their place. The exit status is 1 if fewer than ni
 ten mutants of a seed are killed.
 
 All work is done in copies in a temporary folder. Mutant N of a seed stays the same as
-long as the code is unchanged; `--only` runs the mutants whose line matches a pattern. The tests of
-unchanged code run once for all seeds.
+long as the code is unchanged. `--only` runs the mutants whose line matches a pattern.
+The tests of unchanged code run once for all seeds.
 """
 
 import argparse
