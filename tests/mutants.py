@@ -276,7 +276,7 @@ def plus_minus_one(source: Source, node: ast.AST) -> Iterator[Change]:
 
 def doubled(source: Source, node: ast.AST) -> Iterator[Change]:
     """A number c: 2 c."""
-    if number(node, int, float) and node.value:
+    if number(node, int, float) and node.value and node not in source.rest:
         yield source.replace(node, repr(2 * node.value))
 
 
