@@ -64,7 +64,8 @@ PACKAGES = {
         (
             *("test_linear.py", "test_measurements.py", "test_precision.py"),
             *("test_infinite.py", "test_large.py", "test_empirical.py"),
-            *("test_curvature.py", "test_taps.py", "test_explain.py"),
+            *("test_descent.py", "test_curvature.py", "test_taps.py"),
+            "test_explain.py",
             *("test_cntk.py", "test_conv.py", "test_transformer.py"),
         ),
     ),
