@@ -81,6 +81,7 @@ PACKAGES = {
         ("training/**/*.py",),
         (
             *("test_training.py", "test_losses.py", "test_optimizers.py"),
+            *("test_users_loss.py", "test_cost.py"),
             *("test_moments.py", "test_measurements.py"),
             *("test_measured.py", "test_study.py"),
         ),
