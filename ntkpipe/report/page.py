@@ -26,6 +26,8 @@ else:
     jinja2 = Lazy("jinja2")
 
 TEMPLATE, STYLE = "page.html.jinja", "style.css"
+RESOURCES = (TEMPLATE, "figure.html.jinja", "words.html.jinja", STYLE)
+"""The files of the layout. An edit of one of them makes the page again."""
 FEW = 20  # claims; a longer table is folded
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
@@ -108,8 +110,8 @@ def page(
 
 
 def layout() -> str:
-    """The template and the style sheet; an edit of either makes the page again."""
-    return _resource(TEMPLATE) + _resource(STYLE)
+    """The templates and the style sheet; an edit of one makes the page again."""
+    return "".join(map(_resource, RESOURCES))
 
 
 def _resource(name: str) -> str:
