@@ -13,7 +13,7 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from ntkpipe import claims
+from ntkpipe import claims, measurements
 from ntkpipe.report import doubts as doubts_
 from ntkpipe.report import page as report
 from ntkpipe.report.gallery import Original, Source
@@ -179,6 +179,30 @@ def test_an_edit_of_any_file_of_the_layout_shows_in_the_layout():
         for path in folder.glob(f"*.{ending}")
     }
     assert there == named
+
+
+def luminance(color):
+    """Relative luminance of a colour #rrggbb (WCAG 2)."""
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in parts
+    ]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+
+def test_texts_have_contrast_in_light_and_dark():
+    style = (Path(report.__file__).parent / "style.css").read_text("utf-8")
+    themes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", theme))
+        for theme in re.findall(r":root \{([^}]*)\}", style)
+    ]
+    assert len(themes) == 2
+    for theme in themes:
+        for back in ("back", "panel"):
+            for ink in ("ink", "soft", "link", "good", "bad", "open"):
+                pair = sorted(luminance(theme[name]) for name in (back, ink))
+                assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (back, ink)
 
 
 def test_page_loads_nothing():
@@ -453,18 +477,21 @@ def test_a_missing_value_has_its_cause_if_that_is_known():
     past = [(rate, 2, 1.5), (rate, 3, 1.2)]
     faults, remarks = doubts((gap, 3, 1), *past)
     assert faults == []
-    assert "1 of 4 networks has no value of linear_gap" in remarks[0]
+    words = measurements.in_words("linear_gap")
+    assert f"1 of 4 networks has no value of {words}" in remarks[0]
     assert "stability limit" in remarks[0]
     assert remarks[1].endswith("limit 2/λ_max of 2 of 4 linearised models")
     # a network that is not above the limit, and another metric
     for row in ((gap, 1, 1), ("undefined/mode_rate/1", 3, 1)):
         faults, _ = doubts(row, *past)
-        name = row[0].removeprefix("undefined/")
-        assert faults[0].endswith(f"1 of 4 networks has no value of {name}")
+        words = measurements.in_words(row[0].removeprefix("undefined/"))
+        assert faults[0].endswith(f"1 of 4 networks has no value of {words}")
     faults, _ = doubts(("undefined/ntk_change", 1, 3), ("dead", 1, 1))
-    assert faults[1].endswith("(0/0) of ntk_change for 1 of 4 networks, all dead")
+    words = measurements.in_words("ntk_change")
+    assert faults[1].endswith(f"(0/0) of {words} for 1 of 4 networks, all dead")
     faults, _ = doubts(("undefined/limit_min", 0, 1), width=0, seeds=1)
-    assert faults == ["tanh (no biases), width ∞: no value (0/0) of limit_min"]
+    words = measurements.in_words("limit_min")
+    assert faults == [f"tanh (no biases), width ∞: no value (0/0) of {words}"]
 
 
 def test_momentum_has_its_own_stability_limit():
