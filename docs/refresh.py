@@ -7,7 +7,8 @@ counts of verdicts and Snakemake's rule graph. docs/claims.md has the claims as 
 in RESULTS (default `results`). docs/power.md has the verdicts with other networks and
 other seeds. docs/gallery.md has the figures of the sources. config/README.md has the
 tables of keys and of metrics, from their definitions. The main figure is copied;
-thumbnails are made of the figures of the gallery.
+thumbnails are made of the figures of the gallery. The verdicts are also written for the
+page, which states what differs from them.
 """
 
 import logging
@@ -37,6 +38,7 @@ from ntkpipe.study import load_files
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
+RELEASE = ROOT / "ntkpipe" / "report" / "release.csv"
 FIGURE = "width/figures/review.svg"
 SYMBOLS = {
     "supported": "✓",
@@ -72,6 +74,7 @@ def main(results: Path) -> None:
             small = ROOT / "docs" / thumbnail_of(name)
             small.parent.mkdir(exist_ok=True)
             small.write_bytes(thumbnail(picture.read_bytes(), 320))
+    RELEASE.write_text(released(results), encoding="utf-8")
     for name, blocks in files(results).items():
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
@@ -242,6 +245,20 @@ def _summary(results: Path) -> str:
         )
     )
     return text + (f"; all jobs took {seconds / 60:.0f} minutes." if seconds else ".")
+
+
+def released(results: Path) -> str:
+    """The verdicts as the package has them, for the page: study, claim, verdict.
+
+    Studies that were not measured keep their lines.
+    """
+    kept = pd.read_csv(RELEASE, dtype=str).groupby("study", sort=False)
+    lines = {str(name): rows for name, rows in kept}
+    for one, product in _studies(results):
+        if product is not None:
+            lines[one.name] = product.data[["study", "claim", "verdict"]]
+    names = [one.name for one, _ in _studies(results) if one.name in lines]
+    return pd.concat([lines[name] for name in names]).to_csv(index=False)
 
 
 def name_of(claim) -> str:
