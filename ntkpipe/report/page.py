@@ -1,7 +1,7 @@
 """The contents of the page of all studies; `page.html.jinja` has its layout.
 
-The page is one file that loads no other file: pictures are data URIs, the style is
-inline, there is no script. The template escapes every value (autoescape is on).
+The page is one file that loads no other file: pictures are data URIs, style and scripts
+are inline. The template escapes every value (autoescape is on).
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ else:
     jinja2 = Lazy("jinja2")
 
 TEMPLATE, STYLE = "page.html.jinja", "style.css"
+# of the pictures that a reader can move
+EXPLORABLE = ("explorable.html.jinja", "pictures.html.jinja")
+EXPLORABLE_STYLE = "explorable.css"
+SCRIPTS = ("network.js", "plot.js", "explorable.js", "pictures.js")
 FEW = 20  # claims; a longer table is folded
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
@@ -79,6 +83,7 @@ def page(
     versions: Mapping[str, str],
     gallery: Sequence[Source] = (),
     answers: Mapping[str, Sequence[str]] | None = None,
+    explorable: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -89,6 +94,8 @@ def page(
         gallery: the figures of the sources, in order.
         answers: of `ask`: `answers`, paragraphs in which **…** is bold, and `plan`, the
             lines that say how they were measured.
+        explorable: the numbers of the pictures that a reader can move, of
+            `explorable.contents`.
     """
     shown = [_claim(row) for row in claims.to_dict("records")]
     return _template().render(
@@ -103,13 +110,16 @@ def page(
         versions=versions,
         gallery=gallery,
         answers=answers or {},
-        style=_resource(STYLE),
+        explorable=explorable or {},
+        scripts={name: _resource(name) for name in SCRIPTS},
+        style=_resource(STYLE) + (_resource(EXPLORABLE_STYLE) if explorable else ""),
     )
 
 
 def layout() -> str:
-    """The template and the style sheet; an edit of either makes the page again."""
-    return _resource(TEMPLATE) + _resource(STYLE)
+    """Templates, style sheets and scripts; an edit of one makes the page again."""
+    names = (TEMPLATE, STYLE, *EXPLORABLE, EXPLORABLE_STYLE, *SCRIPTS)
+    return "".join(map(_resource, names))
 
 
 def _resource(name: str) -> str:

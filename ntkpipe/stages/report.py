@@ -22,14 +22,16 @@ from ntkpipe.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntkpipe.report import doubts, page
+    from ntkpipe.report import doubts, explorable, page, pictures
     from ntkpipe.report import gallery as galleries
 else:
     pd = Lazy("pandas")
     # imported only when a page is made
     doubts = Lazy("ntkpipe.report.doubts")
+    explorable = Lazy("ntkpipe.report.explorable")
     galleries = Lazy("ntkpipe.report.gallery")
     page = Lazy("ntkpipe.report.page")
+    pictures = Lazy("ntkpipe.report.pictures")
 
 
 def run(job: Job) -> None:
@@ -87,8 +89,34 @@ def write(
     ]
     sources = galleries.load(gallery) if gallery else ()
     said = json.loads(Path(answers).read_text("utf-8")) if answers else {}
-    text = page.page(pages, verdicts(by_study), provenance.versions(), sources, said)
+    moving = explorable.contents(
+        studies, _tables(studies, by_study, files), pictures.PICTURES
+    )
+    text = page.page(
+        pages, verdicts(by_study), provenance.versions(), sources, said, moving
+    )
     artifacts.write(output, lambda file: file.write(text.encode()))
+
+
+def _tables(
+    studies: Sequence[Study],
+    by_study: dict[str, dict[tuple, Product]],
+    files: Sequence[Path],
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """Measurements and tables of figures that the moving pictures read."""
+    found = {}
+    for study in studies:
+        if study.name not in pictures.FIGURES:
+            continue
+        measured = by_study[study.name]["measurements", None, None]
+        found[study.name, "measurements"] = measured.data
+        for name in pictures.FIGURES[study.name]:
+            end = (study.name, "figures", f"{name}.csv")
+            for path in (path for path in files if path.parts[-3:] == end):
+                table = artifacts.load(path)
+                check_settings(study, str(path), table, FIGURE)
+                found[study.name, name] = table.data
+    return found
 
 
 def _is_product(path: str) -> bool:
