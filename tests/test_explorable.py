@@ -283,8 +283,8 @@ def test_only_networks_that_the_page_can_train_are_shown(change):
     changed = study.parse(
         text.replace("torch: {}", f"torch: {{{change}}}"), "width.yaml"
     )
-    assert not explorable.trains_in_a_browser(changed.variants["torch"])
-    assert explorable.trains_in_a_browser(changed.variants["ntk"])
+    assert not explorable.browsed(changed.variants["torch"])
+    assert explorable.browsed(changed.variants["ntk"])
     labels = [s["parameterization"] for s in _networks(changed)["scalings"]]
     assert labels == ["ntk"]
 

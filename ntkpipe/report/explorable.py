@@ -7,13 +7,17 @@ whose tables are missing or lack rows is left out.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ntkpipe.data.points import Points
 from ntkpipe.models.mlp import MLP
+from ntkpipe.training.losses import SQUARED
+from ntkpipe.training.protocol import Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,62 +78,72 @@ def networks(study: Study, tables: Tables) -> dict[str, Any] | None:
 
 def _networks(study: Study, tables: Tables) -> dict[str, Any]:
     review = tables[study.name, "review"]
-    variants: dict[str, tuple[str, Experiment]] = {}  # the first of each scaling
-    for name, e in study.variants.items():
-        if name in set(review["variant"]) and trains_in_a_browser(e):
-            variants.setdefault(e.model.parameterization, (name, e))
-    if not variants:
+    drawn = {*review["variant"]}
+    found: dict[str, tuple[str, Browsed]] = {}  # the first of each scaling
+    for variant, e in study.variants.items():
+        if variant in drawn and (one := browsed(e)):
+            found.setdefault(one.model.parameterization, (variant, one))
+    if not found:
         raise Absent("no variant that the page can train")
-    _, first = next(iter(variants.values()))
-    same = [(v, e) for v, e in variants.values() if e.dataset == first.dataset]
+    _, first = next(iter(found.values()))
     return {
-        "problem": _problem(first),
-        "scalings": [_scaling(e, rows(review, variant=v)) for v, e in same],
+        "problem": _problem(first.data),
+        "scalings": [
+            _scaling(one, rows(review, variant=variant))
+            for variant, one in found.values()
+            if one.data == first.data
+        ],
         "widths": list(WIDTHS),
         "start": [WIDTHS.index(width) for width in START],
         "claims": [(study.name, claim.id) for claim in study.claims],
     }
 
 
-def trains_in_a_browser(e: Experiment) -> bool:
-    """Whether `network.js` trains the networks of an experiment.
+class Browsed(NamedTuple):
+    """The parts of an experiment whose networks `network.js` trains."""
 
-    They are the two hidden ReLU layers of the study `width`, with PyTorch's initial
-    weights and two training points on a line.
+    data: Points
+    model: MLP
+    training: Training
+
+
+def browsed(e: Experiment) -> Browsed | None:
+    """The parts of an experiment that `network.js` can train, else None.
+
+    The networks are the two hidden ReLU layers of the study `width`, with PyTorch's
+    initial weights and two training points on a line.
     """
-    plain = {"depth": 2, "activation": "relu", "init": "torch", "b_std": 1}
-    expected = [
-        MLP(**plain, parameterization=parameterization)  # type: ignore[arg-type]
-        for parameterization in LABELS
-    ]
-    sizes = e.dataset.stated_sizes
-    return (
-        e.model in expected
-        and e.dataset.kind == "points"
-        and sizes is not None
-        and (sizes.train, sizes.dimension, sizes.outputs) == (2, 1, 1)
-        and e.training.is_plain
-        and e.training.loss.kind == "squared"
-        and e.training.stop_at_loss is not None
+    model, data, training = e.model, e.dataset, e.training
+    if not (isinstance(model, MLP) and isinstance(data, Points)):
+        return None
+    known = MLP(depth=2, activation="relu", init="torch", b_std=1.0)
+    can = (
+        model.parameterization in LABELS
+        and dataclasses.replace(model, parameterization="ntk") == known
+        and (len(data.x), len(data.x[0]), len(data.y[0])) == (2, 1, 1)
+        and training.is_plain
+        and training.loss == SQUARED
+        and training.stop_at_loss is not None
         and e.dtype == "float64"
     )
+    return Browsed(data, model, training) if can else None
 
 
-def _problem(e: Experiment) -> dict[str, Any]:
+def _problem(data: Points) -> dict[str, Any]:
     """Training points, and a grid that contains both and as much again beside them."""
-    x, y = (np.array(part, float)[:, 0] for part in (e.dataset.x, e.dataset.y))
+    x, y = (np.array(part, float)[:, 0] for part in (data.x, data.y))
     span = abs(x[1] - x[0])
     grid = np.linspace(x.mean() - span, x.mean() + span, GRID)
     return {"x": short(x), "y": short(y), "grid": short(grid)}
 
 
-def _scaling(e: Experiment, review: pd.DataFrame) -> dict[str, Any]:
+def _scaling(one: Browsed, review: pd.DataFrame) -> dict[str, Any]:
     return {
-        "label": LABELS[e.model.parameterization],
-        "parameterization": e.model.parameterization,
-        "learningRate": e.training.learning_rate,
-        "steps": e.training.steps,
-        "stop": e.training.stop_at_loss,
+        "label": LABELS[one.model.parameterization],
+        "parameterization": one.model.parameterization,
+        "learningRate": one.training.learning_rate,
+        "steps": one.training.steps,
+        "stop": one.training.stop_at_loss,
         "bands": [
             {
                 "width": int(width),

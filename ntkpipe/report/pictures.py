@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkpipe.data.gaussian import Gaussian
+from ntkpipe.data.points import Points
+from ntkpipe.models.mlp import MLP
 from ntkpipe.report.explorable import Absent, Tables, rows, short
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ def deterministic(study: Study, tables: Tables) -> dict[str, Any]:
     measured = rows(tables[study.name, "measurements"], variant="init", step=0)
     limit = rows(circle, when="limit")
     e = study.variants["init"]
+    if not (isinstance(e.dataset, Gaussian) and e.dataset.test_on == "circle"):
+        raise Absent("the kernel is not known on a circle")
     angles = np.linspace(-np.pi, np.pi, e.dataset.test)
     widths = []
     for width in sorted(set(measured["width"]) - {0}):
@@ -234,6 +239,9 @@ def lazy(study: Study, tables: Tables) -> dict[str, Any]:
     scales = []
     for name, e in study.variants.items():
         path = rows(table, variant=name)
+        if not (isinstance(e.model, MLP) and isinstance(e.dataset, Points)):
+            raise Absent("no output scale, or no listed points")
+        x = short([point[0] for point in e.dataset.x])
         scales.append(
             {
                 "alpha": e.model.alpha,
@@ -249,7 +257,7 @@ def lazy(study: Study, tables: Tables) -> dict[str, Any]:
     return {
         "scales": sorted(scales, key=lambda scale: scale["alpha"]),
         "target": short([target["y1"], target["y2"]]),
-        "x": short([row[0] for row in next(iter(study.variants.values())).dataset.x]),
+        "x": x,
         "claims": _claims(study, "R-10/constant", "R-10/moves/1", "R-10/growth"),
     }
 
