@@ -230,7 +230,7 @@
   function showAll() {
     for (const name of SIDES) show(sides[name]);
     const step = stepOf(state.time);
-    const text = state.time >= FRAMES ? "end" : `step ${format(step, 4)}`;
+    const text = state.time >= FRAMES ? "end of training" : `step ${format(step, 4)}`;
     find("step").textContent = text;
     find("time").setAttribute("aria-valuetext", text);
     if (SIDES.every((name) => sides[name].frames.length)) compare();

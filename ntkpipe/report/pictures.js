@@ -172,8 +172,9 @@
         label: "output f(xᵢ)" },
     });
     now.points.forEach((point, i) => {
+      left.line(times, point.network, `line ahead ${STYLES[i % 4]}`);
       left.line(until(times), until(point.network), `line ${STYLES[i % 4]}`);
-      left.line(until(times), until(point.linear), "line theory");
+      left.line(times, point.linear, "line theory thin"); // known before training
       left.diamond(times.at(-1), point.target, `target ${STYLES[i % 4]}`, 5);
       left.dot(times[index], point.network[index], `dot ${STYLES[i % 4]}`);
     });
@@ -185,8 +186,9 @@
     });
     now.modes.forEach((one, i) => {
       const style = i === mode ? "chosen" : "faint";
+      right.line(shown.time, one.component, `line ahead ${STYLES[i % 4]}`);
       right.line(until(shown.time), until(one.component), `line ${STYLES[i % 4]} ${style}`);
-      right.line(until(shown.time), until(one.predicted), `line theory ${style}`);
+      right.line(shown.time, one.predicted, `line theory ${style}`);
       if (shown.time[index] <= end && one.component[index] >= 1e-6) {
         right.dot(shown.time[index], one.component[index], `dot ${STYLES[i % 4]}`);
       }
@@ -262,6 +264,7 @@
       y: { from: v0, to: v1, ticks: whole(v0, v1), label: name(shown.x[1]) },
     });
     left.line(now.constant1, now.constant2, "line theory");
+    left.line(now.f1, now.f2, "line network ahead");
     left.line(until(now.f1), until(now.f2), "line network");
     left.diamond(y1, y2, "target");
     left.dot(now.f1[index], now.f2[index], "now", 5);

@@ -38,8 +38,8 @@ const ntkPlot = (() => {
     return [...String(power)].map((sign) => RAISED[sign]).join("");
   }
 
-  /** A share as a percentage, 26 %. */
-  const percent = (share, digits = 2) => `${format(100 * share, digits)} %`;
+  /** A share as a percentage, 26 %, which does not break. */
+  const percent = (share, digits = 2) => `${format(100 * share, digits)}\u00a0%`;
 
   /** The map from the numbers of an axis to pixels. */
   function scale({ from, to, as = "linear" }, first, last) {
@@ -72,7 +72,7 @@ const ntkPlot = (() => {
       frame.push(node("text", { x: left - 6, y: Number(at) + 4, class: "end" }, text));
     }
     let free = width; // where the text to the right begins
-    for (const [value, text] of labelled(x.ticks).reverse()) {
+    for (const [value, text] of labelled(x.ticks).sort(([a], [b]) => b - a)) {
       const at = X(value);
       frame.push(node("line", { class: "axis", x1: at, x2: at, y1: foot, y2: foot + 4 }));
       // a text at an end stays inside the picture, and leaves room for the others
