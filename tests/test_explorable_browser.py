@@ -101,7 +101,7 @@ def test_the_sentence_in_the_browser_is_that_of_the_numbers(opened):
     """The first network of the page is the one that node trains."""
     run = opened().run
     assert run("done()")
-    numbers = re.findall(r"([\d.]+) %|most ([\d.]+)\.", run("look()")["narrow"])
+    numbers = re.findall(r"([\d.]+)\s%|most ([\d.]+)\.", run("look()")["narrow"])
     shown = [float(a or b) for a, b in numbers]
     frame = node(
         "return [...N.train(data, N.draw(10, 2))].at(-1);",

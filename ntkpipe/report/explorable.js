@@ -68,6 +68,7 @@
     }
     // learning is shown as it happens only if the reader asked for it
     if (frame.last || frame.step === 0 || (state.live && !still.matches)) show(side);
+    side.progress.textContent = frame.last ? "" : ` Training: step ${count(frame.step)} …`;
     if (SIDES.every((name) => isDone(sides[name]))) {
       section.dataset.state = "done";
       compare();
@@ -80,6 +81,7 @@
     side.says.textContent = `This browser could not train the network: ${message}`;
   }
 
+  const count = (number) => format(number, 6);
   const isDone = (side) => !side.stale && side.frames.at(-1).last;
 
   // ---------------------------------------------------------------- words
@@ -96,7 +98,7 @@
       made.append(text);
       return made;
     };
-    const steps = `${format(frame.step, 4)} step${frame.step === 1 ? "" : "s"}`;
+    const steps = `${count(frame.step)} step${frame.step === 1 ? "" : "s"}`;
     if (frame.step === 0) {
       return ["Before training, the network and its linearisation are equal."];
     }
@@ -105,7 +107,6 @@
     words.push(bold(percent(frame.moved)), " and the kernel changed by ");
     words.push(bold(percent(frame.kernelChange)), ". The linearisation is off by at most ");
     words.push(bold(format(frame.gap)), ".");
-    if (!isDone(side)) words.push(" Training …");
     return words;
   }
 
@@ -167,7 +168,7 @@
       drawHistory(side, side.svgs[svg], frame, band, { key, linearKey, low, high });
     }
     side.measured.textContent = band
-      ? `Shade: ${band.seeds} networks of width ${format(band.width, 5)}, measured.`
+      ? `Shade: ${band.seeds} networks of width ${count(band.width)}, measured.`
       : "";
     if (frame) drawKernel(side, frame);
   }
@@ -230,7 +231,7 @@
   function showAll() {
     for (const name of SIDES) show(sides[name]);
     const step = stepOf(state.time);
-    const text = state.time >= FRAMES ? "end of training" : `step ${format(step, 4)}`;
+    const text = state.time >= FRAMES ? "end of training" : `step ${count(step)}`;
     find("step").textContent = text;
     find("time").setAttribute("aria-valuetext", text);
     if (SIDES.every((name) => sides[name].frames.length)) compare();
@@ -276,6 +277,7 @@
     const svgs = ["function", "loss", "moved", "kernel"];
     side.svgs = Object.fromEntries(svgs.map((name) => [name, part(name)]));
     side.says = part("says");
+    side.progress = part("progress");
     side.measured = part("measured");
     side.output = part("width");
     side.slider = part("slider");
