@@ -226,7 +226,7 @@ def test_the_page_has_legible_colours_in_light_and_dark(opened):
       return {
         lines: all(".explorable svg :is(.line, .bar, .ellipse)", "stroke"),
         text: [...all(".explorable svg text", "fill"),
-          ...all(".explorable :is(p, h2, h3, h4, label, b, output)", "color")],
+          ...all(".explorable :is(p, h2, h3, figcaption, label, b, output)", "color")],
       };
     })()"""
     for scheme in ("light", "dark"):

@@ -29,7 +29,6 @@
     };
     for (const control of controls) control.addEventListener("input", redraw);
     // read out when a control rests, not at each of its stops
-    part("says").setAttribute("aria-live", "off");
     for (const control of controls) {
       control.addEventListener("change", () => {
         const spoken = part("spoken") ?? addSpoken(root);
