@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from browser import CHROMIUM
 
-from ntkpipe import study
-from ntkpipe.report import explorable, page, pictures
+from ntkpipe import claims, study
+from ntkpipe.report import explorable, page, theorem
 
 ROOT = Path(__file__).parents[1]
 NETWORK = ROOT / "ntkpipe/report/network.js"
@@ -64,7 +64,7 @@ def problem(parameterization, steps, record, grid=GRID):
 def studies():
     """The studies whose results the pictures show."""
     return [
-        study.load(ROOT / f"config/studies/{name}.yaml") for name in pictures.FIGURES
+        study.load(ROOT / f"config/studies/{name}.yaml") for name in theorem.FIGURES
     ]
 
 
@@ -216,23 +216,27 @@ def tables():
 
 
 def contents(**changes):
-    return explorable.contents(studies(), tables() | changes, pictures.PICTURES)
+    return explorable.contents(studies(), tables() | changes, theorem.PICTURES)
 
 
-def claims():
-    rows = [
-        {"study": "constancy", "claim": "J-2", "says": "It falls as 1/n"},
-        {"study": "width", "claim": "R-1", "says": "The weights move less"},
-    ]
-    common = {"verdict": "supported", "as_expected": True, "nature": "law"}
-    common |= {"set": "before", "n": 3, "widths": "64, 256", "known": ""}
-    common |= {"estimate": -1.0, "ci_low": -1.1, "ci_high": -0.9, "predicted": -1.0}
-    common |= {"low": -1.2, "high": -0.8, "detail": "", "tolerance": "", "level": 0.95}
-    common |= {"statistic": "slope", "metric": "ntk_change", "variant": "tanh"}
-    common |= {"expected": "supported", "source": "", "reason": "", "kind": "power_law"}
-    return pd.DataFrame([row | common for row in rows])
+def verdict(study_name, claim, **changes):
+    """A supported claim."""
+    fields = {"study": study_name, "claim": claim, "says": "It falls as 1/n"}
+    fields |= {"source": "Jacot et al. 2018", "expected": "supported", "n": 100}
+    fields |= {"verdict": "supported", "as_expected": True, "estimate": -0.99}
+    fields |= {"ci_low": -1.02, "ci_high": -0.96, "low": -1.1, "high": -0.9}
+    fields |= {"metric": "ntk_change", "statistic": "slope", "variant": "tanh"}
+    fields |= {"predicted": -1.0, "widths": "64, 256"}
+    return claims.Verdict(**fields | changes)
+
+
+def verdicts():
+    """A law, and a control that is refuted as it should be."""
+    refuted = {"verdict": "contradicted", "expected": "contradicted"}
+    control = verdict("gradient_flow", "J-7n", nature="control", **refuted)
+    return claims.table([verdict("constancy", "J-2"), control])
 
 
 def shown_page(found=None):
     found = contents() if found is None else found
-    return page.page([], claims(), {}, explorable=found)
+    return page.page([], verdicts(), {}, explorable=found)

@@ -18,7 +18,6 @@ from explorable_fakes import (
     SCALINGS,
     X,
     Y,
-    claims,
     contents,
     needs_node,
     node,
@@ -27,6 +26,7 @@ from explorable_fakes import (
     shown_page,
     studies,
     tables,
+    verdicts,
 )
 from helpers import run_stage, run_study
 from jax.flatten_util import ravel_pytree
@@ -36,7 +36,7 @@ from ntkpipe import artifacts, study
 from ntkpipe.kernels.empirical import ntk
 from ntkpipe.kernels.linear import predict
 from ntkpipe.models.mlp import MLP
-from ntkpipe.report import explorable, page, pictures
+from ntkpipe.report import explorable, page, theorem
 from ntkpipe.stages import STAGES, Place
 from ntkpipe.training.loop import train
 from ntkpipe.training.protocol import Training
@@ -357,15 +357,15 @@ def test_numbers_are_short_and_what_is_no_number_is_none():
 
 def test_a_picture_without_results_names_the_command_that_computes_it():
     some = {key: value for key, value in tables().items() if key[0] != "constancy"}
-    found = explorable.contents(studies(), some, pictures.PICTURES)
+    found = explorable.contents(studies(), some, theorem.PICTURES)
     assert found["missing"] == [("constant", "constancy")]
     shown = shown_page(found)
     assert "./run constancy" in shown and 'id="picture-constant"' not in shown
     assert "./run ellipses" not in shown and 'id="picture-lazy"' in shown
     # neither tables without rows, nor a study that this run lacks, are an error
     empty = {key: value.iloc[:0] for key, value in tables().items()}
-    assert explorable.contents(studies(), empty, pictures.PICTURES) == {}
-    assert explorable.contents([], {}, pictures.PICTURES) == {}
+    assert explorable.contents(studies(), empty, theorem.PICTURES) == {}
+    assert explorable.contents([], {}, theorem.PICTURES) == {}
 
 
 # ------------------------------------------------------------------ page
@@ -373,23 +373,28 @@ def test_a_picture_without_results_names_the_command_that_computes_it():
 
 def test_the_page_has_all_pictures_loads_nothing_and_is_small():
     shown = shown_page()
-    for name in pictures.PICTURES:
+    for name in theorem.PICTURES:
         assert f'id="picture-{name}"' in shown
     assert not re.search(
         r"https?://(?!www\.w3\.org/2000/svg)|url\(|@import| src=", shown
     )
-    added = len(shown.encode()) - len(page.page([], claims(), {}).encode())
+    added = len(shown.encode()) - len(page.page([], verdicts(), {}).encode())
     assert added < 500_000
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", shown, re.DOTALL)
     assert len(scripts) == 6 and not any("<script" in script for script in scripts)
     for script in scripts:
         if script.startswith("{"):
             json.loads(script)
-    assert re.search(r'href="#claim-constancy-j-2"[^>]*>J-2</a>', shown)
+    for name, words in ("J-2", "✓ supported"), ("J-7n", "✓ control, refuted as"):
+        (anchor,) = re.findall(
+            rf'href="#([^"]+)"[^>]*>{name}</a> <span[^>]*>{words}', shown
+        )
+        # the table of claims has the claim, or a link to it, at the same anchor
+        assert len(re.findall(rf'"#?{re.escape(anchor)}"', shown)) > 1
 
 
 def test_a_page_without_moving_pictures_has_no_script():
-    assert "<script" not in page.page([], claims(), {})
+    assert "<script" not in page.page([], verdicts(), {})
 
 
 def test_every_control_of_the_page_has_a_label():
@@ -404,7 +409,7 @@ def test_every_control_of_the_page_has_a_label():
 
 
 def test_an_edit_of_a_script_shows_in_the_layout():
-    for name in (*page.SCRIPTS, *page.EXPLORABLE, page.EXPLORABLE_STYLE):
+    for name in (*page.MOVING, *page.EXPLORABLE, page.EXPLORABLE_STYLE):
         assert (REPORT / name).read_text("utf-8") in page.layout()
 
 

@@ -7,7 +7,7 @@ import pytest
 from browser import Browser
 from explorable_fakes import needs_browser, node, problem, shown_page
 
-from ntkpipe.report import pictures
+from ntkpipe.report import theorem
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ SLIDERS = """
 @needs_browser
 def test_every_slider_of_the_pictures_moves_its_picture_and_its_sentence(opened):
     found = opened().run(SLIDERS)
-    assert [one["id"] for one in found] == [f"picture-{n}" for n in pictures.PICTURES]
+    assert [one["id"] for one in found] == [f"picture-{n}" for n in theorem.PICTURES]
     for one in found:
         assert not one["empty"] and not one["bad"] and one["spoken"], one
         assert one["moved"], one["id"]
@@ -192,8 +192,9 @@ def test_pictures_fit_into_the_window(opened, width):
       && !one.closest("svg svg")).map((one) => one.outerHTML.slice(0, 200))"""
     assert browser.run(wide) == []
     # without the other parts of the page
-    others = "[...document.querySelectorAll('body > :not(.explorable)')]"
-    browser.run(f"{others}.forEach((one) => one.remove())")
+    browser.run("""[...document.querySelectorAll("body *")].filter((one) =>
+      !one.closest(".explorable") && !one.querySelector(".explorable")
+    ).forEach((one) => one.remove())""")
     assert browser.run("document.documentElement.scrollWidth") <= width
     # charts are drawn at the size in which they are shown, so texts keep their size
     scale = """[...document.querySelectorAll(".explorable figure > svg")].map((svg) =>

@@ -4,9 +4,9 @@
 | -------------- | ------------------------------------------------------------------ |
 | `page.py`      | contents of the page; `page.html.jinja` and `style.css` its layout |
 | `explorable.py`| numbers of two networks that train in the page                     |
-| `pictures.py`  | numbers of the theorem's pictures and of "lazy or rich"            |
+| `theorem.py`   | numbers of the theorem's pictures and of "lazy or rich"            |
 | `network.js`   | a network that trains in the browser, and its linearisation        |
-| `plot.js`      | charts; `explorable.js`, `pictures.js`: the pictures and sliders   |
+| `plot.js`      | charts; `explorable.js`, `theorem.js`: the pictures and sliders    |
 | `doubts.py`    | notes on missing or doubtful numbers of a study                    |
 | `gallery.py`   | the figures of the sources                                         |
 | `thumbnail.py` | thumbnails of pictures                                             |

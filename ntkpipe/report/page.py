@@ -27,9 +27,9 @@ else:
 
 TEMPLATE, STYLE = "page.html.jinja", "style.css"
 # of the pictures that a reader can move
-EXPLORABLE = ("explorable.html.jinja", "pictures.html.jinja")
+EXPLORABLE = ("explorable.html.jinja", "theorem.html.jinja")
 EXPLORABLE_STYLE = "explorable.css"
-SCRIPTS = ("network.js", "plot.js", "explorable.js", "pictures.js")
+MOVING = ("network.js", "plot.js", "explorable.js", "theorem.js")
 FEW = 20  # claims; a longer table is folded
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
 LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
@@ -111,14 +111,14 @@ def page(
         gallery=gallery,
         answers=answers or {},
         explorable=explorable or {},
-        scripts={name: _resource(name) for name in SCRIPTS},
+        moving={name: _resource(name) for name in MOVING},
         style=_resource(STYLE) + (_resource(EXPLORABLE_STYLE) if explorable else ""),
     )
 
 
 def layout() -> str:
     """Templates, style sheets and scripts; an edit of one makes the page again."""
-    names = (TEMPLATE, STYLE, *EXPLORABLE, EXPLORABLE_STYLE, *SCRIPTS)
+    names = (TEMPLATE, STYLE, *EXPLORABLE, EXPLORABLE_STYLE, *MOVING)
     return "".join(map(_resource, names))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ntkpipe import artifacts, provenance
 from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.lazy import Lazy
+from ntkpipe.stages import moving
 from ntkpipe.stages.claims import CLAIMS
 from ntkpipe.stages.figure import FIGURE
 from ntkpipe.stages.job import Job, check_settings, read_studies
@@ -22,7 +23,7 @@ from ntkpipe.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntkpipe.report import doubts, explorable, page, pictures
+    from ntkpipe.report import doubts, explorable, page, theorem
     from ntkpipe.report import gallery as galleries
 else:
     pd = Lazy("pandas")
@@ -31,7 +32,7 @@ else:
     explorable = Lazy("ntkpipe.report.explorable")
     galleries = Lazy("ntkpipe.report.gallery")
     page = Lazy("ntkpipe.report.page")
-    pictures = Lazy("ntkpipe.report.pictures")
+    theorem = Lazy("ntkpipe.report.theorem")
 
 
 def run(job: Job) -> None:
@@ -89,34 +90,14 @@ def write(
     ]
     sources = galleries.load(gallery) if gallery else ()
     said = json.loads(Path(answers).read_text("utf-8")) if answers else {}
-    moving = explorable.contents(
-        studies, _tables(studies, by_study, files), pictures.PICTURES
-    )
+    tables: dict[tuple[str, str], pd.DataFrame] = {}
+    for study in studies:
+        tables |= moving.tables(study, by_study[study.name], files)
+    shown = explorable.contents(studies, tables, theorem.PICTURES)
     text = page.page(
-        pages, verdicts(by_study), provenance.versions(), sources, said, moving
+        pages, verdicts(by_study), provenance.versions(), sources, said, shown
     )
     artifacts.write(output, lambda file: file.write(text.encode()))
-
-
-def _tables(
-    studies: Sequence[Study],
-    by_study: dict[str, dict[tuple, Product]],
-    files: Sequence[Path],
-) -> dict[tuple[str, str], pd.DataFrame]:
-    """Measurements and tables of figures that the moving pictures read."""
-    found = {}
-    for study in studies:
-        if study.name not in pictures.FIGURES:
-            continue
-        measured = by_study[study.name]["measurements", None, None]
-        found[study.name, "measurements"] = measured.data
-        for name in pictures.FIGURES[study.name]:
-            end = (study.name, "figures", f"{name}.csv")
-            for path in (path for path in files if path.parts[-3:] == end):
-                table = artifacts.load(path)
-                check_settings(study, str(path), table, FIGURE)
-                found[study.name, name] = table.data
-    return found
 
 
 def _is_product(path: str) -> bool:

@@ -2,7 +2,7 @@
 /* The theorem in four pictures, and lazy or rich: sliders over measured numbers. */
 
 (() => {
-  const element = document.getElementById("pictures-data");
+  const element = document.getElementById("theorem-data");
   if (!element) return;
   const { chart, decades, ellipses, fixed, format, onResize, percent } = ntkPlot;
   const data = JSON.parse(element.textContent);
@@ -235,7 +235,7 @@
     now.networks.forEach((network, i) => {
       right.dot(0.06 + 0.012 * (i % 5), network[index], "seed", 3.5);
     });
-    right.bar(1.15, now.low[index], now.high[index], "bar network wide");
+    right.bar(1.15, now.low[index], now.high[index], "bar network thick");
     const middle = ([a, b]) => `between ${fixed(a, 2)} and ${fixed(b, 2)}`;
     const degrees = `${format(Math.round((at * 180) / Math.PI), 3)}°`;
     return {
