@@ -225,7 +225,7 @@ def test_the_page_has_legible_colours_in_light_and_dark(opened):
       const all = (selector, key) => [...document.querySelectorAll(selector)].map(
         (one) => against(getComputedStyle(one)[key]));
       return {
-        lines: all(".explorable svg :is(.line, .bar, .ellipse)", "stroke"),
+        lines: all(".explorable svg :is(.line, .range, .ellipse)", "stroke"),
         text: [...all(".explorable svg text", "fill"),
           ...all(".explorable :is(p, h2, h3, figcaption, label, b, output)", "color")],
       };

@@ -74,7 +74,7 @@ const ntkPlot = (() => {
     let free = width; // where the text to the right begins
     for (const [value, text] of labelled(x.ticks).sort(([a], [b]) => b - a)) {
       const at = X(value);
-      frame.push(node("line", { class: "axis", x1: at, x2: at, y1: foot, y2: foot + 4 }));
+      frame.push(node("line", { class: "rule", x1: at, x2: at, y1: foot, y2: foot + 4 }));
       // a text at an end stays inside the picture, and leaves room for the others
       const half = text.length * 3.4;
       const inside = Math.min(Math.max(at, half + 1), width - half - 1);
@@ -82,7 +82,7 @@ const ntkPlot = (() => {
       free = inside - half - 6;
       frame.push(node("text", { x: inside, y: foot + 17, class: "middle" }, text));
     }
-    frame.push(node("line", { class: "axis", x1: left, x2: end, y1: foot, y2: foot }));
+    frame.push(node("line", { class: "rule", x1: left, x2: end, y1: foot, y2: foot }));
     if (x.label) {
       frame.push(node("text", { x: end, y: height - 5, class: "end" }, x.label));
     }

@@ -82,7 +82,7 @@
     for (const { angle, band, dots } of now.at) {
       const inside = angle >= Math.PI ? -14 : 0;
       dots.forEach((dot, i) => left.dot(angle, dot, "seed", 2.2, inside + ((i * 7) % 11) - 5));
-      left.bar(angle, band[0], band[2], "bar network", inside + (inside ? -9 : 9));
+      left.bar(angle, band[0], band[2], "range network", inside + (inside ? -9 : 9));
     }
     const widths = shown.widths.map((one) => one.width);
     const distances = shown.widths.map((one) => one.distance);
@@ -90,7 +90,7 @@
       distances.map((d) => d[2]), "‖Θ − Θ∞‖/‖Θ∞‖");
     right.line(shown.fit.x, shown.fit.y, "line fit");
     distances.forEach(([low, median, high], i) => {
-      right.bar(widths[i], low, high, "bar network");
+      right.bar(widths[i], low, high, "range network");
       right.dot(widths[i], median, i === index ? "now" : "past", i === index ? 6 : 4);
     });
     right.corner(slopeText(shown.fit.slope), 0);
@@ -138,7 +138,7 @@
       left.text(steps.at(-1), now.median.at(-1), variant.label, `end ${style}`, -2, -8);
       right.line(variant.fit.x, variant.fit.y, `line fit ${style}`);
       variant.widths.forEach((one, i) => {
-        right.bar(one.width, one.low.at(-1), one.high.at(-1), `bar ${style}`);
+        right.bar(one.width, one.low.at(-1), one.high.at(-1), `range ${style}`);
         const size = i === index ? 6 : 3.5;
         right.dot(one.width, one.median.at(-1), `dot ${style}`, size);
       });
@@ -235,7 +235,7 @@
     now.networks.forEach((network, i) => {
       right.dot(0.06 + 0.012 * (i % 5), network[index], "seed", 3.5);
     });
-    right.bar(1.15, now.low[index], now.high[index], "bar network thick");
+    right.bar(1.15, now.low[index], now.high[index], "range network thick");
     const middle = ([a, b]) => `between ${fixed(a, 2)} and ${fixed(b, 2)}`;
     const degrees = `${format(Math.round((at * 180) / Math.PI), 3)}°`;
     return {
