@@ -6,7 +6,6 @@ rounding, many networks with those of `training.train` as distributions.
 
 import json
 import re
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -413,6 +412,9 @@ def test_an_edit_of_a_script_shows_in_the_layout():
         assert (REPORT / name).read_text("utf-8") in page.layout()
 
 
+NO_FILES = dict.fromkeys(STAGES["report"].options, "")
+
+
 def test_the_stage_finds_the_tables_among_its_inputs(tmp_path):
     """Tables of figures are found by study and name, and their settings are checked."""
     text = (ROOT / "config/studies/width.yaml").read_text("utf-8")
@@ -442,8 +444,9 @@ def test_the_stage_finds_the_tables_among_its_inputs(tmp_path):
         figure="review",
     )
     inputs = [made["claims", "", 0], made["measurements", "", 0], *drawn]
-    out = run_stage("report", one, inputs=inputs, output=tmp_path / "index.html")
-    shown = Path(out).read_text("utf-8")
+    out = tmp_path / "index.html"
+    run_stage("report", one, inputs=inputs, output=out, **NO_FILES)
+    shown = out.read_text("utf-8")
     data = json.loads(
         re.search(r'id="explore-data">(.*?)</script>', shown, re.DOTALL)[1]
     )
@@ -452,4 +455,4 @@ def test_the_stage_finds_the_tables_among_its_inputs(tmp_path):
     assert "./run gradient_flow" in shown
     other = study.parse(text.replace("steps: 20", "steps: 21"), "width.yaml")
     with pytest.raises(artifacts.ProductError, match="delete it and run again"):
-        run_stage("report", other, inputs=inputs, output=tmp_path / "other.html")
+        run_stage("report", other, inputs=inputs, output=out, **NO_FILES)
