@@ -28,7 +28,7 @@ LAUNCHER = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
     "os.execv(sys.argv[3], sys.argv[3:])"
 )
-TIMEOUT = 60  # seconds of a command
+TIMEOUT = 120  # seconds of a command
 
 
 class Browser:

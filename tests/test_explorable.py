@@ -6,7 +6,6 @@ rounding, many networks with those of `training.train` as distributions.
 
 import json
 import re
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -372,19 +371,17 @@ def test_a_picture_without_results_names_the_command_that_computes_it():
 
 
 def test_the_page_has_all_pictures_loads_nothing_and_is_small():
-    shown = shown_page()
+    shown, without = shown_page(), page.page([], verdicts(), {})
     for name in theorem.PICTURES:
         assert f'id="picture-{name}"' in shown
-    assert not re.search(
-        r"https?://(?!www\.w3\.org/2000/svg)|url\(|@import| src=", shown
-    )
-    added = len(shown.encode()) - len(page.page([], verdicts(), {}).encode())
-    assert added < 500_000
+    loads = r"https?://(?!www\.w3\.org/2000/svg)|url\(|@import| src="
+    assert len(re.findall(loads, shown)) == len(re.findall(loads, without))
+    assert len(shown.encode()) - len(without.encode()) < 500_000
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", shown, re.DOTALL)
-    assert len(scripts) == 6 and not any("<script" in script for script in scripts)
-    for script in scripts:
-        if script.startswith("{"):
-            json.loads(script)
+    assert len(scripts) - without.count("<script") == 6
+    assert not any("<script" in script for script in scripts)
+    data = [json.loads(script) for script in scripts if script.startswith("{")]
+    assert set(data[1]) == set(theorem.PICTURES) and "scalings" in data[0]
     for name, words in ("J-2", "✓ supported"), ("J-7n", "✓ control, refuted as"):
         (anchor,) = re.findall(
             rf'href="#([^"]+)"[^>]*>{name}</a> <span[^>]*>{words}', shown
@@ -393,24 +390,36 @@ def test_the_page_has_all_pictures_loads_nothing_and_is_small():
         assert len(re.findall(rf'"#?{re.escape(anchor)}"', shown)) > 1
 
 
-def test_a_page_without_moving_pictures_has_no_script():
-    assert "<script" not in page.page([], verdicts(), {})
+def test_a_page_without_moving_pictures_has_none_of_their_scripts():
+    without = page.page([], verdicts(), {})
+    assert "ntkPlot" in shown_page() and "ntkPlot" not in without
+    assert 'class="explorable' not in without
 
 
-def test_every_control_of_the_page_has_a_label():
+def test_every_control_of_the_pictures_has_a_label():
     shown = shown_page()
     ids = re.findall(r'\bid="([^"]+)"', shown)
     assert len(ids) == len(set(ids))
-    for tag in re.findall(r"<(?:input|select)[^>]*>", shown):
+    controls = re.findall(r"<(?:input|select)[^>]* data-is=[^>]*>", shown)
+    assert len(controls) >= 12
+    for tag in controls:
         inside = shown[: shown.index(tag)].rsplit("<label", 1)[1]
         assert "</label>" not in inside, tag
-    for svg in re.findall(r"<svg[^>]*>", shown):
+    pictures = re.findall(r"<svg data-is[^>]*>", shown)
+    assert len(pictures) >= 19
+    for svg in pictures:
         assert 'role="img"' in svg and re.search('aria-label="[^"]{20,}"', svg)
 
 
-def test_an_edit_of_a_script_shows_in_the_layout():
-    for name in (*page.MOVING, *page.EXPLORABLE, page.EXPLORABLE_STYLE):
-        assert (REPORT / name).read_text("utf-8") in page.layout()
+def test_an_edit_of_a_template_style_or_script_shows_in_the_layout():
+    """Without this, an edit would not make the page again."""
+    files = [p for p in REPORT.iterdir() if p.suffix in (".js", ".css", ".jinja")]
+    assert len(files) >= 9
+    for path in files:
+        assert path.read_text("utf-8") in page.layout(), path.name
+
+
+NO_FILES = dict.fromkeys(STAGES["report"].options, "")
 
 
 def test_the_stage_finds_the_tables_among_its_inputs(tmp_path):
@@ -442,8 +451,9 @@ def test_the_stage_finds_the_tables_among_its_inputs(tmp_path):
         figure="review",
     )
     inputs = [made["claims", "", 0], made["measurements", "", 0], *drawn]
-    out = run_stage("report", one, inputs=inputs, output=tmp_path / "index.html")
-    shown = Path(out).read_text("utf-8")
+    out = tmp_path / "index.html"
+    run_stage("report", one, inputs=inputs, output=out, **NO_FILES)
+    shown = out.read_text("utf-8")
     data = json.loads(
         re.search(r'id="explore-data">(.*?)</script>', shown, re.DOTALL)[1]
     )
@@ -452,4 +462,4 @@ def test_the_stage_finds_the_tables_among_its_inputs(tmp_path):
     assert "./run gradient_flow" in shown
     other = study.parse(text.replace("steps: 20", "steps: 21"), "width.yaml")
     with pytest.raises(artifacts.ProductError, match="delete it and run again"):
-        run_stage("report", other, inputs=inputs, output=tmp_path / "other.html")
+        run_stage("report", other, inputs=inputs, output=out, **NO_FILES)

@@ -39,7 +39,7 @@ HELPERS = """
   globalThis.part = (root, name) => root.querySelector(`[data-is="${name}"]`);
   globalThis.side = (name) => part(section, name);
   globalThis.until = async (test) => {
-    for (let i = 0; i < 1000 && !test(); i++) {
+    for (let i = 0; i < 2500 && !test(); i++) {
       await new Promise((go) => setTimeout(go, 20));
     }
     return Boolean(test());
@@ -191,11 +191,6 @@ def test_pictures_fit_into_the_window(opened, width):
       one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".unseen")
       && !one.closest("svg svg")).map((one) => one.outerHTML.slice(0, 200))"""
     assert browser.run(wide) == []
-    # without the other parts of the page
-    browser.run("""[...document.querySelectorAll("body *")].filter((one) =>
-      !one.closest(".explorable") && !one.querySelector(".explorable")
-    ).forEach((one) => one.remove())""")
-    assert browser.run("document.documentElement.scrollWidth") <= width
     # charts are drawn at the size in which they are shown, so texts keep their size
     scale = """[...document.querySelectorAll(".explorable figure > svg")].map((svg) =>
       svg.clientWidth / svg.viewBox.baseVal.width)"""
