@@ -127,7 +127,8 @@
       y: { from, to, as: "log", ticks: decades(from, to), label },
     });
     const widths = variants[0].widths.map((one) => one.width);
-    const right = lawChart(part("right"), widths, [from * 1.6], [to / 1.6], label);
+    // room for the slopes above the points
+    const right = lawChart(part("right"), widths, [from * 1.6], [to * 4], label);
     variants.forEach((variant, which) => {
       const style = STYLES[which];
       const now = variant.widths[index];
