@@ -11,7 +11,7 @@ import base64
 import importlib.resources
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ntkpipe import text
 from ntkpipe.claims import words
@@ -36,10 +36,14 @@ TEMPLATES = (
     "run.html.jinja",
     "study.html.jinja",
     "words.html.jinja",
+    "explorable.html.jinja",
+    "theorem.html.jinja",
 )
-STYLES = ("style.css", "claims.css", "print.css")
+STYLES = ("style.css", "claims.css", "explorable.css", "print.css")
 SCRIPTS = ("claims.js", "page.js")
-SECTIONS = ("top", "claims", "studies", "gallery", "run", "cite")
+MOVING = ("network.js", "plot.js", "explorable.js", "theorem.js")
+"""Scripts of the pictures that a reader can move."""
+SECTIONS = ("top", "explore", "theorem", "lazy-or-rich", "claims", "studies", "gallery", "run", "cite")
 """Anchors of the page that no claim may have."""
 
 
@@ -102,6 +106,7 @@ def page(
     run: RunPage | None = None,
     gallery: Sequence[Source] = (),
     answers: Mapping[str, Sequence[str]] | None = None,
+    explorable: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -112,6 +117,8 @@ def page(
         gallery: the figures of the sources, in order.
         answers: of `ask`: `answers`, paragraphs in which **…** is bold, and `plan`, the
             lines that say how they were measured.
+        explorable: the numbers of the pictures that a reader can move, of
+            `explorable.contents`.
     """
     run = run or RunPage()
     shown = [study for study in studies if not study.unshown]
@@ -138,6 +145,8 @@ def page(
         slowest=max((s.runtime_s or 0 for s in shown), default=0),
         gallery=gallery,
         answers=answers or {},
+        explorable=explorable or {},
+        moving={name: _resource(name) for name in MOVING},
         style="".join(map(_resource, STYLES)),
         scripts=[*map(_resource, SCRIPTS)],
     )
@@ -145,7 +154,7 @@ def page(
 
 def layout() -> str:
     """The templates, styles and scripts; an edit of one makes the page again."""
-    return "".join(map(_resource, (*TEMPLATES, *STYLES, *SCRIPTS)))
+    return "".join(map(_resource, (*TEMPLATES, *STYLES, *SCRIPTS, *MOVING)))
 
 
 def _resource(name: str) -> str:

@@ -19,7 +19,7 @@ from ntkpipe import artifacts, provenance
 from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.lazy import Lazy
 from ntkpipe.selection import in_order
-from ntkpipe.stages import jobs
+from ntkpipe.stages import jobs, moving
 from ntkpipe.stages.claims import CLAIMS
 from ntkpipe.stages.figure import FIGURE, endings, is_animated
 from ntkpipe.stages.job import Job, check_settings, read_products, read_studies
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import yaml
 
     from ntkpipe import claims
-    from ntkpipe.report import doubts, links, page
+    from ntkpipe.report import doubts, explorable, links, page, theorem
     from ntkpipe.report import gallery as galleries
 else:
     pd = Lazy("pandas")
@@ -41,9 +41,11 @@ else:
     # imported only when a page is made
     claims = Lazy("ntkpipe.claims")
     doubts = Lazy("ntkpipe.report.doubts")
+    explorable = Lazy("ntkpipe.report.explorable")
     galleries = Lazy("ntkpipe.report.gallery")
     links = Lazy("ntkpipe.report.links")
     page = Lazy("ntkpipe.report.page")
+    theorem = Lazy("ntkpipe.report.theorem")
 
 TABLES = ("claims", "measurements")
 RELEASE = "release.csv"
@@ -78,6 +80,9 @@ def run(job: Job) -> None:
     pages += [one for one in others.values() if not isinstance(one, Found)]
     sources = galleries.load(given["gallery"]) if given["gallery"] else ()
     answers = given["answers"]
+    tables: dict[tuple[str, str], pd.DataFrame] = {}
+    for one in found.values():
+        tables |= moving.tables(one.study, one.products, one.files)
     text = page.page(
         pages,
         _verdicts([found[study.name] for study in order]),
@@ -88,6 +93,7 @@ def run(job: Job) -> None:
         ),
         sources,
         json.loads(Path(answers).read_text("utf-8")) if answers else {},
+        explorable.contents(list(order), tables, theorem.PICTURES),
     )
     artifacts.write(job.outputs[0], lambda file: file.write(text.encode()))
 
