@@ -43,7 +43,17 @@ STYLES = ("style.css", "claims.css", "explorable.css", "print.css")
 SCRIPTS = ("claims.js", "page.js")
 MOVING = ("network.js", "plot.js", "explorable.js", "theorem.js")
 """Scripts of the pictures that a reader can move."""
-SECTIONS = ("top", "explore", "theorem", "lazy-or-rich", "claims", "studies", "gallery", "run", "cite")
+SECTIONS = (
+    "top",
+    "explore",
+    "theorem",
+    "lazy-or-rich",
+    "claims",
+    "studies",
+    "gallery",
+    "run",
+    "cite",
+)
 """Anchors of the page that no claim may have."""
 
 
