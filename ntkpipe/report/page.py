@@ -1,7 +1,8 @@
 """The contents of the page of all studies; `page.html.jinja` has its layout.
 
 The page is one file that loads no other file: pictures are data URIs, the style is
-inline, there is no script. The template escapes every value (autoescape is on).
+inline. Scripts draw the interactive charts, see `charts`. The template escapes every
+value (autoescape is on).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ntkpipe import text
 from ntkpipe.claims import words
 from ntkpipe.lazy import Lazy
+from ntkpipe.report import charts
 from ntkpipe.report.thumbnail import thumbnail
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ else:
 TEMPLATE, STYLE = "page.html.jinja", "style.css"
 FEW = 20  # claims; a longer table is folded
 LARGEST_SVG = 300_000  # bytes; the png of a larger one is smaller
-LARGEST_GIF = 3_000_000  # bytes; a larger one is linked
 VERDICTS = {
     "supported": ("✓", "supported"),
     "consistent": ("✓", "consistent"),
@@ -48,7 +49,7 @@ class FigurePage:
     after: str = ""
     svg: bytes = b""
     png: bytes = b""
-    gif: bytes = b""  # an animation; the png is then its still
+    block: charts.Block | None = None  # its interactive form
     files: Mapping[str, str] = field(default_factory=dict)  # ending → relative address
 
 
@@ -103,13 +104,14 @@ def page(
         versions=versions,
         gallery=gallery,
         answers=answers or {},
-        style=_resource(STYLE),
+        style=_resource(STYLE) + charts.style(),
+        scripts=charts.scripts([f.block for s in studies for f in s.figures]),
     )
 
 
 def layout() -> str:
-    """The template and the style sheet; an edit of either makes the page again."""
-    return _resource(TEMPLATE) + _resource(STYLE)
+    """The template, the style sheets and the script; an edit makes the page again."""
+    return _resource(TEMPLATE) + _resource(STYLE) + charts.style() + charts.script()
 
 
 def _resource(name: str) -> str:
@@ -129,8 +131,7 @@ def _template() -> jinja2.Template:
         "powers": text.powers,
         "base64": lambda data: base64.b64encode(data).decode("ascii"),
         "thumbnail": thumbnail,
-        "pictures": _pictures,
-        "too_large": _too_large,
+        "picture": _picture,
     }
     environment.globals |= {"many": text.many, "slug": _slug, "run_of": _run_of}
     return environment.get_template(TEMPLATE)
@@ -232,29 +233,13 @@ class _Picture(NamedTuple):
 
     mime: str
     data: bytes
-    role: str = ""  # `moving` for an animation, `still` for the picture in print
 
 
-def _pictures(figure: FigurePage) -> list[_Picture]:
-    """The svg, or the png if it is smaller; or an animation and its still picture.
-
-    The still picture is printed, and shown to readers who prefer reduced motion.
-    """
+def _picture(figure: FigurePage) -> _Picture | None:
+    """The svg, or the png if it is smaller."""
     if figure.svg and (len(figure.svg) < LARGEST_SVG or not figure.png):
-        return [_Picture("svg+xml", figure.svg)]
-    if not figure.png:
-        return []
-    if not figure.gif or len(figure.gif) > LARGEST_GIF:
-        return [_Picture("png", figure.png)]
-    return [_Picture("gif", figure.gif, "moving"), _Picture("png", figure.png, "still")]
-
-
-def _too_large(figure: FigurePage) -> str:
-    """The link text, with the size, of an animation that is too large for the page."""
-    still = [picture.mime for picture in _pictures(figure)] == ["png"]
-    if still and len(figure.gif) > LARGEST_GIF:
-        return f"animation, {len(figure.gif) / 1e6:.1f} MB"
-    return ""
+        return _Picture("svg+xml", figure.svg)
+    return _Picture("png", figure.png) if figure.png else None
 
 
 def _slug(*parts: str) -> str:

@@ -22,11 +22,12 @@ from ntkpipe.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntkpipe.report import doubts, page
+    from ntkpipe.report import charts, doubts, page
     from ntkpipe.report import gallery as galleries
 else:
     pd = Lazy("pandas")
     # imported only when a page is made
+    charts = Lazy("ntkpipe.report.charts")
     doubts = Lazy("ntkpipe.report.doubts")
     galleries = Lazy("ntkpipe.report.gallery")
     page = Lazy("ntkpipe.report.page")
@@ -137,22 +138,27 @@ def _figure_page(
         for path in files
         if path.stem == figure.name and path.parts[-3:-1] == place
     }
-    pictures = _pictures(study, figure, found)
+    pictures, table = _pictures(study, figure, found)
+    gif = pictures.get("gif", b"")
     return page.FigurePage(
         name=figure.name,
         title=figure.title,
         caption=figure.caption,
         after=figure.after,
-        **{kind: pictures.get(kind, b"") for kind in ("svg", "png", "gif")},
+        svg=pictures.get("svg", b""),
+        png=pictures.get("png", b""),
+        block=None if table is None else charts.block(figure, table, gif),
         files={kind: os.path.relpath(path, folder) for kind, path in found.items()},
     )
 
 
-def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
-    """The pictures of a figure by their endings, checked against its table."""
+def _pictures(
+    study: Study, figure, files: dict[str, Path]
+) -> tuple[dict[str, bytes], pd.DataFrame | None]:
+    """The pictures of a figure by their endings, checked against its table, and it."""
     pictures = {ending: path for ending, path in files.items() if ending != "csv"}
     if not pictures:
-        return {}
+        return {}, None
     if "csv" not in files:
         raise ProductError(f"no table of the figure {figure.name} among the inputs")
     path = str(files["csv"])
@@ -161,7 +167,8 @@ def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
     artifacts.check(path, table, about)
     check_settings(study, path, table, FIGURE)
     digests = table.meta["pictures"]
-    return {e: artifacts.read_picture(p, digests.get(e)) for e, p in pictures.items()}
+    read = {e: artifacts.read_picture(p, digests.get(e)) for e, p in pictures.items()}
+    return read, table.data
 
 
 def seeds(study: Study) -> str:
