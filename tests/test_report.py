@@ -14,6 +14,7 @@ import pytest
 from ntkpipe import claims
 from ntkpipe.report import doubts as doubts_
 from ntkpipe.report import page as report
+from ntkpipe.report.charts import Block
 from ntkpipe.report.gallery import Original, Source
 from ntkpipe.report.page import FigurePage, StudyPage
 from ntkpipe.report.thumbnail import thumbnail
@@ -91,7 +92,7 @@ CLAIMS = table(
 class Reader(html.parser.HTMLParser):
     """Collects text, ids, links and tags; knows whether all tags are closed."""
 
-    VOID = frozenset({"meta", "img", "br", "wbr"})
+    VOID = frozenset({"meta", "img", "br", "wbr", "input"})
 
     def __init__(self, page):
         super().__init__()
@@ -470,24 +471,22 @@ def test_picture_is_svg_unless_large(svg, png, kind):
     assert f'src="data:image/{kind};base64,' in page
 
 
-def test_an_animation_has_a_still_for_print():
-    figure = FigurePage(name="f", title="t", caption="c", png=b"png", gif=b"GIF89a")
-    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
-    assert 'class="moving" alt="t: c" src="data:image/gif;base64,R0lGODlh"' in page
-    assert 'class="still" alt="t: c" src="data:image/png;base64,' in page
-    style = page[page.index("<style>") : page.index("</style>")]
-    shown = style[style.index("@media print, (prefers-reduced-motion: reduce)") :]
-    assert "img.still { display: none; }" in style[: style.index("@media print")]
-    assert "img.moving { display: none; } figure img.still { display: block; }" in shown
-
-
-def test_a_large_animation_is_linked():
+def test_an_animation_is_linked_and_its_still_is_in_the_page():
+    block = Block(
+        kind="frames",
+        data="eJw=",
+        notes=("Shown is every second frame.",),
+        about={"width": 2, "height": 3, "count": 4, "palette": [255]},
+    )
     files = {"gif": "s/figures/f.gif"}
-    large = {"png": b"png", "gif": b"x" * 3_100_000, "files": files}
-    figure = FigurePage(name="f", title="t", caption="c", **large)
+    figure = FigurePage(
+        name="f", title="t", caption="c", png=b"png", block=block, files=files
+    )
     page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
-    assert '<a href="s/figures/f.gif">animation, 3.1 MB</a>' in page
-    assert "image/gif" not in page and 'class="still"' not in page
+    assert '<a href="s/figures/f.gif">gif</a>' in page and "image/gif" not in page
+    assert 'alt="t: c" src="data:image/png;base64,' in page
+    assert 'max="3"' in page and "Shown is every second frame." in page
+    assert Reader(page).stack == [] and 'id="vega"' not in page
 
 
 def test_a_missing_picture_is_named():

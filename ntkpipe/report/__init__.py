@@ -3,6 +3,7 @@
 | module         | content                                                            |
 | -------------- | ------------------------------------------------------------------ |
 | `page.py`      | contents of the page; `page.html.jinja` and `style.css` its layout |
+| `charts.py`    | the interactive charts; `charts.js` and `charts.css` draw them     |
 | `doubts.py`    | notes on missing or doubtful numbers of a study                    |
 | `gallery.py`   | the figures of the sources                                         |
 | `thumbnail.py` | thumbnails of pictures                                             |

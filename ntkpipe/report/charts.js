@@ -49,6 +49,24 @@
     return spec;
   };
 
+  // Vega-Lite names the parts of a legend that choose a series, but not in legends that
+  // several panels share
+  const named = (compiled) => {
+    const test = 'vlSelectionTest("shown_store", {"series": datum.value})';
+    const opacity = [
+      { test: `!length(data("shown_store")) || ${test}`, value: 1 }, { value: 0.35 },
+    ];
+    for (const legend of compiled.legends ?? []) {
+      if (legend.fill !== "color") continue;
+      for (const part of ["symbols", "labels", "entries"]) {
+        const update = part === "entries" ? {} : { opacity, cursor: { value: "pointer" } };
+        const name = `series_legend_${part}`;
+        legend.encode[part] = { ...legend.encode[part], name, interactive: true, update };
+      }
+    }
+    return compiled;
+  };
+
   const drawChart = async (box) => {
     box.text ??= await inflated(block(box));
     await vega();
@@ -58,6 +76,7 @@
     const { view } = await vegaEmbed(target, fitted(box.text, box.clientWidth, dark), {
       actions: { export: true, source: false, compiled: false, editor: false },
       renderer: "svg",
+      patch: named,
       tooltip: { theme: dark ? "dark" : "light" },
       downloadFileName: box.closest("figure").id,
     });

@@ -116,8 +116,9 @@ def library() -> str:
     The version of Vega-Lite is that of Altair's specifications.
     """
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    # the snippet is code of ours, of which there is none
-    return deflated(vl_convert.javascript_bundle("", vl_version=version).encode())
+    # with a snippet, the script would have what the snippet uses only
+    code = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    return deflated(code.encode())
 
 
 def scripts(blocks: Sequence[Block | None]) -> str:

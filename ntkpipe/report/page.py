@@ -104,14 +104,14 @@ def page(
         versions=versions,
         gallery=gallery,
         answers=answers or {},
-        style=_resource(STYLE) + charts.style(),
+        style=charts.style() + _resource(STYLE),
         scripts=charts.scripts([f.block for s in studies for f in s.figures]),
     )
 
 
 def layout() -> str:
     """The template, the style sheets and the script; an edit makes the page again."""
-    return _resource(TEMPLATE) + _resource(STYLE) + charts.style() + charts.script()
+    return _resource(TEMPLATE) + charts.style() + _resource(STYLE) + charts.script()
 
 
 def _resource(name: str) -> str:
