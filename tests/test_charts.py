@@ -81,6 +81,21 @@ def test_frames_are_those_of_the_animation(most, monkeypatch):
     assert bool(made.notes) == (step > 1)
 
 
+def test_a_figure_without_chart_shows_the_beginning_of_its_table():
+    _, table, _ = drawn("heatmap")
+    shown = charts.preview(table)
+    assert shown.says == f"12 of {len(table):,} rows" and len(shown.rows) == 12
+    assert shown.columns == list(table)
+    assert shown.rows[3][-1] == f"{table['value'][3]:.4g}"
+    assert charts.preview(animation()[1]).says.endswith(" columns")
+    figure = FigurePage(name="f", title="t", caption="c", png=b"p", preview=shown)
+    one = StudyPage(name="study", title="t", question="q", figures=[figure])
+    text = page.page([one], claims.table([]), {})
+    assert (
+        f"Data table ({shown.says})" in text and f"<td>{shown.rows[3][-1]}</td>" in text
+    )
+
+
 def test_a_page_has_the_library_once_and_only_with_charts():
     frames = charts.block(*animation())
     both = charts.scripts([block("modes"), block("scaling"), None, frames])

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkpipe import text
 from ntkpipe.figures import interactive
 from ntkpipe.lazy import Lazy
 
@@ -66,8 +67,9 @@ def block(figure: Any, table: pd.DataFrame, gif: bytes = b"") -> Block | None:
     if chart is None:
         return None
     spec = interactive.specification(chart) | {"description": figure.title}
-    text = json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
-    data = deflated(text.encode())
+    data = deflated(
+        json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode()
+    )
     return Block(kind="chart", data=data, notes=spec["usermeta"]["notes"])
 
 
@@ -102,6 +104,29 @@ def frames(gif: bytes) -> Block:
         about={"width": width, "height": height, "count": count}
         | {"palette": colors.tolist()},
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """The beginning of a figure's table, for a reader who cannot point at a chart."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    says: str
+    """How much of the table it is."""
+
+
+def preview(table: pd.DataFrame, rows: int = 12, columns: int = 10) -> Preview:
+    """The first rows and columns of a table, numbers with four digits."""
+    part = table.iloc[:rows, :columns]
+    cells = [
+        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+        for row in part.itertuples(index=False)
+    ]
+    says = f"{len(part)} of {text.many(len(table), 'row')}"
+    if len(table.columns) > columns:
+        says += f", {columns} of {len(table.columns)} columns"
+    return Preview(columns=list(part), rows=cells, says=says)
 
 
 def deflated(data: bytes) -> str:

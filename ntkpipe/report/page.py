@@ -50,6 +50,7 @@ class FigurePage:
     svg: bytes = b""
     png: bytes = b""
     block: charts.Block | None = None  # its interactive form
+    preview: charts.Preview | None = None  # the beginning of its table
     files: Mapping[str, str] = field(default_factory=dict)  # ending → relative address
 
 

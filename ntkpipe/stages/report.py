@@ -140,6 +140,8 @@ def _figure_page(
     }
     pictures, table = _pictures(study, figure, found)
     gif = pictures.get("gif", b"")
+    block = None if table is None else charts.block(figure, table, gif)
+    is_chart = block is not None and block.kind == "chart"
     return page.FigurePage(
         name=figure.name,
         title=figure.title,
@@ -147,7 +149,8 @@ def _figure_page(
         after=figure.after,
         svg=pictures.get("svg", b""),
         png=pictures.get("png", b""),
-        block=None if table is None else charts.block(figure, table, gif),
+        block=block,
+        preview=None if is_chart or table is None else charts.preview(table),
         files={kind: os.path.relpath(path, folder) for kind, path in found.items()},
     )
 
