@@ -14,8 +14,10 @@ import PIL.Image
 import pytest
 
 from ntkpipe import claims, measurements
+from ntkpipe.report import charts
 from ntkpipe.report import doubts as doubts_
 from ntkpipe.report import page as report
+from ntkpipe.report.charts import Block
 from ntkpipe.report.gallery import Original, Source
 from ntkpipe.report.page import FigurePage, RunPage, StudyPage
 from ntkpipe.report.pictures import LARGEST_SVG, STILL, picture, still
@@ -172,7 +174,8 @@ def test_an_edit_of_any_file_of_the_layout_shows_in_the_layout():
     style = page[page.index("<style>") + 7 : page.index("</style>")].strip()
     assert style in layout and "<!doctype html>" in layout
     folder = Path(report.__file__).parent
-    named = {*report.TEMPLATES, *report.STYLES, *report.SCRIPTS}
+    named = {*report.TEMPLATES, *report.STYLES, *report.SCRIPTS, *report.MOVING}
+    named.add(charts.SCRIPT)
     there = {
         path.name
         for ending in ("jinja", "css", "js")
@@ -637,28 +640,26 @@ def test_each_study_has_one_small_still_for_readers_without_scripts():
         assert image.width / image.height == pytest.approx(4 / 3, rel=0.02)
 
 
-def gif(size=1):
-    body = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 255, (size, size), "uint8")
-    PIL.Image.fromarray(noise).save(body, "gif")
-    return body.getvalue()
-
-
-def test_an_animation_is_played_on_request():
-    figure = {"name": "fig-1", "title": "t", "caption": "c", "png": PNG}
-    small = FigurePage(**figure, gif=gif())
-    page = rendered(study(figures=(small,)))
+def test_an_animation_is_linked_and_its_frames_are_in_the_page():
+    block = Block(
+        kind="frames",
+        data="eJw=",
+        notes=("Shown is every second frame.",),
+        about={"width": 2, "height": 3, "count": 4, "palette": [255]},
+    )
+    figure = FigurePage(
+        name="fig-1",
+        title="t",
+        caption="c",
+        png=PNG,
+        block=block,
+        files={"gif": "s/figures/f.gif"},
+    )
+    page = rendered(study(figures=(figure,)))
     assert packed(page) == ("image/png", PNG)
-    assert packed(page, "picture-constancy-fig-1-moving") == ("image/gif", gif())
-    button = re.search(r'<button [^>]*class="play"[^>]*>', page)[0]
-    assert 'data-packed="picture-constancy-fig-1-moving"' in button
-    # a large one is played from its file
-    files = {"gif": "s/figures/f.gif"}
-    large = FigurePage(**figure, gif=gif(900), files=files)
-    page = rendered(study(figures=(large,)))
-    assert len(gif(900)) > 500_000 and "image/gif" not in page
-    button = re.search(r'<button [^>]*class="play"[^>]*>', page)[0]
-    assert 'data-file="s/figures/f.gif"' in button
+    assert '<a href="s/figures/f.gif">gif</a>' in page and "image/gif" not in page
+    assert 'max="3"' in page and "Shown is every second frame." in page
+    assert Reader(page).stack == [] and 'id="vega"' not in page
 
 
 def test_a_missing_picture_is_named():

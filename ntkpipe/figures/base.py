@@ -26,6 +26,7 @@ from ntkpipe.section import Fault, did_you_mean, section
 
 if TYPE_CHECKING:
     from ntkpipe.claims import Claim
+    from ntkpipe.figures.chart import Chart
 
 
 def _drawable(text: str) -> str:
@@ -168,6 +169,17 @@ class BaseFigure:
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """The picture of a table that has the labels of the variants."""
         raise NotImplementedError
+
+    def chart(self, table: pd.DataFrame) -> Chart | None:
+        """The mapping of a table to an interactive chart; None if there is none."""
+        if self._lacks_runs(table) or table.empty:
+            return None
+        return self.columns(self._named(table))
+
+    def columns(self, table: pd.DataFrame) -> Chart | None:
+        """The mapping of a table that has the labels of the variants."""
+        del table
+        return None  # kinds of figure override this
 
     def _lacks_runs(self, table: pd.DataFrame) -> bool:
         return "width" in table and not (table["width"] > 0).any()

@@ -33,9 +33,21 @@ from ntkpipe.figures.base import (
     learning_rate_of,
     shown_seeds,
 )
+from ntkpipe.figures.chart import (
+    SEEDS,
+    STEP,
+    Chart,
+    Marks,
+    Scale,
+    line_of,
+    of_runs,
+    time_axis,
+)
 from ntkpipe.figures.packages import maxes, mfigure, pd
 from ntkpipe.figures.style import GREY, MODELS, TIME, Look, category_colors, darker
 from ntkpipe.section import Fault, section
+
+OUTPUT = "output f(x, t)"
 
 
 @section
@@ -121,12 +133,27 @@ class Dynamics(TimeFigure, OutputFigure):
         data, training = arrays("dataset", variant), arrays.experiment(variant).training
         return _limit_dynamics(limit, network, data, seeds[0], training)
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Lines with bands; a panel for each run, a colour for each point."""
+        points = unique_values(table, "point")
+        colors = dict(zip(points, category_colors(len(points)), strict=True))
+        names = {point: point_name(point) for point in points}
+        curve = ["variant", "width", "point", "model"]
+        table = table.assign(ends=~table.duplicated(curve, keep="last"))
+        x = time_axis(TIME["time"], self.log_x)
+        last = {"model": "network", "ends": True}
+        marks = [Marks("band", "low", "high", {"model": "network"}, SEEDS)]
+        marks += [line_of(model, "median") for model in self.models]
+        marks += [Marks("dot", "target", where=last, name="target y")]
+        panels = of_runs(table, x, Scale(OUTPUT))
+        return Chart(table, "time", panels, marks, "point", colors, names, STEP)
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Rows are variants, columns are widths, colours are points."""
         points = unique_values(table, "point")
         colors = dict(zip(points, category_colors(len(points)), strict=True))
         figure, panels = run_panels(
-            table, 2.7, TIME["time"], "output f(x, t)", sharex="row", sharey="row"
+            table, 2.7, TIME["time"], OUTPUT, sharex="row", sharey="row"
         )
         for ax, variant, _, rows in panels:
             for (point, model), curve in rows.groupby(["point", "model"], sort=False):

@@ -28,17 +28,23 @@ from ntkpipe.figures.base import (
     curve_rows,
     shown_seeds,
 )
+from ntkpipe.figures.chart import SEED, Chart, Marks, Scale, input_axis, of_runs
 from ntkpipe.figures.packages import mfigure, pd
 from ntkpipe.figures.style import (
     GREY,
     INK,
     LINEARIZED,
+    TARGET,
     Look,
     category_colors,
     darker,
     width_colors,
 )
 from ntkpipe.section import section
+
+OUTPUT = "output f(x) after training"
+ONE, POINTS = "one network", "training points"
+MANY, INFINITE = (f"P10, P50, P90 {of}" for of in ("of networks", "at infinite width"))
 
 
 @section
@@ -90,6 +96,20 @@ class FunctionBand(InputFigure, OutputFigure):
             for name, z in quantiles
         ] + [curve_rows(x_train, y_train, part="data", **common)]
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Single networks, percentiles and data; a panel for each run."""
+        colors = width_colors(sorted({w for w in table["width"] if w}))
+        panels = of_runs(table, input_axis(self.axis), Scale(OUTPUT))
+        limit: Look = {"color": INK, "dash": LINEARIZED, "each": ("part",)}
+        marks = [
+            Marks("thin", "value", where={"part": "network"}, name=ONE, each=("seed",)),
+            Marks("line", "value", where=_parts("networks"), name=MANY, each=("part",)),
+            Marks("line", "value", where=_parts("limit"), name=INFINITE, **limit),
+            Marks("dot", "value", where={"part": "data"}, name=POINTS, color=TARGET),
+        ]
+        names = {width: f"n = {width}" for width in colors}
+        return Chart(table, "x", panels, marks, "width", colors, names, SEED)
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Networks as thin lines, the limit's percentiles dashed, data as dots."""
         colors = width_colors(sorted({w for w in table["width"] if w}))
@@ -97,7 +117,7 @@ class FunctionBand(InputFigure, OutputFigure):
             table,
             2.9,
             COORDINATES[self.axis],
-            "output f(x) after training",
+            OUTPUT,
             sharex=True,
             sharey="row",
         )
@@ -111,12 +131,16 @@ class FunctionBand(InputFigure, OutputFigure):
             data = reference[reference["part"] == "data"]
             ax.plot("x", "value", "o", data=data, zorder=5, **dots)
             coordinate_axis(ax, self.axis)
-        percentiles = "P10, P50, P90"
-        handles = [entry("one network (colour: width)", color=GREY, lw=0.8)]
+        handles = [entry(f"{ONE} (colour: width)", color=GREY, lw=0.8)]
         if table["part"].str.startswith("networks").any():
-            handles.append(entry(f"{percentiles} of networks", color=INK, lw=1.6))
+            handles.append(entry(MANY, color=INK, lw=1.6))
         look = {"color": INK, "lw": 1.5, "ls": LINEARIZED}
-        handles.append(entry(f"{percentiles} at infinite width", **look))
-        handles.append(entry("training points", marker="o", ls="", **dots))
+        handles.append(entry(INFINITE, **look))
+        handles.append(entry(POINTS, marker="o", ls="", **dots))
         shared_legend(figure, handles)
         return figure
+
+
+def _parts(source: str) -> dict[str, tuple[str, ...]]:
+    """The rows of the percentiles of `networks` or of the `limit`."""
+    return {"part": tuple(f"{source} {name}" for name in ("P10", "P50", "P90"))}

@@ -35,9 +35,12 @@ from ntkpipe.figures.base import (
     coordinate,
     shown_seeds,
 )
+from ntkpipe.figures.chart import Chart, Marks, Plot, Scale, input_axis
 from ntkpipe.figures.packages import maxes, mcollections, mfigure, pd
 from ntkpipe.figures.style import TARGET, sequential_colors, style
 from ntkpipe.section import section
+
+OUTPUT = "output f(x)"
 
 
 @section
@@ -83,11 +86,60 @@ class Functions(InputFigure, OutputFigure, MovingFigure):
         networks = dict.fromkeys(name for f in frames for name in f if name[0] == "f")
         return concatenated(frames, [*columns, *networks])
 
+    def columns(self, table: pd.DataFrame) -> Chart | None:
+        """A line for each network; a panel for each run and step of the picture."""
+        if self.animated:
+            return None
+        runs, shown = runs_of(table), self._shown(table)
+        names = [name for name in table if name[0] == "f"]
+        about = [name for name in table if name not in (*names, "y")]
+        long = (
+            table.drop(columns="y")
+            .melt(about, names, "network", "value")
+            .dropna(subset="value")
+        )
+        data = table[table["part"] == "data"].rename(columns={"y": "value"})[
+            [*about, "value"]
+        ]
+        x, y = input_axis(self.axis), Scale(OUTPUT)
+        panels = [
+            Plot({"variant": v, "width": (n, 0), "step": (step, np.nan)}, x, y, title)
+            for (v, n), name in zip(runs, run_names(runs), strict=True)
+            for step in shown
+            for title in [", ".join([name] + [time_text(step)] * (shown != [0]))]
+        ]
+        marks = [
+            Marks(
+                "thin",
+                "value",
+                where={"part": "network"},
+                each=("network",),
+                color=sequential_colors(6)[3],
+                name="one network",
+            )
+        ]
+        if shown != [0]:
+            marks.append(
+                Marks(
+                    "dot",
+                    "value",
+                    where={"part": "data"},
+                    color=TARGET,
+                    name="training points",
+                )
+            )
+        return Chart(
+            pd.concat([long, data]), "x", panels, marks, tells={"network": "network"}
+        )
+
+    def _shown(self, table: pd.DataFrame) -> list[float]:
+        """The recorded steps of the still picture."""
+        known = np.array(sorted(set(table["step"].dropna())))
+        return sorted({known[np.abs(known - step).argmin()] for step in self.steps})
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Networks as thin lines: rows are runs, columns are steps."""
-        runs = runs_of(table)
-        known = np.array(sorted(set(table["step"].dropna())))
-        shown = sorted({known[np.abs(known - step).argmin()] for step in self.steps})
+        runs, shown = runs_of(table), self._shown(table)
         figure, axes = panel_grid(
             len(runs), len(shown), height=2.9, sharex=True, sharey=True
         )
@@ -145,7 +197,7 @@ def _many_lines(ax: maxes.Axes, rows: pd.DataFrame, data: pd.DataFrame, axis: st
     ax.add_collection(lines)
     ax.plot("x", "y", "o", data=data, color=TARGET, mec="white", ms=7, zorder=5)
     coordinate_axis(ax, axis)
-    ax.set(xlabel=COORDINATES[axis], ylabel="output f(x)")
+    ax.set(xlabel=COORDINATES[axis], ylabel=OUTPUT)
     ax.set_xlim(rows["x"].min(), rows["x"].max())
     return lines
 

@@ -30,9 +30,13 @@ from ntkpipe.figures.base import (
     shown_seeds,
     traced_matrix,
 )
-from ntkpipe.figures.packages import mfigure, pd, sns
-from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED
+from ntkpipe.figures.chart import SEED, Chart, Dash, Marks, Scale, input_axis, of_runs
+from ntkpipe.figures.packages import mfigure, pd
+from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, Look, category_colors
 from ntkpipe.section import Fault, section
+
+KERNEL = "kernel Θ(x₀, x)"
+NAMES = {"before": "one network, before training", "after": "after training"}
 
 
 @section
@@ -91,36 +95,56 @@ class KernelSlice(InputFigure, LimitFigure):
                 f"{points}, counted from 0"
             )
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Thin lines before and after training, and the limit; a panel for each run."""
+        colors, lines = _looks(table)
+        one: Look = {"each": ("seed",)}
+        marks = [Marks("rule", "x0", name="x₀", color=GREY, dash=LIMIT)]
+        marks += [
+            Marks("thin", "value", where={"when": w}, dash=lines[w], **one)
+            for w in colors
+        ]
+        limit = {"when": "limit"}
+        marks += [Marks("line", "value", where=limit, name="infinite width", color=INK)]
+        panels = of_runs(table, input_axis(self.axis), Scale(KERNEL))
+        return Chart(table, "x", panels, marks, "when", colors, NAMES, SEED)
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Networks are dashed before and solid after training; the limit is black."""
-        moments = unique_values(table[table["width"] > 0], "when")
-        colors = dict(
-            zip(("before", "after"), sns.color_palette("colorblind"), strict=False)
-        )
-        lines = {"before": LINEARIZED if len(moments) > 1 else "-", "after": "-"}
+        colors, lines = _looks(table)
         figure, panels = run_panels(
             table,
             2.9,
             COORDINATES[self.axis],
-            "kernel Θ(x₀, x)",
+            KERNEL,
             sharex=True,
             sharey="row",
         )
         for ax, variant, _, rows in panels:
-            for when in moments:
+            for when in colors:
                 curves = rows[rows["when"] == when]
                 draw_lines(ax, curves, colors[when], alpha=0.55, ls=lines[when])
             limit = rows_where(table, variant=variant, width=0)
             ax.plot("x", "value", data=limit, color=INK, linewidth=1.5, zorder=4)
             ax.axvline(rows["x0"].iloc[0], color=GREY, lw=0.9, ls=LIMIT, zorder=1)
             coordinate_axis(ax, self.axis)
-        names = {"before": "one network, before training", "after": "after training"}
         handles = [
-            entry(names[when], color=colors[when], lw=1.1, ls=lines[when])
-            for when in moments
+            entry(NAMES[when], color=colors[when], lw=1.1, ls=lines[when])
+            for when in colors
         ]
         if (table["width"] == 0).any():
             handles.append(entry("infinite width", color=INK, lw=1.5))
         handles.append(entry("x₀", color=GREY, lw=0.9, ls=LIMIT))
         shared_legend(figure, handles)
         return figure
+
+
+def _looks(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, Dash]]:
+    """Colours and lines of networks before and after training."""
+    moments = unique_values(table[table["width"] > 0], "when")
+    colors = dict(zip(("before", "after"), category_colors(2), strict=True))
+    lines: dict[str, Dash] = {
+        "before": LINEARIZED if len(moments) > 1 else "-",
+        "after": "-",
+    }
+    return {when: colors[when] for when in moments}, lines

@@ -28,6 +28,7 @@ from ntkpipe.figures.base import (
     shown_seeds,
     traced_matrix,
 )
+from ntkpipe.figures.chart import Chart, Marks, Scale, of_runs, time_axis
 from ntkpipe.figures.packages import maxes, mfigure, pd
 from ntkpipe.figures.style import (
     GREY,
@@ -45,6 +46,9 @@ WORDS = {
     "frequencies": ("k =", r"residual along $\cos k\gamma$", "k"),
 }
 """Name of a mode, label of the axis, and index of an eigenvalue."""
+PREDICTED = r"predicted $|1-\eta\lambda_%s|^{t/\eta}$"
+MODE = {"step": "step", "predicted": "predicted", "eigenvalue": "eigenvalue λ"}
+"""Columns that the interactive chart shows under the pointer."""
 
 
 @section
@@ -99,6 +103,19 @@ class Modes(TimeFigure, NetworkFigure):
         columns = ["variant", "width", "mode", "eigenvalue", "step", "time"]
         return concatenated(frames, [*columns, "component", "predicted"])
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Measured and predicted lines; a panel for each run, a colour for a mode."""
+        name, label, index = WORDS[self.of]
+        shown = sorted(set(table["mode"]))
+        colors = dict(zip(shown, category_colors(len(shown)), strict=True))
+        names = {mode: f"{name} {mode}" for mode in shown}
+        y = Scale(label, "log", lowest=1e-13)  # smaller ones are rounding errors
+        panels = of_runs(table, time_axis(TIME["time"], self.log_x), y)
+        theory: Look = {"name": PREDICTED % index, "dash": LINEARIZED, "leads": False}
+        marks = [Marks("line", "component", name="network")]
+        marks += [Marks("line", "predicted", **theory)]
+        return Chart(table, "time", panels, marks, "mode", colors, names, MODE)
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """|c_i(t)| as solid lines; predictions |c_i(0)| |1 − ηλ_i|^{t/η} are dashed."""
         name, label, index = WORDS[self.of]
@@ -117,7 +134,7 @@ class Modes(TimeFigure, NetworkFigure):
             if self.log_x:
                 log_time_axis(ax, of_variant["time"])
             _log_axis(ax, of_variant.loc[of_variant["component"] > 0, "component"])
-        predicted = rf"predicted $|1-\eta\lambda_{index}|^{{t/\eta}}$"
+        predicted = PREDICTED % index
         handles = color_entries(colors, lambda mode: f"{name} {mode}")
         handles += [entry("network", color=GREY), entry(predicted, color=INK, **look)]
         shared_legend(figure, handles)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ntkpipe.claims.fits import ScalingFit
 from ntkpipe.figures.axes import entry, log_ticks, rows_where, width_axis, wrapped
+from ntkpipe.figures.chart import Marks
 from ntkpipe.figures.packages import maxes, mlines, mpatches, mtransforms, pd
 from ntkpipe.figures.style import GREY, INK, LINEARIZED, STATISTICS
 from ntkpipe.text import decimal, minus
@@ -100,14 +101,14 @@ def _draw_law(ax: maxes.Axes, law: Law, say_begin: bool, narrow: bool) -> mlines
     )
     ax.plot("x", "value", data=fit, color=color, lw=law.lw)
     ax.plot("x", "value", data=predicted, color=INK, lw=1, ls=LINEARIZED, zorder=4)
-    words = _slope_words(law.rows, say_begin)
+    words = slope_words(law.rows, say_begin)
     lines = [f"{wrapped(law.name, 36 if narrow else 48)}:"] if law.name else []
     long = narrow or len(", ".join(words)) > 46
     lines.append((",\n" if long else ", ").join(words))
     return entry("\n".join(lines), lw=law.lw, **look)
 
 
-def _slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
+def slope_words(part: pd.DataFrame, say_begin: bool) -> list[str]:
     """For example: slope −0.98 [−1.02, −0.95] from 256 on; predicted −1."""
     fit = part[part["part"] == "fit"]
     if fit.empty:
@@ -155,6 +156,31 @@ def law_handles(
         label = f"not fitted{below}"
         handles.append(mpatches.Patch(fc="#f1f1f1", ec="#d5d5d5", label=label))
     return handles
+
+
+def law_marks(table: pd.DataFrame, statistic: str) -> list[Marks]:
+    """The marks of all power laws in an interactive chart."""
+    fit, mean = {"part": "fit"}, {"part": "statistic"}
+    level = table["level"].max()
+    interval = f"{100 * level:.4g} % interval" if level == level else "interval"
+    marks = [
+        Marks("strip", "value", where={"part": "seed"}, name="one seed"),
+        Marks("band", "low", "high", fit, f"{interval} of the fit"),
+        Marks("line", "value", where=fit, name="fit", each=("variant", "metric")),
+        Marks(
+            "line",
+            "value",
+            where={"part": "predicted"},
+            name="predicted slope",
+            dash=LINEARIZED,
+            color=INK,
+            each=("variant", "metric"),
+        ),
+        Marks("point", "value", where=mean, name=STATISTICS[statistic]),
+    ]
+    if not (table["part"] == "seed").any():
+        marks.append(Marks("range", "low", "high", mean, "interval of a point"))
+    return marks
 
 
 def through_centre(law: ScalingFit, slope: float) -> np.ndarray:

@@ -20,9 +20,13 @@ from ntkpipe.figures.axes import (
     unique_values,
 )
 from ntkpipe.figures.base import Arrays, BaseFigure, Count, concatenated
+from ntkpipe.figures.chart import Chart, Marks, Plot, Scale
 from ntkpipe.figures.packages import mfigure, pd
 from ntkpipe.figures.style import INK, category_colors
 from ntkpipe.section import Fault, section
+
+INDEX, SHARE = "index of the eigenvector", "cumulative share of ‖y‖²"
+EIGENVALUE = r"eigenvalue of $\Theta_\infty/N$"
 
 
 @section
@@ -51,6 +55,25 @@ class Projections(BaseFigure):
             frames.append(pd.DataFrame(columns))
         return concatenated(frames, ["variant", "index", "eigenvalue", "share"])
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """A line for each variant; the panels are the eigenvalues and the shares."""
+        variants = unique_values(table, "variant")
+        colors = dict(zip(variants, category_colors(len(variants)), strict=True))
+        long = table.melt(["variant", "index"], var_name="quantity", value_name="value")
+        x = Scale(INDEX, "log")
+        panels = [
+            Plot({"quantity": "eigenvalue"}, x, Scale(EIGENVALUE, "log")),
+            Plot({"quantity": "share"}, x, Scale(SHARE, zero=True)),
+        ]
+        marks = [Marks("line", "value")]
+        if _all_equal(table, "eigenvalue"):
+            one = {"quantity": "eigenvalue", "variant": variants[0]}
+            marks = [
+                Marks("line", "value", where=one, color=INK),
+                Marks("line", "value", where={"quantity": "share"}),
+            ]
+        return Chart(long, "index", panels, marks, "variant", colors)
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Eigenvalues, and the cumulative share of the targets, against the index."""
         variants = unique_values(table, "variant")
@@ -58,22 +81,21 @@ class Projections(BaseFigure):
         figure, axes = panel_grid(1, 2, height=3.0)
         for ax, column in zip(axes[0], ("eigenvalue", "share"), strict=True):
             curves = dict(list(table.groupby("variant", sort=False)))
-            first = curves[variants[0]][column].to_numpy()
-            if all(np.array_equal(part[column], first) for part in curves.values()):
-                ax.plot(curves[variants[0]]["index"], first, color=INK)
+            if _all_equal(table, column):
+                ax.plot("index", column, data=curves[variants[0]], color=INK)
             else:
                 for variant, part in curves.items():
                     ax.plot("index", column, data=part, color=colors[variant])
             ax.set_xscale("log")
             index_axis(ax, int(table["index"].max()))
-            ax.set_xlabel("index of the eigenvector")
+            ax.set_xlabel(INDEX)
         left, right = axes[0]
         positive = table.loc[table["eigenvalue"] > 0, "eigenvalue"]
         left.set_yscale("log", nonpositive="mask")
         left.set_ylim(positive.min() / 1.5, positive.max() * 1.5)
         log_ticks(left)
-        left.set_ylabel(r"eigenvalue of $\Theta_\infty/N$")
-        right.set(ylim=(0, 1.04), ylabel="cumulative share of ‖y‖²")
+        left.set_ylabel(EIGENVALUE)
+        right.set(ylim=(0, 1.04), ylabel=SHARE)
         panel_letters(axes.flat)
         shared_legend(figure, color_entries(colors))
         return figure
@@ -122,6 +144,27 @@ class Components(BaseFigure):
         columns = ["variant", "x", "y", "class", "eigenvalue_x", "eigenvalue_y"]
         return concatenated(frames, columns)
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """A point for each training point; a panel for each variant."""
+        variants, classes = unique_values(table, "variant"), sorted(set(table["class"]))
+        colors = dict(zip(classes, category_colors(len(classes)), strict=True))
+        titles = variants if len(variants) > 1 else [""]
+        panels = [
+            Plot({"variant": variant}, Scale(x), Scale(y), title, variant)
+            for variant, title in zip(variants, titles, strict=True)
+            for x, y in [self._labels(table[table["variant"] == variant])]
+        ]
+        return Chart(table, "x", panels, [Marks("scatter", "y")], "class", colors)
+
+    def _labels(self, part: pd.DataFrame) -> tuple[str, str]:
+        """The labels of both axes, with the eigenvalues of a variant."""
+        first = part.iloc[0]
+        x, y = (
+            rf"component {i}, $\lambda_{{{i}}}$ = {first[f'eigenvalue_{a}']:#.3g}"
+            for a, i in zip("xy", self.components, strict=True)
+        )
+        return x, y
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """One column for each variant; points are coloured by class."""
         variants, classes = unique_values(table, "variant"), sorted(set(table["class"]))
@@ -134,19 +177,18 @@ class Components(BaseFigure):
             part = table[table["variant"] == variant]
             for name, points in part.groupby("class"):
                 ax.plot("x", "y", "o", data=points, color=colors[name], **look)
-            first = part.iloc[0]
-            ax.set(
-                **{
-                    f"{a}label": rf"component {i}, $\lambda_{{{i}}}$ = "
-                    f"{first[f'eigenvalue_{a}']:#.3g}"
-                    for a, i in zip("xy", self.components, strict=True)
-                }
-            )
+            ax.set(**dict(zip(("xlabel", "ylabel"), self._labels(part), strict=True)))
         panel_titles(axes, [""], variants if len(variants) > 1 else [""])
         dot = {"ls": "", "marker": "o", "ms": 4}
         handles = [entry(str(name), color=colors[name], **dot) for name in classes]
         shared_legend(figure, handles)
         return figure
+
+
+def _all_equal(table: pd.DataFrame, column: str) -> bool:
+    """Whether all variants have the same values."""
+    first, *others = (part[column] for _, part in table.groupby("variant"))
+    return all(np.array_equal(first, other) for other in others)
 
 
 def _principal(limit):

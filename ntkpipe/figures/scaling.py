@@ -34,10 +34,18 @@ from ntkpipe.figures.base import (
     concatenated,
     unknown,
 )
+from ntkpipe.figures.chart import SEED, Chart, Plot, Scale
 from ntkpipe.figures.labels import axis_label
 from ntkpipe.figures.packages import mfigure, pd
-from ntkpipe.figures.power_laws import Law, draw_laws, law_handles, through_centre
-from ntkpipe.figures.style import category_colors
+from ntkpipe.figures.power_laws import (
+    Law,
+    draw_laws,
+    law_handles,
+    law_marks,
+    slope_words,
+    through_centre,
+)
+from ntkpipe.figures.style import Look, category_colors
 from ntkpipe.section import Fault, section
 
 if TYPE_CHECKING:
@@ -263,6 +271,32 @@ class Scaling(BaseFigure):
         if np.isfinite(predicted) and np.isfinite(law.slope):
             line = {"x": law.grid, "value": through_centre(law, predicted)}
             yield pd.DataFrame({"part": "predicted", "predicted": predicted, **line})
+
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Strips of seeds, points and fits; panels and colours are of the picture."""
+        laws = self._laws(table)
+        rows = pd.concat([law.rows.assign(law=law.name) for law in laws])
+        ticks = tuple(sorted(set(rows.loc[rows["part"] == "statistic", "x"])))
+        x, panels = Scale(self.along_label, "log", ticks), []
+        for name in dict.fromkeys(law.panel for law in laws):
+            inside = [law for law in laws if law.panel == name]
+            positive = any((law.rows["value"] > 0).any() for law in inside)
+            y = Scale(self._value_label(inside), "log" if positive else "linear")
+            where: Look = {} if self.facet == "none" else {self.facet: name}
+            row, title = (0, name) if self.facet == "variant" else (name, "")
+            said = [(w.name, ", ".join(slope_words(w.rows, True))) for w in inside]
+            panels.append(Plot(where, x, y, title, row, said))
+        marks, colors = law_marks(rows, self.statistic), {w.name: w.color for w in laws}
+        return Chart(
+            rows,
+            "x",
+            panels,
+            marks,
+            "law",
+            colors,
+            tells=SEED,
+            columns=min(3, len(panels)),
+        )
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """One panel for each metric or variant; colours distinguish the rest."""

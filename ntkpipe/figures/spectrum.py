@@ -31,11 +31,14 @@ from ntkpipe.figures.base import (
     kernel_at,
     shown_seeds,
 )
+from ntkpipe.figures.chart import SEEDS, Chart, Dash, Marks, Plot, Scale
 from ntkpipe.figures.packages import maxes, mfigure, pd
 from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, PAGE, Look, width_colors
 from ntkpipe.section import section
 from ntkpipe.text import minus
 
+INDEX, ZERO = "index of the eigenvalue", "rounding: zero up to here"
+SLOPE = "The predicted slope is in the picture to download."
 ROUNDING: Look = {"color": GREY, "lw": 1, "ls": ":"}
 
 
@@ -78,12 +81,44 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
         slopes = {v: self.slope(v) for v in unique_values(table, "variant")}
         return super().draw(table.assign(predicted=table["variant"].map(slopes)))
 
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Lines with bands; a panel for each variant, a colour for each width."""
+        variants, (colors, lines) = unique_values(table, "variant"), _looks(table)
+        x, y = Scale(INDEX, "log"), Scale(self._label, "log")
+        titles = variants if len(variants) > 1 else [""]
+        panels = [
+            Plot({"variant": variant}, x, y, title)
+            for variant, title in zip(variants, titles, strict=True)
+        ]
+        marks = [Marks("band", "low", "high", {"when": tuple(lines)}, SEEDS)]
+        for when, dash in lines.items():
+            name = f"{when} training"
+            marks.append(
+                Marks("line", "median", where={"when": when}, name=name, dash=dash)
+            )
+        limit: Look = {
+            "color": INK,
+            "dash": LIMIT if colors else "-",
+            "name": "infinite width",
+        }
+        marks.append(Marks("line", "median", where={"when": "limit"}, **limit))
+        if not colors:
+            marks.append(Marks("scatter", "median", color=INK))
+        if has_zeros(table):
+            rounding: Look = {"color": GREY, "dash": ":", "name": ZERO, "leads": False}
+            marks.append(Marks("line", "rounding", each=("width", "when"), **rounding))
+        notes = [SLOPE] if any(np.isfinite(self.slope(v)) for v in variants) else []
+        names = {width: f"n = {width}" for width in colors}
+        return Chart(table, "index", panels, marks, "width", colors, names, notes=notes)
+
+    @property
+    def _label(self) -> str:
+        return f"eigenvalue of {SYMBOLS[self.kernel]}/N"
+
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """A panel for each variant; colour is width, dashed is before training."""
         variants = unique_values(table, "variant")
-        colors = width_colors(sorted({n for n in table["width"] if n}))
-        moments = [w for w in ("before", "after") if (table["when"] == w).any()]
-        lines = dict(zip(moments[::-1], ("-", LINEARIZED), strict=False))
+        colors, lines = _looks(table)
         figure, axes = panel_grid(
             1,
             len(variants),
@@ -92,7 +127,6 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
             sharex=True,
             sharey=True,
         )
-        label = f"eigenvalue of {SYMBOLS[self.kernel]}/N"
         largest = int(table["index"].max())
         for ax, variant in zip(axes[0], variants, strict=True):
             part = rows_where(table, variant=variant)
@@ -100,7 +134,7 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
             _draw_prediction(ax, part)
             if has_zeros(table):
                 ax.plot("index", "rounding", data=part, **ROUNDING)
-            ax.set(xscale="log", xlabel="index of the eigenvalue", ylabel=label)
+            ax.set(xscale="log", xlabel=INDEX, ylabel=self._label)
             ax.set_yscale("log", nonpositive="mask")
             log_ticks(ax)
             index_axis(ax, largest)
@@ -108,6 +142,13 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
         outer_labels(axes)
         shared_legend(figure, _handles(table, colors, lines))
         return figure
+
+
+def _looks(table: pd.DataFrame) -> tuple[dict[int, str], dict[str, Dash]]:
+    """Colours of widths, and lines before and after training."""
+    colors = width_colors(sorted({n for n in table["width"] if n}))
+    moments = [w for w in ("before", "after") if (table["when"] == w).any()]
+    return colors, dict(zip(moments[::-1], ("-", LINEARIZED), strict=False))
 
 
 def _draw_eigenvalues(
@@ -151,7 +192,7 @@ def _handles(
         text = f"predicted slope {', '.join(minus(f'{s:g}') for s in slopes)}"
         handles.append(entry(text, color=GREY, lw=1, ls=LINEARIZED))
     if has_zeros(table):
-        handles.append(entry("rounding: zero up to here", **ROUNDING))
+        handles.append(entry(ZERO, **ROUNDING))
     if (table["high"] > table["low"]).any():
         handles.append(range_handle())
     return handles

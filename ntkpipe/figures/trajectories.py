@@ -37,6 +37,7 @@ from ntkpipe.figures.base import (
     only_squares,
     unknown,
 )
+from ntkpipe.figures.chart import SEEDS, Chart, Marks, Plot, Scale, line_of, time_axis
 from ntkpipe.figures.labels import axis_label
 from ntkpipe.figures.packages import maxes, mfigure, pd
 from ntkpipe.figures.style import (
@@ -63,6 +64,12 @@ class Panel:
     """Text of the axis, by default the label of the quantity."""
     log: bool = True
     """Logarithmic axis."""
+
+    @property
+    def axis(self) -> Scale:
+        """The vertical axis of the interactive panel."""
+        label = axis_label(self.quantity, self.label)
+        return Scale(label, "log" if self.log else "linear", zero=not self.log)
 
 
 @section
@@ -160,6 +167,26 @@ class Trajectories(TimeFigure):
         columns = ["variant", "width", "model", "quantity", "step", "x"]
         columns += ["median", "low", "high", "seeds", "diverged"]
         return concatenated(frames, columns)
+
+    def columns(self, table: pd.DataFrame) -> Chart:
+        """Lines with bands; a panel for each quantity of a row of the picture."""
+        widths, variants = sorted(set(table["width"])), unique_values(table, "variant")
+        names: dict = {width: width_label(table, width) for width in widths}
+        rows, other, colors = variants, "variant", width_colors(widths)
+        if self.color == "variant":
+            rows, other = widths, "width"
+            colors = dict(zip(variants, category_colors(len(variants)), strict=True))
+        x = time_axis(TIME[self.x], self.log_x)
+        panels = [
+            Plot({other: row, "quantity": p.quantity}, x, p.axis, title, row)
+            for row in rows
+            for p in self.panels
+            for title in [str(names.get(row, row)) if len(rows) > 1 else ""]
+        ]
+        marks = [Marks("band", "low", "high", {"model": "network"}, SEEDS)]
+        marks += [line_of(model, "median") for model in self.models]
+        tells = {"step": "step", "seeds": "networks"}
+        return Chart(table, "x", panels, marks, self.color, colors, names, tells)
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Columns are quantities, rows variants, or widths if colour is the variant."""

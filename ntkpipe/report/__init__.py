@@ -7,6 +7,7 @@
 | `forest.py`    | the axis on which all claims are drawn                         |
 | `links.py`     | which claims stand beside which figure                         |
 | `pictures.py`  | pictures packed in the page, and stills                        |
+| `charts.py`    | the interactive charts; `charts.js`, `charts.css` draw them    |
 | `doubts.py`    | notes on missing or doubtful numbers of a study                |
 | `gallery.py`   | the figures of the sources                                     |
 | `thumbnail.py` | thumbnails of pictures, for the manual                         |

@@ -1,6 +1,6 @@
 "use strict";
-// Pictures that are unpacked when they come near the screen, animations, folded studies
-// on telephones, and the place in the navigation.
+// Pictures that are unpacked when they come near the screen, folded studies on
+// telephones, and the place in the navigation.
 {
   const unpacked = new Map();
 
@@ -43,19 +43,6 @@
   window.addEventListener("beforeprint", () => {
     images.forEach((image) => (image.loading = "eager"));
   });
-
-  for (const button of document.querySelectorAll("button.play")) {
-    const image = document.querySelector(`figure [data-packed="${button.dataset.of}"]`);
-    const words = button.textContent;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      const play = button.getAttribute("aria-pressed") !== "true";
-      button.setAttribute("aria-pressed", play);
-      button.textContent = play ? "Stop the animation" : words;
-      const { packed, file, of } = button.dataset;
-      image.src = play ? (packed ? await address(packed) : file) : await address(of);
-    });
-  }
 
   const studies = [...document.querySelectorAll(".study > details")];
   if (matchMedia("(max-width: 52rem)").matches) studies.forEach((one) => (one.open = false));

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ntkpipe import text
 from ntkpipe.claims import words
 from ntkpipe.lazy import Lazy
-from ntkpipe.report import pictures
+from ntkpipe.report import charts, pictures
 from ntkpipe.report.rows import Row, rows
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ TEMPLATES = (
     "explorable.html.jinja",
     "theorem.html.jinja",
 )
-STYLES = ("style.css", "claims.css", "explorable.css", "print.css")
+STYLES = (charts.STYLE, "style.css", "claims.css", "explorable.css", "print.css")
 SCRIPTS = ("claims.js", "page.js")
+# charts.scripts adds charts.SCRIPT and the library, if there are charts
 MOVING = ("network.js", "plot.js", "explorable.js", "theorem.js")
 """Scripts of the pictures that a reader can move."""
 SECTIONS = (
@@ -70,7 +71,8 @@ class FigurePage:
     command: str = ""  # draws it again
     svg: bytes = b""
     png: bytes = b""
-    gif: bytes = b""  # an animation; the png is then its still
+    block: charts.Block | None = None  # its interactive form
+    preview: charts.Preview | None = None  # of the table of a figure without a chart
     files: Mapping[str, str] = field(default_factory=dict)  # ending → relative address
 
 
@@ -159,12 +161,15 @@ def page(
         moving={name: _resource(name) for name in MOVING},
         style="".join(map(_resource, STYLES)),
         scripts=[*map(_resource, SCRIPTS)],
+        charts=charts.scripts([f.block for s in shown for f in s.figures]),
     )
 
 
 def layout() -> str:
     """The templates, styles and scripts; an edit of one makes the page again."""
-    return "".join(map(_resource, (*TEMPLATES, *STYLES, *SCRIPTS, *MOVING)))
+    return "".join(
+        map(_resource, (*TEMPLATES, *STYLES, *SCRIPTS, *MOVING, charts.SCRIPT))
+    )
 
 
 def _resource(name: str) -> str:
@@ -191,7 +196,6 @@ def _template() -> jinja2.Template:
         "run_of": _run_of,
         "picture": pictures.picture,
         "shape": pictures.shape,
-        "animation": pictures.animation,
         "still": pictures.still,
     }
     return environment.get_template(TEMPLATE)

@@ -7,7 +7,6 @@ import re
 from typing import NamedTuple
 
 LARGEST_SVG = 120_000  # bytes, packed; the png of a larger one is smaller
-LARGEST_GIF = 500_000  # bytes; a larger animation is played from its own file
 STILL = 40_000  # bytes of base64
 WIDTHS = (1000, 800, 640, 480, 320, 160)  # pixels of a still
 VIEW = re.compile(rb'viewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"')
@@ -39,13 +38,6 @@ def picture(svg: bytes, png: bytes) -> Packed | None:
 def shape(svg: bytes, png: bytes) -> tuple[int, int]:
     """Width and height of the picture, up to a common factor; 4:3 without a picture."""
     return _size_of_svg(svg) if svg else _size(png) if png else (4, 3)
-
-
-def animation(gif: bytes) -> Packed | None:
-    """The animation; None if it is too large for the page, or there is none."""
-    if not gif or len(gif) > LARGEST_GIF:
-        return None
-    return Packed("image/gif", False, _base64(gif), *_size(gif))
 
 
 def still(png: bytes, most: int = STILL) -> str:

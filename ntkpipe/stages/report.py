@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     import yaml
 
     from ntkpipe import claims
-    from ntkpipe.report import doubts, explorable, links, page, theorem
+    from ntkpipe.report import charts, doubts, explorable, links, page, theorem
     from ntkpipe.report import gallery as galleries
 else:
     pd = Lazy("pandas")
     yaml = Lazy("yaml")
     # imported only when a page is made
+    charts = Lazy("ntkpipe.report.charts")
     claims = Lazy("ntkpipe.claims")
     doubts = Lazy("ntkpipe.report.doubts")
     explorable = Lazy("ntkpipe.report.explorable")
@@ -242,7 +243,11 @@ def _figure_page(
 ) -> page.FigurePage:
     """A figure with its pictures; its files are linked and checked."""
     found = {path.suffix[1:]: path for path in files if path.stem == figure.name}
-    pictures = _pictures(study, figure, found)
+    pictures, table = _pictures(study, figure, found)
+    block = None
+    if table is not None:
+        block = charts.block(figure, table, pictures.get("gif", b""))
+    is_chart = block is not None and block.kind == "chart"
     ending = "gif" if is_animated(figure) else "svg"
     file = Path(folder, study.name, "figures", f"{figure.name}.{ending}")
     return page.FigurePage(
@@ -253,18 +258,23 @@ def _figure_page(
         how_to_read=figure.how_to_read,
         claims=beside,
         command=f"./run {study.name} {file.as_posix()}",
-        **{kind: pictures.get(kind, b"") for kind in ("svg", "png", "gif")},
+        svg=pictures.get("svg", b""),
+        png=pictures.get("png", b""),
+        block=block,
+        preview=None if is_chart or table is None else charts.preview(table),
         files={
             kind: os.path.relpath(path, folder or ".") for kind, path in found.items()
         },
     )
 
 
-def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
-    """The pictures of a figure by their endings, checked against its table."""
+def _pictures(
+    study: Study, figure, files: dict[str, Path]
+) -> tuple[dict[str, bytes], pd.DataFrame | None]:
+    """The pictures of a figure by their endings, checked against its table, and it."""
     pictures = {ending: path for ending, path in files.items() if ending != "csv"}
     if not pictures:
-        return {}
+        return {}, None
     if "csv" not in files:
         raise ProductError(f"no table of the figure {figure.name} among the inputs")
     path = str(files["csv"])
@@ -273,7 +283,8 @@ def _pictures(study: Study, figure, files: dict[str, Path]) -> dict[str, bytes]:
     artifacts.check(path, table, about)
     check_settings(study, path, table, FIGURE)
     digests = table.meta["pictures"]
-    return {e: artifacts.read_picture(p, digests.get(e)) for e, p in pictures.items()}
+    read = {e: artifacts.read_picture(p, digests.get(e)) for e, p in pictures.items()}
+    return read, table.data
 
 
 def yaml_of_claims(study: Study) -> dict[str, str]:

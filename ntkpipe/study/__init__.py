@@ -15,7 +15,7 @@ import pydantic
 
 from ntkpipe.claims import Claim
 from ntkpipe.experiment import Experiment
-from ntkpipe.figures import Figure
+from ntkpipe.figures import Figure, default
 from ntkpipe.section import COLLECT, Fault, faults_within
 from ntkpipe.study.faults import (
     BASE,
@@ -107,6 +107,8 @@ def parse(text: str, path: str | Path) -> Study:
     if faults:
         faults = once(faults, base, changes)
         raise StudyError(placed(faults, str(path), file.lines(), raw))
+    if "figures" not in raw:
+        study = dataclasses.replace(study, figures=default.figures(study.variants))
     return study
 
 

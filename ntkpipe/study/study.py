@@ -44,7 +44,9 @@ class Study:
     claims: tuple[Claim, ...] = ()
     """The claims, with accepted bands."""
     figures: tuple[Figure, ...] = ()
-    """The figures."""
+    """The figures. Without this key: loss and weight change in training, and the change
+    of weights and kernel and the gap to the linearisation against width, as far as all
+    variants record them. `[]` draws none."""
     text: str = ""
 
     def faults(self) -> Iterator[Fault]:
