@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "check study files; list all faults at once",
     "power": "estimate how likely other networks are to give the same verdicts",
     "replicate": "run studies again with other seeds, and compare the verdicts",
+    "cite": "print the sources of studies as BibTeX",
     "ask": "say of your own network and table whether the network is lazy",
     "explain": "print how each parameter of a network enters its kernel",
     "schema": "print the JSON schema of study files",
@@ -64,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
             _add_explain(command)
         elif name == "ask":
             _add_ask(command)
+        elif name == "cite":
+            _add_cite(command)
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
@@ -93,7 +96,7 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
             default=1,
             help="0: use the CPU; 1: use a GPU if there is one (default)",
         )
-    command.add_argument("--output", nargs="+", required=True)
+    command.add_argument("--output", nargs="+", required=True, help="file to write")
     command.add_argument(
         "--threads", type=_positive, help="use this many cores (default: all)"
     )
@@ -111,6 +114,17 @@ def _add_power(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="seed of these runs (default: 0)"
     )
     command.add_argument("--output", help="table (csv); default: RESULTS/power.csv")
+
+
+def _add_cite(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "study", nargs="*", help="study file (YAML); default: all sources are printed"
+    )
+    command.add_argument(
+        "--references",
+        default="CITATION.cff",
+        help="file of the sources; default: CITATION.cff",
+    )
 
 
 def _add_replicate(command: argparse.ArgumentParser) -> None:
@@ -245,6 +259,13 @@ def _run(options: argparse.Namespace) -> int:
         words = {name: getattr(options, name) for name in Request._fields}
         return ask(Request(**words | {"target": tuple(options.target)}))
     studies = study.load_files(options.study)
+    if options.stage == "cite":
+        from ntkpipe import citations
+
+        sources = citations.load(options.references)
+        found = citations.cited(studies, sources) if studies else sources
+        print(citations.bibtex(found))
+        return 0
     if options.stage == "verify":
         from ntkpipe.stages.verify import verify
 
