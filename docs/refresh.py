@@ -362,7 +362,7 @@ def rules_table() -> str:
 
 
 def commands() -> str:
-    """Each command: what it does and its arguments, from the parser. Stages are last."""
+    """What each command does, and its arguments. The stages are last."""
     parser = cli.parser()
     (action,) = (
         a for a in parser._actions if isinstance(a, argparse._SubParsersAction)

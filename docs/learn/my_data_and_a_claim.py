@@ -31,6 +31,7 @@ model: {depth: 2, activation: tanh, b_std: 0.1}
 training: {learning_rate: 0.3, steps: 200, record: 10}
 widths: [64, 256, 1024]
 seeds: {64: 20, 256: 10, 1024: 5}
+linearize: none
 variants:
   ntk: {}
   mup: {model: {parameterization: mup}, widths: [64, 256], seeds: 8}
@@ -108,7 +109,7 @@ print(claims[columns].round(3).T.to_string())
 # %% [markdown]
 # The first exponent is near −1, and its interval decides: inside [−1.25, −0.75] the
 # claim is supported. If the interval crossed an edge of the band, the verdict would be
-# *inconclusive*, and more networks would decide. The control is near 0 and is
+# *inconclusive*, and more networks would decide. The control is far above −1 and is
 # contradicted, as expected.
 #
 # ## Where the numbers come from

@@ -21,7 +21,7 @@ STUDY = """
 title: A small study
 question: Do wider networks stay closer to their linearisation?
 dataset: {kind: circle, points: 8, target: {kind: harmonics, frequencies: [1, 3]}}
-model: {depth: 1, activation: relu, b_std: 0.1}
+model: {depth: 2, activation: tanh, b_std: 0.1}
 training: {learning_rate: 1.0, steps: 500, record: 30}
 widths: [32, 256]
 seeds: 12
@@ -50,11 +50,12 @@ for path in sorted(results.rglob("*.*")):
 # %% [markdown]
 # ## claims.csv: the verdicts
 #
-# One row for each claim. `detail` says in words how the numbers were obtained.
+# One row for each claim. `detail` has further numbers: here the means that are compared
+# and the p-value.
 
 # %%
 claim = pd.read_csv(results / "claims.csv").iloc[0]
-print(claim[["claim", "verdict", "metric", "nature", "band_set"]].to_string())
+print(claim[["claim", "verdict", "metric", "nature", "set"]].to_string())
 print(claim["detail"])
 
 # %% [markdown]

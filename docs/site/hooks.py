@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
+from jupyter_client import KernelManager
 from mkdocs.structure.files import File
 from nbclient import NotebookClient
 
@@ -23,6 +24,7 @@ ELSEWHERE = "repository"
 SECONDS = 600  # for one cell
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.M | re.S)
+PICTURES = (".svg", ".png", ".gif")
 LANGUAGES = {".cff": "yaml", ".smk": "python", "": "text"}
 
 
@@ -39,8 +41,9 @@ def on_files(files, config):
         for name, content in pictures.items():
             files.append(File.generated(config, f"learn/{name}", content=content))
     for path in linked(texts):
-        uri = page_of(path)
-        files.append(File.generated(config, uri, content=shown(path)))
+        picture = path.endswith(PICTURES)
+        content = (ROOT / path).read_bytes() if picture else shown(path)
+        files.append(File.generated(config, page_of(path), content=content))
     return files
 
 
@@ -80,6 +83,8 @@ def page_of(path: str) -> str:
     """The page that shows a file of the repository."""
     if path.startswith("docs/learn/"):
         return f"{path.removeprefix('docs/').removesuffix('.py')}.md"
+    if path.endswith(PICTURES):
+        return f"{ELSEWHERE}/{path}"
     return f"{ELSEWHERE}/{path.removesuffix('.md')}.md"
 
 
@@ -117,16 +122,8 @@ def shown(path: str) -> str:
 
 def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     """Execute a notebook: its page in Markdown, and its pictures by name."""
-    cells = jupytext.read(path)
-    client = NotebookClient(
-        cells,
-        timeout=SECONDS,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(ROOT)}},
-    )
-    client.execute(env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     parts, pictures = [], {}
-    for cell in cells["cells"]:
+    for cell in executed(path)["cells"]:
         if cell["cell_type"] == "markdown":
             parts.append(cell["source"])
             continue
@@ -140,3 +137,21 @@ def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
             elif text := output.get("text") or data.get("text/plain"):
                 parts.append(f"```{{.text .output}}\n{text.rstrip()}\n```")
     return "\n\n".join(parts) + "\n", pictures
+
+
+def executed(path: Path):
+    """The cells of a notebook with their outputs; an exception of a cell is raised."""
+    cells = jupytext.read(path)
+    # not over TCP, so that no other user of the machine can read it
+    kernel = KernelManager(kernel_name="python3", transport="ipc")
+    client = NotebookClient(
+        cells,
+        km=kernel,
+        timeout=SECONDS,
+        resources={"metadata": {"path": str(ROOT)}},
+    )
+    try:
+        client.execute(env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    finally:
+        kernel.shutdown_kernel(now=True)
+    return cells
