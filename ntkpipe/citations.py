@@ -59,10 +59,13 @@ class Reference(BaseModel, frozen=True):
 
     @property
     def key(self) -> str:
-        """The key of the entry: family name, year, first long word of the title."""
-        name = re.sub(r"\W", "", self.authors[0].family)
-        word = next(w for w in re.findall(r"[A-Za-z]+", self.title) if len(w) > 3)
-        return f"{name}{self.year or ''}{word}".lower()
+        """The key of the entry: one family name, or those of two authors, and the year.
+
+        The software, which has neither, has the first word of its title.
+        """
+        names = [author.family for author in self.authors]
+        name = re.sub(r"\W", "", "".join(names if len(names) < 3 else names[:1]))
+        return f"{name}{self.year or self.title.partition(':')[0]}".lower()
 
     @property
     def pattern(self) -> re.Pattern[str]:

@@ -67,7 +67,7 @@ def test_an_entry_has_the_fields_of_its_type():
     )
     assert citations.bibtex([paper]) == "\n".join(
         [
-            "@inproceedings{du2019rates,",
+            "@inproceedings{dupoczos2019,",
             r"  title = {{Rates \& 5 \% of\_it}},",
             "  author = {Du, A. and Poczos, A.},",
             "  booktitle = {ICLR},",
@@ -82,7 +82,7 @@ def test_the_command_prints_the_sources_of_a_study(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert cli.main(["cite", "config/studies/output_scale.yaml"]) == 0
     keys = re.findall(r"^@\w+\{(\w+),$", capsys.readouterr().out, re.M)
-    assert keys == ["ntkpipe", "chizat2019lazy", "vd2019understanding"]
+    assert keys == ["ntkpipe", "chizat2019", "vd2019"]
     assert cli.main(["cite"]) == 0
     keys = re.findall(r"^@\w+\{(\w+),$", capsys.readouterr().out, re.M)
     assert keys == [one.key for one in SOURCES]

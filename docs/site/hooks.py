@@ -128,14 +128,14 @@ def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
             parts.append(cell["source"])
             continue
         parts.append(f"```python\n{cell['source']}\n```")
-        for output in cell["outputs"]:
-            data = output.get("data", {})
-            if "image/png" in data:
-                name = f"{path.stem}-{len(pictures) + 1}.png"
-                pictures[name] = base64.b64decode(data["image/png"])
-                parts.append(f"![The figure that the code above draws]({name})")
-            elif text := output.get("text") or data.get("text/plain"):
-                parts.append(f"```{{.text .output}}\n{text.rstrip()}\n```")
+        data = [output.get("data", {}) for output in cell["outputs"]]
+        # what a cell prints arrives in pieces
+        if text := "".join(output.get("text", "") for output in cell["outputs"]):
+            parts.append(f"```{{.text .output}}\n{text.rstrip()}\n```")
+        for picture in (one["image/png"] for one in data if "image/png" in one):
+            name = f"{path.stem}-{len(pictures) + 1}.png"
+            pictures[name] = base64.b64decode(picture)
+            parts.append(f"![The figure that the code above draws]({name})")
     return "\n\n".join(parts) + "\n", pictures
 
 
