@@ -80,7 +80,9 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     nargs = "+" if stage.per == "run" else 1
     command.add_argument("study", nargs=nargs, help="study file (YAML)")
     if stage.per in ("variant", "width"):
-        command.add_argument("--variant", default="base", help="default: base")
+        command.add_argument(
+            "--variant", default="base", help="its variant (default: base)"
+        )
     if stage.per == "width":
         command.add_argument("--width", type=int, required=True, help="hidden width")
     if stage.per == "figure":
@@ -106,7 +108,9 @@ def _add_power(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "study", nargs="*", help="study file (YAML); default: config/studies/*.yaml"
     )
-    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--results", default="results", help="folder of results (default: results)"
+    )
     command.add_argument(
         "--draws", type=_positive, default=200, help="runs per claim (default: 200)"
     )
@@ -136,7 +140,9 @@ def _add_replicate(command: argparse.ArgumentParser) -> None:
         default="config/studies",
         help="folder of study files; default: config/studies",
     )
-    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--results", default="results", help="folder of results (default: results)"
+    )
     command.add_argument(
         "--seeds", type=_positive, default=5, help="number of replicates (default: 5)"
     )
@@ -153,9 +159,11 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
         "(apply, params)",
     )
     command.add_argument(
-        "--shape", default="1", help="of a point, as 16,16,3; default: 1"
+        "--shape", default="1", help="shape of a point, as 16,16,3 (default: 1)"
     )
-    command.add_argument("--width", type=_positive, default=16, help="default: 16")
+    command.add_argument(
+        "--width", type=_positive, default=16, help="width of the network (default: 16)"
+    )
 
 
 def _add_ask(command: argparse.ArgumentParser) -> None:
@@ -167,11 +175,13 @@ def _add_ask(command: argparse.ArgumentParser) -> None:
         "--target", nargs="+", required=True, help="column or columns to learn"
     )
     command.add_argument(
-        "--minutes", type=float, default=10.0, help="for everything (default: 10)"
+        "--minutes", type=float, default=10.0, help="time for everything (default: 10)"
     )
-    command.add_argument("--output", default="", help="folder; default: ask/NAME")
     command.add_argument(
-        "--width", type=_positive, help="your width; default: that of the network"
+        "--output", default="", help="folder to write (default: ask/NAME)"
+    )
+    command.add_argument(
+        "--width", type=_positive, help="your width (default: that of the network)"
     )
     command.add_argument(
         "--cores", default="all", help="cores for Snakemake (default: all)"
