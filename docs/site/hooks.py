@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jupytext
 from jupyter_client import KernelManager
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from nbclient import NotebookClient
 
@@ -23,6 +24,7 @@ DOCS = ROOT / "docs"
 ELSEWHERE = "repository"
 SECONDS = 600  # for one cell
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+LOADED = re.compile(r'<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//[^"]*"')
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.M | re.S)
 PICTURES = (".svg", ".png", ".gif")
 LANGUAGES = {".cff": "yaml", ".smk": "python", "": "text"}
@@ -61,6 +63,13 @@ def on_page_markdown(markdown, page, config, files):
         return f"{match[1]}{posixpath.relpath(uri, here or '.')}{match[3]}"
 
     return outside_code(markdown, moved)
+
+
+def on_post_page(output, page, config):
+    """Refuse what a browser would load from the network."""
+    if found := LOADED.search(output):
+        raise PluginError(f"{page.file.src_uri}: {found[0]} is loaded from the network")
+    return output
 
 
 def outside_code(markdown: str, replace) -> str:
