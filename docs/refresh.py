@@ -445,17 +445,18 @@ def keys() -> dict[str, str]:
 
 
 WHEN = {
-    "snapshots": "At each snapshot (0 = initialisation, the last = after training):",
-    "ends": "At the first and last snapshot:",
-    "groups": "Once for each group of networks, at initialisation, for the first\n"
-    "output at the first training point x₀; E is the mean over the group:",
-    "last": "Once for each network, at the last step:",
-    "limit": "At infinite width (width 0):",
+    "snapshots": "At each snapshot\n\nStep 0 is initialisation, the last step is after "
+    "training.",
+    "ends": "At the first and the last snapshot",
+    "groups": "Once for each group of networks\n\nAt initialisation, for the first output "
+    "at the first training point x₀. E is the mean over the group.",
+    "last": "Once for each network, at the last step",
+    "limit": "At infinite width\n\nThese rows have the width 0.",
 }
 
 
 def metrics_table() -> str:
-    """All metrics, with their meaning, formula, and requirements on an experiment."""
+    """All metrics, with their meaning, formula, and requirements."""
     parts = []
     for when, heading in WHEN.items():
         rows = [
@@ -468,7 +469,10 @@ def metrics_table() -> str:
             for metric in measurements.METRICS
             if metric.at == when
         ]
-        parts += [heading, _table(("metric", "what it is", "formula", "needs"), rows)]
+        parts += [
+            f"## {heading}",
+            _table(("metric", "what it is", "formula", "needs"), rows),
+        ]
     return "\n\n".join(parts)
 
 
