@@ -448,8 +448,8 @@ WHEN = {
     "snapshots": "At each snapshot\n\nStep 0 is initialisation, the last step is after "
     "training.",
     "ends": "At the first and the last snapshot",
-    "groups": "Once for each group of networks\n\nAt initialisation, for the first output "
-    "at the first training point x₀. E is the mean over the group.",
+    "groups": "Once for each group of networks\n\nAt initialisation, for the first "
+    "output at the first training point x₀. E is the mean over the group.",
     "last": "Once for each network, at the last step",
     "limit": "At infinite width\n\nThese rows have the width 0.",
 }
