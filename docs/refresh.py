@@ -335,7 +335,8 @@ def _picture(name: str) -> str:
 def rules_table() -> str:
     """The rules: what they do, how often, and the rules whose output they read.
 
-    The last column is Snakemake's rule graph.
+    Above the table is Snakemake's own chart, with names in place of numbers. Its lines
+    are sorted, because Snakemake prints them in no fixed order.
     """
     arguments = ["--rulegraph", "mermaid-js", "--config", "run=all"]
     done = subprocess.run(
@@ -358,7 +359,10 @@ def rules_table() -> str:
         does = f"{stage.help}, animated" if rule == "animation" else stage.help
         its = ", ".join(sorted(sources, key=order.index))
         rows.append((f"`{rule}`", does, stage.per, its))
-    return _table(("rule", "does", "once for each", "reads the output of"), rows)
+    lines = sorted(f"    {rules[a]} --> {rules[b]}" for a, b in edges)
+    chart = "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
+    heads = ("rule", "does", "once for each", "reads the output of")
+    return f"{chart}\n\n{_table(heads, rows)}"
 
 
 def commands() -> str:

@@ -60,6 +60,10 @@ def test_links_within_code_stay():
     assert shown("claims.md", text) == text
 
 
+def test_charts_are_left_out():
+    assert shown("a.md", "a\n\n```mermaid\nb --> c\n```\n\nd\n") == "a\n\n\nd\n"
+
+
 def test_files_that_pages_link_to_are_found_with_their_own_links():
     found = set(hooks.linked({"docs/claims.md": "[a](../README.md) [b](power.md)"}))
     assert {"README.md", "CONTRIBUTING.md", "CITATION.cff"} <= found

@@ -24,6 +24,8 @@ DOCS = ROOT / "docs"
 ELSEWHERE = "repository"
 SECONDS = 600  # for one cell
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+# GitHub draws these charts; a browser would need a program from the network
+CHART = re.compile(r"^```mermaid\n.*?^```\n", re.M | re.S)
 LOADED = re.compile(r'<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//[^"]*"')
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.M | re.S)
 PICTURES = (".svg", ".png", ".gif")
@@ -50,7 +52,7 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Lead links out of docs/ to the pages of the files."""
+    """Lead links out of docs/ to the pages of the files, and leave out charts."""
     own = source_of(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)
 
@@ -62,7 +64,7 @@ def on_page_markdown(markdown, page, config, files):
         uri = target.removeprefix("docs/") if inside else page_of(target)
         return f"{match[1]}{posixpath.relpath(uri, here or '.')}{match[3]}"
 
-    return outside_code(markdown, moved)
+    return outside_code(CHART.sub("", markdown), moved)
 
 
 def on_post_page(output, page, config):
