@@ -110,9 +110,9 @@ for width in (16, 64, 256, 1024):
 
 # %% [markdown]
 # Each row has medians over five networks. From row to row the width grows by four, and
-# the change of the kernel falls by about four: it goes as 1/n. The distance from theory
-# falls, too, while all losses end small. So wide networks learn *and* stay where their
-# linearisation is exact.
+# the change of the kernel falls by three to four: nearly as 1/n, the law of wide
+# networks. The distance from theory falls, too, while all losses end small. So wide
+# networks learn *and* stay where their linearisation is exact.
 #
 # ## Each eigenvector has its own rate
 #
@@ -135,6 +135,10 @@ axes.legend(title="network; dashed: theory")
 plt.show()
 
 # %% [markdown]
+# Large components follow the formula. A component that has become small leaves it,
+# because the kernel has changed a little and the large components feed the small one. In
+# a wider network this happens later.
+#
 # ## The kernel becomes deterministic
 #
 # Different random weights give different kernels. The spread falls with the width, and

@@ -70,13 +70,14 @@ wanted = ["ntk_change", "weight_change", "linear_gap_test", "loss_ratio"]
 last = table[table["metric"].isin(wanted)].groupby(["metric", "width", "seed"]).last()
 last = last.reset_index()
 medians = last.pivot_table("value", index="metric", columns="width", aggfunc="median")
+print()
 print(medians.round(4).to_string())
 
 # %% [markdown]
 # All four numbers belong to the same networks. From width 32 to 256 the kernel and the
-# weights change less, and the networks are closer to their linearisation on test
-# points. The last row says that all have learned: the loss has fallen to this share of
-# its start.
+# weights change less, and the networks are closer to their linearisation on test points.
+# The row `loss_ratio` says that all have learned: it is the share of the loss that is
+# left.
 #
 # ## network.npz: the arrays of one width
 #
