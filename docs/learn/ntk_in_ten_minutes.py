@@ -136,8 +136,8 @@ plt.show()
 
 # %% [markdown]
 # Large components follow the formula. A component that has become small leaves it,
-# because the kernel has changed a little and the large components feed the small one. In
-# a wider network this happens later.
+# because the kernel has changed a little and the large components feed the small one.
+# In a wider network this happens later.
 #
 # ## The kernel becomes deterministic
 #

@@ -75,9 +75,9 @@ print(medians.round(4).to_string())
 
 # %% [markdown]
 # All four numbers belong to the same networks. From width 32 to 256 the kernel and the
-# weights change less, and the networks are closer to their linearisation on test points.
-# The row `loss_ratio` says that all have learned: it is the share of the loss that is
-# left.
+# weights change less, and the networks are closer to their linearisation on test
+# points. The row `loss_ratio` says that all have learned: it is the share of the loss
+# that is left.
 #
 # ## network.npz: the arrays of one width
 #
