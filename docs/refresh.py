@@ -5,8 +5,8 @@
 A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`. The tables of keys,
 metrics, commands and rules are written from their definitions. The tables of claims,
 verdicts and power show what was measured in RESULTS (default `results`); README.md has
-their counts. The main figure is copied, and thumbnails are made of the figures of the
-gallery.
+their counts. The verdicts are also written for the page, which states what differs from
+them. The main figure is copied, and thumbnails are made of the figures of the gallery.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from ntkpipe.study import load_files
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "config" / "studies"
+RELEASE = ROOT / "ntkpipe" / "report" / "release.csv"
 FIGURE = "width/figures/review.svg"
 SYMBOLS = {
     "supported": "✓",
@@ -73,6 +74,7 @@ def main(results: Path) -> None:
             small = ROOT / "docs" / thumbnail_of(name)
             small.parent.mkdir(exist_ok=True)
             small.write_bytes(thumbnail(picture.read_bytes(), 320))
+    RELEASE.write_text(released(results), encoding="utf-8")
     for name, blocks in files(results).items():
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
@@ -264,6 +266,20 @@ def _summary(results: Path) -> str:
         )
     )
     return text + (f"; all jobs took {seconds / 60:.0f} minutes." if seconds else ".")
+
+
+def released(results: Path) -> str:
+    """The verdicts as the package has them, for the page: study, claim, verdict.
+
+    Studies that were not measured keep their lines.
+    """
+    kept = pd.read_csv(RELEASE, dtype=str).groupby("study", sort=False)
+    lines = {str(name): rows for name, rows in kept}
+    for one, product in _studies(results):
+        if product is not None:
+            lines[one.name] = product.data[["study", "claim", "verdict"]]
+    names = [one.name for one, _ in _studies(results) if one.name in lines]
+    return pd.concat([lines[name] for name in names]).to_csv(index=False)
 
 
 def name_of(claim) -> str:

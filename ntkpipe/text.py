@@ -13,7 +13,12 @@ from typing import Any
 NONE = "–"  # shown in place of a missing number
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LOWERED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "−0123456789")
-POWER = re.compile("(?<=10)([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+# 10⁻³, n^−½, α^−4/3, e^{−λt}
+POWER = re.compile(
+    r"(?<=10)(?P<raised>[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
+    r"|\^(?:\{(?P<braces>[^{}]+)\}|\((?P<brackets>[^()]+)\)"
+    r"|(?P<plain>[−-]?\w+(?:[./]\w+)?))"
+)
 # https://…, 10.1000/… and 1806.07572, in which the first four digits are a month
 ADDRESS = re.compile(
     r"(?P<url>https?://[^\s<>()\"']*[^\s<>()\"'.,;:])"
@@ -138,10 +143,14 @@ def cell(row: Mapping[str, Any], column: str) -> str:
 def powers(text: str) -> list[str]:
     """Split a text at exponents: text, exponent, text, exponent, …, text.
 
-    `10⁻³ of 2·10⁵` gives `10`, `−3`, ` of 2·10`, `5` and an empty text.
+    `10⁻³ of n^½` gives `10`, `−3`, ` of n`, `½` and an empty text.
     """
-    parts = POWER.split(text)
-    return [part.translate(LOWERED) if k % 2 else part for k, part in enumerate(parts)]
+    parts, end = [], 0
+    for found in POWER.finditer(text):
+        exponent = found[found.lastgroup or 0]
+        parts += [text[end : found.start()], minus(exponent.translate(LOWERED))]
+        end = found.end()
+    return [*parts, text[end:]]
 
 
 def links(text: str) -> list[tuple[str, str]]:

@@ -131,6 +131,34 @@ def test_claims_in_the_manual_are_those_of_the_study_files():
         assert shown == [refresh.name_of(claim) for claim in stated], HINT
 
 
+def test_the_verdicts_of_the_release_are_those_of_the_manual():
+    table = refresh.body((ROOT / "docs" / "claims.md").read_text("utf-8"), "claims")
+    release = pd.read_csv(refresh.RELEASE, dtype=str)
+    parts = re.split(
+        r"^## \[.+?\]\(\.\./config/studies/(.+?)\.yaml\)$", table, flags=re.M
+    )
+    for name, rows in zip(parts[1::2], parts[2::2], strict=True):
+        words = re.findall(r"\| (?:\*\*)?[✓✗?–] (\w+)(?=[^|]*\|$)", rows, re.M)
+        assert words == release["verdict"][release["study"] == name].to_list(), HINT
+
+
+def test_the_verdicts_of_measured_studies_are_released(tmp_path):
+    release = pd.read_csv(refresh.RELEASE, dtype=str)
+    assert refresh.released(tmp_path) == release.to_csv(index=False)
+    one = study.load(ROOT / "config" / "studies" / "width.yaml")
+    empty = pd.DataFrame(columns=list(artifacts.TABLES["measurements"]))
+    verdicts = [claim.evaluate(empty)._replace(study="width") for claim in one.claims]
+    (tmp_path / "width").mkdir()
+    output = str(tmp_path / "width/claims.csv")
+    job = Job(CLAIMS, Place(one), inputs=(), outputs=(output,))
+    job.write_table(claims.table(verdicts))
+    lines = refresh.released(tmp_path).splitlines()
+    assert len(lines) == 1 + len(release)
+    assert [line for line in lines if line.startswith("width,")] == [
+        f"width,{claim.id},missing" for claim in one.claims
+    ]
+
+
 def test_a_table_of_claims_shows_what_was_measured(tmp_path):
     path = ROOT / "config" / "studies" / "width.yaml"
     one = study.load(path)

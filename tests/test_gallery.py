@@ -75,17 +75,17 @@ def test_the_page_shows_the_sources_in_their_order_and_what_is_missing():
         ),
         notes=("a slip",),
     )
-    text = report.page([page], claims.table([]), {}, [source])
+    text = report.page([page], claims.table([]), gallery=[source])
     places = [
         text.index(part)
         for part in (
             'id="gallery"',
             "A &amp; B 2018",
             "&lt;fig. 2&gt;",
-            'href="#figure-s-f"><img',
+            'href="#figure-s-f"><img class="plot" alt="" data-packed="picture-s-f"',
             "t/g: not in this run",
             "a slip",
         )
     ]
     assert places == sorted(places)
-    assert 'id="gallery"' not in report.page([page], claims.table([]), {})
+    assert 'id="gallery"' not in report.page([page], claims.table([]))

@@ -1,30 +1,34 @@
+import base64
+import gzip
 import html.parser
 import io
 import json
 import math
-import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
 
-from ntkpipe import claims
+from ntkpipe import claims, measurements
 from ntkpipe.report import doubts as doubts_
 from ntkpipe.report import page as report
 from ntkpipe.report.gallery import Original, Source
-from ntkpipe.report.page import FigurePage, StudyPage
+from ntkpipe.report.page import FigurePage, RunPage, StudyPage
+from ntkpipe.report.pictures import LARGEST_SVG, STILL, picture, still
 from ntkpipe.report.thumbnail import thumbnail
-from ntkpipe.stages import report as build
 from ntkpipe.study import parse
 
 SVG = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0"/></svg>'
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" viewBox="0 0 9 9">'
+    b'<path d="M0 0h9"/></svg>'
 )
 PNG = (Path(__file__).parents[1] / "benchmarks/results/scaling.png").read_bytes()
 VERSIONS = {"python": "3.11.7", "jax": "0.10.2"}
+RUN = RunPage(versions=VERSIONS)
 
 
 def verdict(claim, **changes):
@@ -62,7 +66,11 @@ def study(**changes):
         title="Wider networks move less",
         caption="Relative change of the weights.",
         after="Jacot et al. 2018, Fig. 1",
+        how_to_read="A steeper line is a larger exponent.",
+        claims=("J-2", "Y-1n"),
+        command="./run constancy results/constancy/figures/fig-1.svg",
         svg=SVG,
+        png=PNG,
         files={"svg": "constancy/figures/fig-1.svg", "csv": "constancy/figures/f.csv"},
     )
     fields = {
@@ -72,6 +80,8 @@ def study(**changes):
         "source": "Jacot et al. 2018",
         "notes": ("A note.",),
         "yaml": "title: Is the kernel constant?\n",
+        "claims": {"J-2": "id: J-2\nkind: power_law\n"},
+        "labels": {"tanh": "smooth networks"},
         "figures": (figure,),
         "runtime_s": 83.0,
         "device": "cpu",
@@ -91,7 +101,7 @@ CLAIMS = table(
 class Reader(html.parser.HTMLParser):
     """Collects text, ids, links and tags; knows whether all tags are closed."""
 
-    VOID = frozenset({"meta", "img", "br", "wbr"})
+    VOID = frozenset({"meta", "img", "input"})
 
     def __init__(self, page):
         super().__init__()
@@ -114,153 +124,225 @@ class Reader(html.parser.HTMLParser):
         assert self.stack.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        if self.stack and self.stack[-1] not in ("script", "style"):
+            self.text += data
+
+
+def rendered(*studies, claims=CLAIMS, **more):
+    return report.page(studies or [study()], claims, RUN, **more)
+
+
+def part(page, begin, end):
+    """The text between two texts of a page."""
+    at = page.index(begin)
+    return page[at : page.index(end, at)]
+
+
+def rows(page):
+    """The rows of the table of claims by their anchors."""
+    found = re.findall(
+        r'<tbody class="claim".*?</tbody>', part(page, 'id="forest"', "</table>"), re.S
+    )
+    return {re.search(r'<tr id="([^"]+)"', row)[1]: row for row in found}
 
 
 def test_page_is_well_formed_and_every_anchor_exists():
-    page = Reader(report.page([study()], CLAIMS, VERSIONS))
+    other = study(name="other", figures=())
+    page = Reader(rendered(study(), other))
     assert page.stack == []
     assert len(page.ids) == len(set(page.ids))
-    anchors = [link[1:] for link in page.links if link.startswith("#")]
-    assert anchors and set(anchors) <= set(page.ids)
+    anchors = {unquote(link[1:]) for link in page.links if link.startswith("#")}
+    states = {anchor for anchor in anchors if "=" in anchor}
+    assert {"J-2", "study-other"} <= anchors
+    assert anchors - states <= set(page.ids)
 
 
-def test_anchors_differ_where_names_do():
-    names = "J-8g/α", "J-8g/β", "R/‖∇f‖", "R/‖∇²f‖"
-    page = report.page([study()], table(*map(verdict, names)), VERSIONS)
-    assert len(re.findall(r'<tr id="(claim-[a-z0-9-]+)"', page)) == 4
-    reader = Reader(page)
-    assert len(reader.ids) == len(set(reader.ids))
+def test_the_anchor_of_a_claim_is_its_name():
+    names = "J-8g/α", "J-8g/β", "R/‖∇f‖", "D-1/mean field", "run"
+    page = rendered(claims=table(*map(verdict, names)))
+    ids = [*rows(page)]
+    assert ids == [*names[:3], "D-1/mean_field", "constancy:run"]
+    twice = table(verdict("J-1"), verdict("J-1", study="other"))
+    page = rendered(study(), study(name="other", figures=()), claims=twice)
+    assert [*rows(page)] == ["J-1", "other:J-1"]
 
 
-def test_an_edit_of_template_or_style_shows_in_the_layout():
-    page = report.page([study()], CLAIMS, VERSIONS)
+def test_an_edit_of_any_file_of_the_layout_shows_in_the_layout():
+    page, layout = rendered(), report.layout()
     style = page[page.index("<style>") + 7 : page.index("</style>")].strip()
-    assert style in report.layout() and "<!doctype html>" in report.layout()
+    assert style in layout and "<!doctype html>" in layout
+    folder = Path(report.__file__).parent
+    named = {*report.TEMPLATES, *report.STYLES, *report.SCRIPTS}
+    there = {
+        path.name
+        for ending in ("jinja", "css", "js")
+        for path in folder.glob(f"*.{ending}")
+    }
+    assert there == named
+
+
+def luminance(color):
+    """Relative luminance of a colour #rrggbb (WCAG 2)."""
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in parts
+    ]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+
+def test_texts_have_contrast_in_light_and_dark():
+    style = (Path(report.__file__).parent / "style.css").read_text("utf-8")
+    themes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", theme))
+        for theme in re.findall(r":root \{([^}]*)\}", style)
+    ]
+    assert len(themes) == 2
+    for theme in themes:
+        for back in ("back", "panel"):
+            for ink in ("ink", "soft", "link", "good", "bad", "open"):
+                pair = sorted(luminance(theme[name]) for name in (back, ink))
+                assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (back, ink)
 
 
 def test_page_loads_nothing():
-    page = report.page([study()], CLAIMS, VERSIONS)
+    page = rendered()
     reader = Reader(page)
-    assert all(
-        source.startswith("data:image/svg+xml;base64,") for source in reader.sources
-    )
-    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
-    assert not re.search(r"https?://|url\(|@import", page)
+    assert all(source.startswith("data:image/webp;") for source in reader.sources)
+    assert not {"link", "iframe", "object"} & set(reader.tags)
+    assert not re.search(r"https?://|url\(|@import|import\(|fetch\(", page)
     assert "constancy/figures/fig-1.svg" in reader.links
 
 
-def test_the_first_lines_state_the_topic_and_the_unexpected_verdicts():
-    page = report.page([study()], CLAIMS, VERSIONS)
-    reader = Reader(page)
-    counted = "1 of 3 laws and numbers as expected; 1 of 1 control refuted."
-    at = reader.text.index("neural tangent kernel (NTK)"), reader.text.index(counted)
-    assert at[0] < at[1]
-    top = page[: page.index('id="claims"')]
-    for claim, word in (("J-9", "inconclusive"), ("J-0", "not measured")):
-        link = f'<a href="#claim-constancy-{claim.lower()}">{claim}</a></strong>'
-        assert f"{link} ({word}): The kernel is constant" in top
-    assert "#claim-constancy-j-2" not in top
-    good = Reader(report.page([study()], table(verdict("J-2")), VERSIONS)).text
-    assert "1 of 1 law or number as expected." in good
-    assert "Not as expected" not in good
+def test_the_header_counts_verdicts_and_links_to_filters():
+    top = part(rendered(), "<header>", "</header>")
+    tiles = re.findall(r'<a href="#([^"]+)"( class="wrong")?><b>([^<]+)</b>', top)
+    assert tiles == [
+        ("kind=law", "", "1 of 3"),
+        ("kind=identity", "", "0 of 0"),
+        ("kind=control", "", "1 of 1"),
+        ("kind=wrong", ' class="wrong"', "2"),
+        ("kind=known", "", "0"),
+    ]
+    known = verdict(
+        "D-1", known="contradicted", verdict="contradicted", reason="narrow"
+    )
+    top = part(rendered(claims=table(known)), "<header>", "</header>")
+    assert re.findall(r"<b>([^<]+)</b>", top) == [
+        "0 of 0",
+        "0 of 0",
+        "0 of 0",
+        "0",
+        "1",
+    ]
+    assert 'class="wrong"' not in top
 
 
-def test_verdicts_come_before_conventions_and_studies():
-    """First the verdicts, then the conventions, then the studies."""
+def test_the_sections_are_in_order():
     figures = (Original(figure="1", shows=("a/b",), setting="s", differs="d"),)
     gallery = [Source(source="A paper", figures=figures)]
-    other = study(name="other", figures=())
-    page = report.page([study(), other], CLAIMS, VERSIONS, gallery)
+    page = rendered(study(), study(name="other", figures=()), gallery=gallery)
     ids = Reader(page).ids
-    sections = "claims", "conventions", "study-constancy", "study-other", "gallery"
-    at = [ids.index(name) for name in (*sections, "cite")]
+    sections = "claims", "studies", "study-constancy", "study-other", "gallery", "run"
+    at = [ids.index(name) for name in sections]
     assert at == sorted(at)
-    nav = page[page.index("<nav") : page.index("</nav>")]
-    assert re.findall('href="#([a-z]+)"', nav) == [
-        "claims",
-        "conventions",
-        "gallery",
-        "cite",
-    ]
+    links = re.findall('href="#([a-z-]+)"', part(page, "<nav", "</nav>"))
+    assert links == ["top", *sections]
+
+
+def test_studies_have_a_sign_in_the_navigation_and_links_to_neighbours():
+    other = study(name="other", title="Another", figures=())
+    quiet = study(name="quiet", title="No claims", figures=())
+    claims = pd.concat([CLAIMS, table(verdict("Z-1", study="other"))])
+    page = rendered(study(), other, quiet, claims=claims)
+    signs = re.findall(r'class="(glyph[^"]*)"', part(page, "<nav", "</nav>"))
+    assert signs == ["glyph wrong", "glyph", "glyph"]
+    assert (
+        len(re.findall('rel="prev"', page)) == len(re.findall('rel="next"', page)) == 2
+    )
+    after = page[page.index('id="study-other"') :]
+    assert part(after, 'rel="prev"', ">").endswith('href="#study-constancy"')
 
 
 def test_answers_come_first_with_their_bold_words_and_are_escaped():
     said = {"answers": ["**Lazy** at <8>.", "No bold."], "plan": ["widths 4, 8"]}
-    page = report.page([study()], CLAIMS, VERSIONS, answers=said)
+    page = rendered(answers=said)
     assert "<p><strong>Lazy</strong> at &lt;8&gt;.</p>" in page
-    assert page.index("No bold.") < page.index("widths 4, 8") < page.index("<nav")
-    assert "Answers" not in report.page([study()], CLAIMS, VERSIONS)
+    assert page.index("<h1>") < page.index("No bold.") < page.index("widths 4, 8")
+    assert page.index("widths 4, 8") < page.index('class="tiles"')
+    assert 'class="answers"' not in rendered()
 
 
-def test_each_study_has_a_row_with_its_verdicts_and_links():
-    other = study(name="other", title="Another", figures=())
-    quiet = study(name="quiet", title="No claims", figures=())
-    rows = pd.concat([CLAIMS, table(verdict("Z-1", study="other"))])
-    page = report.page([study(), other, quiet], rows, VERSIONS)
-    first = page[page.index('<table class="studies">') : page.index("</table>")]
-    mine, theirs, none = first.split("<tr>")[2:]
-    for link in ("study-constancy", "figure-constancy-fig-1", "claim-constancy-j-9"):
-        assert f'href="#{link}"' in mine
-    assert "✗</span> 2 of 4" in mine and "inconclusive" in mine
-    assert 'href="#study-other"' in theirs and "✓</span> 1 of 1" in theirs
-    assert "no claims" in none and "0 of 0" not in none
-
-
-@pytest.mark.parametrize("count", [2, 20, 21, 100])
-def test_many_claims_are_folded_and_printed(count):
-    many = table(*(verdict(f"J-{i}") for i in range(count)))
-    page = report.page([study()], many, VERSIONS)
-    assert f"All {count} claims" in page
-    assert f'<details class="all"{" open" if count <= 20 else ""}>' in page
-    style = page[page.index("<style>") : page.index("</style>")]
-    printed = style[style.rindex("@media print") :]
-    assert re.search(r"\.all::details-content[^}]*content-visibility: visible", printed)
-    assert ".wide { overflow: visible; }" in printed
-
-
-def test_claims_table_says_it_in_words_and_numbers():
-    page = report.page([study()], CLAIMS, VERSIONS)
-    first = page[page.index('<details class="all"') : page.index("</section>")]
-    heads = re.findall(r'<th scope="col">([^<]*)</th>', first)
-    # the verdict where a telephone shows it, and n is the width everywhere else
-    assert heads[:2] == ["Claim", "Verdict"] and heads[-1] == "Networks"
-    rows = [row for row in first.split("<tr ")[1:]]
-    assert [re.search("J-.|Y-1n", row)[0] for row in rows] == [
-        "J-9",
-        "J-0",
-        "J-2",
-        "Y-1n",
-    ]
-    for said in ("−0.993", "[−1.02, −0.964]", "[−1.08, −0.92]", "Theorem 2", "100"):
-        assert said in rows[0]
-    for row, icon, word, expected in zip(
-        rows,
-        "?–✓✗",
-        ("inconclusive", "not measured", "supported", "contradicted"),
-        (False, False, True, True),
-        strict=True,
+def test_a_row_of_a_claim_has_everything():
+    reason = "The source's band is too wide."
+    page = rendered(
+        claims=table(verdict("J-2", level=0.95, interval="two-sided", reason=reason))
+    )
+    row = Reader(rows(page)["J-2"]).text
+    for said in (
+        "The kernel is constant in the limit.",
+        "−0.993 [−1.02, −0.964]",
+        "[−1.08, −0.92]",
+        "95 % two-sided",
+        "slope of the geometric mean",
+        "relative kernel change",
+        "smooth networks",
+        "64, 256, 1024",
+        "100",
+        "64→256",
+        reason,
+        "Jacot et al. 2018, Theorem 2",
+        "Wider networks move less",
+        "kind: power_law",
     ):
-        assert f'<span aria-hidden="true">{icon}</span> {word}' in row
-        assert ("not as expected" in row) != expected and "as expected" in row
-    # the row and its legend
-    assert first.count('<span class="tag">control</span>') == 2
-    assert "nan" not in first
+        assert said in row
+    assert 'title="ntk_change"' in page and 'title="tanh"' in page
+    assert 'href="#figure-constancy-fig-1"' in rows(page)["J-2"]
+    assert "nan" not in row
+
+
+def test_only_what_is_not_as_expected_is_marked_with_its_reason():
+    page = rendered()
+    found = rows(page)
+    wrong = {id for id, row in found.items() if 'class="wrong"' in row}
+    assert wrong == {"J-9", "J-0"}
+    assert all(("data-wrong" in row) == (id in wrong) for id, row in found.items())
+    assert all(('class="why"' in row) == (id in wrong) for id, row in found.items())
+    told = part(page, 'id="claims"', 'id="forest"')
+    assert {unquote(link) for link in re.findall('<a href="#([^"]+)"', told)} == wrong
+    assert "✓" in found["Y-1n"] and 'class="outcome control"' in found["Y-1n"]
+
+
+def test_claims_stand_beside_their_figure_and_link_to_their_row():
+    page = rendered()
+    section = part(page, '<section class="study"', "</section>")
+    beside, others = re.findall(r'<ul class="beside">(.*?)</ul>', section, re.S)
+    assert re.findall('<a href="#([^"]+)"', beside) == ["J-2", "Y-1n"]
+    assert re.findall('<a href="#([^"]+)"', others) == ["J-9", "J-0"]
+    # a second figure of the same claim names it
+    figures = study().figures
+    twice = (*figures, FigurePage(name="g", title="G", caption="c", claims=("J-2",)))
+    section = part(
+        rendered(study(figures=twice)), 'id="figure-constancy-g"', "</section>"
+    )
+    assert 'href="#J-2">J-2</a>' in section
 
 
 def test_a_kernel_of_infinite_width_is_no_network():
     exact = verdict("J-6", n=1, widths="0", variant="")
-    page = report.page([study()], table(exact), VERSIONS)
-    assert "(n = ∞)" in page and page.count('data-head="Networks">–</td>') == 2
+    row = rows(rendered(claims=table(exact)))["J-6"]
+    facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", row))
+    assert "∞" in facts.values() and "1" not in facts.values()
 
 
-def test_study_section_has_everything():
-    text = Reader(report.page([study()], CLAIMS, VERSIONS)).text
+def test_a_study_has_everything():
+    text = Reader(rendered()).text
     for said in (
         "1. Is the kernel constant?",
         "How far does the kernel move?",
         "After Jacot et al. 2018, Fig. 1.",
-        "slope of the geometric mean of ntk_change (tanh, n = 64, 256, 1024)",
+        "A steeper line is a larger exponent.",
+        "./run constancy results/constancy/figures/fig-1.svg",
         "Run time 83 s on cpu",
         "constancy.yaml",
         "title: Is the kernel constant?",
@@ -271,29 +353,65 @@ def test_study_section_has_everything():
         assert said in text
 
 
-def test_missing_and_diverged_runs_are_named_at_the_top():
-    warned = study(warnings=("width 10: 2 of 5 networks diverged (seeds 1, 3)",))
-    page = report.page([warned], CLAIMS, VERSIONS)
-    assert page.index("2 of 5 networks diverged") < page.index('id="claims"')
-    assert page.count("2 of 5 networks diverged") == 2
-    many = study(warnings=("first", "second", "third <b>", "fourth"))
-    page = report.page([many], CLAIMS, VERSIONS)
-    top, _, rest = page.partition('id="claims"')
-    assert "first; second; and 2 more" in top and "third" not in top
-    assert "third &lt;b&gt;" in rest
+def test_a_study_without_results_has_the_command_that_runs_it():
+    waits = StudyPage(
+        name="mine",
+        title="My <study>",
+        question="",
+        unshown="not run yet",
+        command="./run mine",
+    )
+    page = rendered(study(), waits)
+    reader = Reader(page)
+    assert "study-mine" not in reader.ids and "#study-mine" not in reader.links
+    assert "My &lt;study&gt;" in page and "<code>./run mine</code>" in page
 
 
-def test_what_may_be_intended_is_a_remark_and_no_warning():
-    page = report.page([study(remarks=("a <slow> one",))], CLAIMS, VERSIONS)
-    assert '<div class="warning">' not in page
-    for part in page.partition('id="claims"')[::2]:
-        folded = part[part.index('<details class="remarks">') :].partition("</details>")
-        assert "a &lt;slow&gt; one" in folded[0]
-    assert "Remarks on 1 study<" in page
-    # each alone has its own place
-    page = report.page([study(warnings=("diverged",))], CLAIMS, VERSIONS)
-    assert page.count('<div class="warning">') == 2
-    assert 'class="remarks"' not in page
+def test_faults_and_remarks_are_in_their_study_and_in_this_run():
+    warned = study(
+        warnings=("width 10: 2 of 5 networks <diverged>",), remarks=("slow",)
+    )
+    page = rendered(warned)
+    own, run = (
+        part(page, 'id="study-', "</section>"),
+        part(page, 'id="run"', "</section>"),
+    )
+    for place in (own, run):
+        assert "2 of 5 networks &lt;diverged&gt;" in place
+        folded = part(place, '<details class="remarks">', "</details>")
+        assert "slow" in folded and "diverged" not in folded
+    assert 'class="remarks"' not in rendered(study(warnings=("diverged",)))
+
+
+def test_this_run_has_times_failures_and_repeated_jobs():
+    fast = study(name="fast", title="Fast", figures=(), runtime_s=20.75)
+    other = study(
+        name="other", figures=(), failed=[("logs/o/train.log", "no <memory>")]
+    )
+    run = RunPage(versions=VERSIONS, repeated={"other: training": 2})
+    page = part(
+        report.page([study(), fast, other], CLAIMS, run), 'id="run"', "</section>"
+    )
+    assert re.findall(r"--share: ([\d.]+)%", page) == ["100.0", "25.0", "100.0"]
+    assert "logs/o/train.log</code>: no &lt;memory&gt;" in page
+    assert "other: training (2 times)" in page
+    quiet = part(rendered(), 'id="run"', "</section>")
+    assert "logs/" not in quiet and "times)" not in quiet
+
+
+def test_this_run_is_compared_with_the_last_release():
+    release = {
+        ("constancy", "J-2"): "inconclusive",
+        ("constancy", "J-9"): "inconclusive",
+        ("constancy", "J-old"): "supported",
+        ("elsewhere", "X-1"): "supported",
+    }
+    run = RunPage(versions=VERSIONS, release=release)
+    page = part(report.page([study()], CLAIMS, run), 'id="run"', 'id="cite"')
+    changed, _, others = page[page.rindex("<h3>") :].partition("</ul>")
+    assert re.findall('href="#([^"]+)"', changed) == ["J-2"]
+    assert re.findall('href="#([^"]+)"', others) == ["Y-1n", "J-0"]
+    assert "J-old" in others and "X-1" not in page
 
 
 def doubts(*rows, width=8, seeds=4, **training):
@@ -359,18 +477,21 @@ def test_a_missing_value_has_its_cause_if_that_is_known():
     past = [(rate, 2, 1.5), (rate, 3, 1.2)]
     faults, remarks = doubts((gap, 3, 1), *past)
     assert faults == []
-    assert "1 of 4 networks has no value of linear_gap" in remarks[0]
+    words = measurements.in_words("linear_gap")
+    assert f"1 of 4 networks has no value of {words}" in remarks[0]
     assert "stability limit" in remarks[0]
     assert remarks[1].endswith("limit 2/λ_max of 2 of 4 linearised models")
     # a network that is not above the limit, and another metric
     for row in ((gap, 1, 1), ("undefined/mode_rate/1", 3, 1)):
         faults, _ = doubts(row, *past)
-        name = row[0].removeprefix("undefined/")
-        assert faults[0].endswith(f"1 of 4 networks has no value of {name}")
+        words = measurements.in_words(row[0].removeprefix("undefined/"))
+        assert faults[0].endswith(f"1 of 4 networks has no value of {words}")
     faults, _ = doubts(("undefined/ntk_change", 1, 3), ("dead", 1, 1))
-    assert faults[1].endswith("(0/0) of ntk_change for 1 of 4 networks, all dead")
+    words = measurements.in_words("ntk_change")
+    assert faults[1].endswith(f"(0/0) of {words} for 1 of 4 networks, all dead")
     faults, _ = doubts(("undefined/limit_min", 0, 1), width=0, seeds=1)
-    assert faults == ["tanh (no biases), width ∞: no value (0/0) of limit_min"]
+    words = measurements.in_words("limit_min")
+    assert faults == [f"tanh (no biases), width ∞: no value (0/0) of {words}"]
 
 
 def test_momentum_has_its_own_stability_limit():
@@ -393,7 +514,16 @@ def test_a_loss_that_was_not_reached_is_a_remark():
 def test_everything_is_escaped():
     evil = """<script>alert("&")</script>' onload='alert("2")' x="<b>"""
     figure = FigurePage(
-        name=evil, title=evil, caption=evil, after=evil, svg=SVG, files={evil: evil}
+        name=evil,
+        title=evil,
+        caption=evil,
+        after=evil,
+        how_to_read=evil,
+        command=evil,
+        claims=(evil,),
+        svg=SVG,
+        png=PNG,
+        files={evil: evil},
     )
     page = report.page(
         [
@@ -404,12 +534,15 @@ def test_everything_is_escaped():
                 source=evil,
                 notes=(evil,),
                 yaml=evil,
+                claims={evil: evil},
+                labels={evil: evil},
                 figures=(figure,),
                 device=evil,
                 versions={evil: evil},
                 warnings=(evil,),
                 remarks=(evil,),
                 files={evil: evil},
+                failed=((evil, evil),),
             )
         ],
         table(
@@ -421,9 +554,15 @@ def test_everything_is_escaped():
                 detail=((evil, evil), ("note", evil)),
                 reason=evil,
                 metric=evil,
+                variant=evil,
+                as_expected=False,
             )
         ),
-        {evil: evil},
+        RunPage(
+            versions={evil: evil},
+            repeated={evil: 1},
+            release={(evil, evil): evil, (evil, f"{evil}2"): evil},
+        ),
         [
             Source(
                 source=evil,
@@ -435,13 +574,16 @@ def test_everything_is_escaped():
         ],
     )
     reader = Reader(page)
-    assert "<script" not in page and 'alert("' not in page and "onload='" not in page
-    assert reader.stack == [] and not {"script", "b"} & set(reader.tags)
+    assert "<script>alert" not in page and 'alert("' not in page
+    assert "onload='" not in page
+    # the packed picture and the scripts of the page
+    assert reader.tags.count("script") == 1 + len(report.SCRIPTS)
+    assert reader.stack == []
     assert reader.text.count(evil) > 30
 
 
 def test_a_text_never_leaves_the_attribute_it_stands_in():
-    """Titles and captions are alternative texts, names are addresses."""
+    """Titles are alternative texts, names are addresses."""
     evil = """a "b" 'c' <d> & &amp;"""
     figure = FigurePage(
         name="f", title=evil, caption=evil, svg=SVG, png=PNG, files={"svg": evil}
@@ -449,74 +591,102 @@ def test_a_text_never_leaves_the_attribute_it_stands_in():
     one = study(name="s", figures=(figure,))
     original = Original(figure="1", shows=("s/f",), setting="s", differs="d")
     gallery = [Source(source="A paper", figures=(original,))]
-    reader = Reader(report.page([one], table(), VERSIONS, gallery))
-    assert sorted(reader.alternatives) == [evil, f"{evil}: {evil}"]
+    page = rendered(one, claims=table(verdict(evil, study="s")), gallery=gallery)
+    reader = Reader(page)
+    assert set(reader.alternatives) == {evil, ""}
     assert evil in reader.links
-    assert all(re.fullmatch("[a-z0-9-]+", name) for name in reader.ids)
+    assert not re.search(r"\s", "".join(reader.ids))
 
 
-@pytest.mark.parametrize(
-    ("svg", "png", "kind"),
-    [
-        (SVG, b"png", "svg+xml"),
-        (SVG + b" " * 300_000, b"png", "png"),
-        (SVG + b" " * 300_000, b"", "svg+xml"),
-        (b"", b"png", "png"),
-    ],
-)
-def test_picture_is_svg_unless_large(svg, png, kind):
-    figure = FigurePage(name="f", title="t", caption="c", svg=svg, png=png)
-    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
-    assert f'src="data:image/{kind};base64,' in page
+def packed(page, name="picture-constancy-fig-1"):
+    """The file that is packed in a page, and its type."""
+    found = re.search(rf'<script [^>]*id="{name}"([^>]*)>([^<]*)</script>', page)
+    body = base64.b64decode(found[2])
+    if "data-zipped" in found[1]:
+        body = gzip.decompress(body)
+    return re.search('data-type="([^"]+)"', found[1])[1], body
 
 
-def test_an_animation_has_a_still_for_print():
-    figure = FigurePage(name="f", title="t", caption="c", png=b"png", gif=b"GIF89a")
-    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
-    assert 'class="moving" alt="t: c" src="data:image/gif;base64,R0lGODlh"' in page
-    assert 'class="still" alt="t: c" src="data:image/png;base64,' in page
-    style = page[page.index("<style>") : page.index("</style>")]
-    shown = style[style.index("@media print, (prefers-reduced-motion: reduce)") :]
-    assert "img.still { display: none; }" in style[: style.index("@media print")]
-    assert "img.moving { display: none; } figure img.still { display: block; }" in shown
+def test_pictures_are_packed_and_unpack_to_the_same_bytes():
+    assert packed(rendered()) == ("image/svg+xml", SVG)
+    other = study(figures=(FigurePage(name="fig-1", title="t", caption="c", png=PNG),))
+    assert packed(rendered(other)) == ("image/png", PNG)
 
 
-def test_a_large_animation_is_linked():
+def test_a_picture_is_svg_unless_large():
+    noise = np.random.default_rng(0).bytes(2 * LARGEST_SVG)
+    large = SVG + base64.b64encode(noise)
+    assert picture(SVG, PNG).mime == "image/svg+xml"
+    assert picture(large, PNG).mime == "image/png"
+    assert picture(large, b"").mime == "image/svg+xml"
+    assert picture(b"", b"") is None
+    assert picture(SVG, b"")[-2:] == (9, 9)
+
+
+def test_each_study_has_one_small_still_for_readers_without_scripts():
+    figures = [FigurePage(name=n, title=n, caption="c", svg=SVG, png=PNG) for n in "ab"]
+    page = rendered(study(figures=figures), study(name="other", figures=figures))
+    stills = re.findall(r'<noscript><img [^>]*src="([^"]+)"', page)
+    assert len(stills) == 2 and all(len(one) <= STILL for one in stills)
+    noise = np.random.default_rng(0).integers(0, 255, (900, 1200, 3), "uint8")
+    body = io.BytesIO()
+    PIL.Image.fromarray(noise).save(body, "png")
+    found = still(body.getvalue())
+    assert 0 < len(found) <= STILL
+    with PIL.Image.open(io.BytesIO(base64.b64decode(found.split(",")[1]))) as image:
+        assert image.width / image.height == pytest.approx(4 / 3, rel=0.02)
+
+
+def gif(size=1):
+    body = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (size, size), "uint8")
+    PIL.Image.fromarray(noise).save(body, "gif")
+    return body.getvalue()
+
+
+def test_an_animation_is_played_on_request():
+    figure = {"name": "fig-1", "title": "t", "caption": "c", "png": PNG}
+    small = FigurePage(**figure, gif=gif())
+    page = rendered(study(figures=(small,)))
+    assert packed(page) == ("image/png", PNG)
+    assert packed(page, "picture-constancy-fig-1-moving") == ("image/gif", gif())
+    button = re.search(r'<button [^>]*class="play"[^>]*>', page)[0]
+    assert 'data-packed="picture-constancy-fig-1-moving"' in button
+    # a large one is played from its file
     files = {"gif": "s/figures/f.gif"}
-    large = {"png": b"png", "gif": b"x" * 3_100_000, "files": files}
-    figure = FigurePage(name="f", title="t", caption="c", **large)
-    page = report.page([study(figures=(figure,))], CLAIMS, VERSIONS)
-    assert '<a href="s/figures/f.gif">animation, 3.1 MB</a>' in page
-    assert "image/gif" not in page and 'class="still"' not in page
+    large = FigurePage(**figure, gif=gif(900), files=files)
+    page = rendered(study(figures=(large,)))
+    assert len(gif(900)) > 500_000 and "image/gif" not in page
+    button = re.search(r'<button [^>]*class="play"[^>]*>', page)[0]
+    assert 'data-file="s/figures/f.gif"' in button
 
 
 def test_a_missing_picture_is_named():
     figure = FigurePage(name="fig-9", title="t", caption="c")
-    text = Reader(report.page([study(figures=(figure,))], CLAIMS, VERSIONS)).text
+    text = Reader(rendered(study(figures=(figure,)))).text
     assert "There is no picture of fig-9." in text
 
 
 def test_versions_of_a_study_are_shown_where_they_differ():
     other = study(versions={"python": "3.11.7", "jax": "0.12.0"})
-    text = Reader(report.page([other], CLAIMS, VERSIONS)).text
-    assert "with jax 0.12.0" in text
+    assert "with jax 0.12.0" in Reader(rendered(other)).text
 
 
-def test_a_page_without_claims_says_so():
-    reader = Reader(report.page([study(figures=())], table(), VERSIONS))
-    assert "No study of this page makes a claim." in reader.text
+def test_a_page_without_claims_has_no_table_of_claims():
+    reader = Reader(rendered(study(figures=()), claims=table()))
+    assert "forest" not in reader.ids and "filter" not in reader.ids
     assert reader.stack == []
 
 
 def cells(page, head):
-    """The texts of a column of the first table of claims."""
-    first = page[page.index('<details class="all"') : page.index("</section>")]
+    """The texts of a column of the table of claims."""
+    first = part(page, 'id="forest"', "</table>")
     found = re.findall(rf'<td class="number" data-head="{head}">(.*?)</td>', first)
-    return [re.sub("<br>", " ", re.sub("</?span[^>]*>", "", cell)) for cell in found]
+    return [re.sub("</?span[^>]*>", "", cell) for cell in found]
 
 
 def test_numbers_of_a_claim_are_those_of_the_project():
-    rows = table(
+    claims = table(
         verdict("1", estimate=3.8659e-5, ci_low=3.8659e-5, ci_high=3.8722e-5),
         verdict("2", ci_high=math.inf, low=-math.inf, high=1e-6, predicted=math.nan),
         verdict("3", estimate=math.nan, low=0.9, high=math.inf),
@@ -528,7 +698,7 @@ def test_numbers_of_a_claim_are_those_of_the_project():
             detail=(("<b>", 1e-7),),
         ),
     )
-    page = report.page([study()], rows, VERSIONS)
+    page = rendered(claims=claims)
     power = "10<sup>−5</sup>"
     assert cells(page, "Measured") == [
         f"3.866·{power} [3.866·{power}, 3.872·{power}]",
@@ -536,13 +706,20 @@ def test_numbers_of_a_claim_are_those_of_the_project():
         "–",
         "−0.993 [−1.02, −0.964]",
     ]
-    assert cells(page, "Predicted") == [
-        "−1 [−1.08, −0.92]",
+    assert cells(page, "Accepted") == [
+        "[−1.08, −0.92]",
         "≤ 10<sup>−6</sup>",
-        "−1 ≥ 0.9",
+        "≥ 0.9",
         "–",
     ]
-    assert "<p>&lt;b&gt; 10<sup>−7</sup></p>" in page
+    assert "&lt;b&gt; 10<sup>−7</sup>" in page
+
+
+def test_exponents_in_texts_are_raised():
+    says = "κ falls as n^−½, not as e^{−λ₀t}"
+    page = rendered(claims=table(verdict("J-2", says=says)))
+    raised = "κ falls as n<sup>−½</sup>, not as e<sup>−λ₀t</sup>"
+    assert raised in rows(page)["J-2"] and "n^" not in Reader(page).text
 
 
 @pytest.mark.parametrize(
@@ -565,19 +742,18 @@ def test_sources_are_links_where_they_have_an_address(text, address):
         figures=(Original(figure="1", shows=("a/b",), setting=text, differs=text),),
         notes=(text,),
     )
-    rows = table(verdict("J-2", source=text))
-    page = report.page([study(source=text, notes=(text,))], rows, {}, [paper])
-    # study, its note, two tables of claims, the paper, its note, setting, differs
-    assert page.count('<a href="http') == (8 if address else 0)
-    assert page.count(f'<a href="{address}">') == (8 if address else 0)
-    assert Reader(page).text.count(text) == 8
+    claims = table(verdict("J-2", source=text))
+    page = rendered(study(source=text, notes=(text,)), claims=claims, gallery=[paper])
+    # study, its note, the claim, the paper, its note, setting, differs
+    assert page.count('<a href="http') == (7 if address else 0)
+    assert page.count(f'<a href="{address}">') == (7 if address else 0)
+    assert Reader(page).text.count(text) == 7
 
 
 def test_the_page_takes_a_table_that_was_read_from_csv(tmp_path):
     CLAIMS.to_csv(tmp_path / "claims.csv", index=False)
     back = pd.read_csv(tmp_path / "claims.csv")
-    page = report.page([study()], back, VERSIONS)
-    assert "nan" not in Reader(page).text
+    assert "nan" not in Reader(rendered(claims=back)).text
 
 
 def test_a_thumbnail_keeps_a_colour_of_few_pixels():
@@ -593,25 +769,3 @@ def test_a_thumbnail_keeps_a_colour_of_few_pixels():
         found = np.asarray(image.convert("RGB")).astype(int)
     assert found.shape[:2] == (120, 240)
     assert np.abs(found - green).sum(-1).min() < 30
-
-
-def test_run_time_counts_only_jobs_of_the_study(tmp_path):
-    text = """
-title: A
-question: B?
-dataset: {kind: circle, points: 4, target: {kind: product}}
-model: {depth: 1}
-training: {learning_rate: 1, steps: 10}
-widths: [8, 16, 9000]
-"""
-    one = parse(text, "x.yaml")
-
-    def took(path, seconds, at):
-        path = tmp_path / "x" / "base" / path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\th:m:s\n{seconds}\t0\n")
-        os.utime(path, (at, at))
-
-    for width in (8, 16, 32, 9000):  # the study no longer has 32
-        took(f"width{width}/train.tsv", width, at=1000)
-    assert build.run_time(one, tmp_path) == 9024

@@ -113,6 +113,19 @@ def test_the_depth_of_a_weight_is_that_of_its_first_use():
     assert [found[f"['{name}']"].depth for name in "wr"] == [1, 3]
 
 
+def test_a_network_may_compute_with_constants():
+    """Sums of constants are computed when the network is read, sines are not."""
+
+    def apply(w, x):
+        angle = jnp.asarray(0.3) + jnp.asarray(0.4)
+        return x @ w * jnp.sin(angle) / jnp.sqrt(jnp.asarray(2.0))
+
+    w, x = jnp.array([[1.0, 2.0], [0.5, -1.0]]), jnp.array([[1.0, 0.0], [2.0, 3.0]])
+    factor = np.sin(0.7) ** 2 / 2
+    expected = np.einsum("nm,ij->nimj", x @ x.T, np.eye(2)) * factor
+    np.testing.assert_allclose(empirical.ntk(apply, w, x), expected, rtol=1e-14)
+
+
 @pytest.mark.parametrize("name", ["a_layer_used_three_times", "convolutions"])
 def test_tiles_and_products_are_those_of_the_whole_kernel(name, monkeypatch):
     """Biases and gains, whose Jacobians are joined, and layers with positions."""

@@ -160,6 +160,44 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert planned(finished) == {}
 
 
+def test_the_page_keeps_studies_of_earlier_runs(copy):
+    page, folder = copy / "results" / "index.html", copy / "config" / "studies"
+    text = (folder / "tiny.yaml").read_text(encoding="utf-8")
+    never, broken = folder / "never.yaml", folder / "broken.yaml"
+    never.write_text(re.sub("(?m)^title:.*", "title: Another one", text))
+    broken.write_text("titel: Broken\n")
+    (folder / "second.yaml").write_text(
+        """
+title: A second study
+question: Is it on the page, too?
+dataset: {kind: points, x: [[1], [2]], y: [[0], [1]]}
+model: {depth: 1}
+training: {learning_rate: 0.1, steps: 4}
+widths: [4]
+linearize: none
+""",
+        encoding="utf-8",
+    )
+
+    def run(*words):
+        snakemake(copy, "--config", f"run=[{','.join(words)}]")
+        again = snakemake(copy, "--dry-run", "--config", f"run=[{','.join(words)}]")
+        assert "Nothing to be done" in again
+        shown = page.read_text(encoding="utf-8")
+        waiting = shown[shown.index('class="unshown"') : shown.index("<section class")]
+        return set(re.findall('id="study-([a-z]+)"', shown)), waiting
+
+    shown, waiting = run("second")
+    assert shown == {"tiny", "second"}
+    assert "./run never" in waiting and "broken.yaml: title" in waiting
+    never.unlink()
+    broken.unlink()
+    # results of other settings are not those of the study
+    edit_study(copy, "learning_rate: 1", "learning_rate: 0.5")
+    shown, waiting = run("second")
+    assert shown == {"second"} and "./run tiny" in waiting
+
+
 def test_a_new_width_trains_this_width_only(copy):
     edit_study(copy, "widths: [16, 32, 64]", "widths: [16, 32, 48, 64]")
     new = {"train": 1, "linearize": 1, "constancy": 1}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -46,6 +46,9 @@ def _drawable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_drawable)]
+T = TypeVar("T")
+# not a setting of the figure's job, because the picture does not depend on it
+ForPage = Annotated[T, Field(exclude=True)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Axis = Literal["angle", "x"]
 Index = Annotated[int, Field(ge=0)]
@@ -104,6 +107,11 @@ class BaseFigure:
     """Widths shown, by default all."""
     labels: dict[str, Text] = Field(default_factory=dict)
     """Labels of the variants in the figure, by default their names."""
+    how_to_read: ForPage[str] = ""
+    """One or two sentences for the page: how to read the figure, what to notice."""
+    claims: ForPage[tuple[str, ...] | None] = None
+    """Ids of the claims that the page shows beside the figure, by default those about
+    the same metrics and variants. The only figure of a study shows all claims."""
 
     @property
     def reads(self) -> tuple[str, ...]:

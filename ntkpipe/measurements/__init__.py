@@ -6,6 +6,7 @@ of an optional recording are in the file of its recorder.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,19 @@ def label(name: str) -> str:
     if "{}" in text:
         return text.format(index)
     return f"{text}, {index}" if index else text
+
+
+def in_words(name: str) -> str:
+    """A metric in a sentence: its label, or its meaning; the name if it is unknown."""
+    metric, (_, _, index) = find(name), name.partition("/")
+    if metric is None:
+        return name
+    text = metric.label or re.split("[;:]", metric.meaning)[0].replace("`", "")
+    if "{}" in text:
+        return text.format(index)
+    if metric.index and index not in ("", "*"):
+        return f"{text}, {metric.index.symbol} = {index}"
+    return text
 
 
 def of_width(

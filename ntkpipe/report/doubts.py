@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ntkpipe import measurements
 from ntkpipe.experiment import Experiment
 from ntkpipe.lazy import Lazy
 from ntkpipe.metric import SQUARES
@@ -117,4 +118,5 @@ def _undefined(
             because = (True, have)
         found.setdefault(because, []).append(name)
     for (fault, says), names in found.items():
-        yield Note(fault, says.format(", ".join(names)))
+        named = "; ".join(map(measurements.in_words, names))
+        yield Note(fault, says.format(named))

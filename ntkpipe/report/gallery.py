@@ -41,6 +41,8 @@ class Source:
     """Its figures."""
     notes: tuple[str, ...] = ()
     """Errata of the source."""
+    prefix: tuple[str, ...] = ()
+    """Letters with which the ids of its claims begin: `R` of `R-1`."""
 
 
 _GALLERY = pydantic.TypeAdapter(tuple[Source, ...])

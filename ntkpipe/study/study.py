@@ -12,6 +12,7 @@ from ntkpipe.claims import Claim
 from ntkpipe.claims.base import Statement
 from ntkpipe.experiment import MOST_JOBS, Experiment
 from ntkpipe.figures import Figure
+from ntkpipe.figures.base import unknown
 from ntkpipe.section import Fault, did_you_mean, section
 from ntkpipe.study.faults import StudyError
 from ntkpipe.users.function import UsersFunction
@@ -157,6 +158,9 @@ def between(
                 yield fault.within("claims", str(i))
     for i, figure in figures.items():
         yield from (f.within("figures", str(i)) for f in _name_faults(figure))
+        ids = [claim.id for claim in claims.values()]
+        for fault in unknown("claims", "claim", figure.claims or (), ids):
+            yield fault.within("figures", str(i))
         for label in figure.labels:
             if label not in names:
                 text = _no_variant(label, names)

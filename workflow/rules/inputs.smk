@@ -79,6 +79,13 @@ def settings(stage):
 def shown(wildcards):
     """Digests of what the page shows besides its inputs, and of its template."""
     texts = {name: study.text for name, study in STUDIES.items()}
+    for path in sorted(Path(config["studies"]).glob("*.yaml")):
+        if path.stem not in STUDIES:
+            # a study of an earlier run, and the record of its claims
+            texts[path.stem] = path.read_text("utf-8", errors="replace")
+            record = Path(RESULTS, path.stem, "claims.csv.json")
+            if record.is_file():
+                texts[f"{path.stem} claims"] = record.read_text("utf-8")
     texts["layout"] = layout()
     for key in ("gallery", "answers"):
         if config[key]:

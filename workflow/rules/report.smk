@@ -1,3 +1,4 @@
+# The page shows the studies of the run, and the others in the folder that have results.
 rule report:
     input:
         collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
@@ -20,6 +21,8 @@ rule report:
         runtime=10,
     params:
         studies=study_files,
+        folder=config["studies"],
+        logs=LOGS,
         benchmarks=BENCHMARKS,
         gallery=config["gallery"],
         answers=config["answers"],
@@ -29,5 +32,6 @@ rule report:
         "the page of all studies"
     shell:
         "python -m ntkpipe report {params.studies:q} --input {input:q} "
-        "--output {output:q} --benchmarks {params.benchmarks:q} "
+        "--output {output:q} --studies={params.folder:q} --logs={params.logs:q} "
+        "--benchmarks={params.benchmarks:q} --snakemake=.snakemake/log "
         "--gallery={params.gallery:q} --answers={params.answers:q} --threads {threads} > {log:q} 2>&1"
