@@ -1,16 +1,15 @@
-"""Write the generated blocks of the manuals.
+"""Write the generated blocks of the manual.
 
     python docs/refresh.py [RESULTS]
 
-A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`. README.md has the
-counts of verdicts and Snakemake's rule graph. docs/claims.md has the claims as measured
-in RESULTS (default `results`). docs/power.md has the verdicts with other networks and
-other seeds. docs/gallery.md has the figures of the sources. config/README.md has the
-tables of keys and of metrics, from their definitions. The main figure is copied;
-thumbnails are made of the figures of the gallery. The verdicts are also written for the
-page, which states what differs from them.
+A block lies between `<!-- begin NAME -->` and `<!-- end NAME -->`. The tables of keys,
+metrics, commands and rules are written from their definitions. The tables of claims,
+verdicts and power show what was measured in RESULTS (default `results`); README.md has
+their counts. The verdicts are also written for the page, which states what differs from
+them. The main figure is copied, and thumbnails are made of the figures of the gallery.
 """
 
+import argparse
 import logging
 import re
 import shutil
@@ -25,14 +24,14 @@ import pandas as pd
 import pydantic
 import yaml
 
-from ntkpipe import measurements, study, text
+from ntkpipe import citations, cli, measurements, study, text
 from ntkpipe.artifacts import Product, ProductError
 from ntkpipe.claims import normal_law, power, words
 from ntkpipe.claims.base import Equivalence, Statement
 from ntkpipe.report import gallery
 from ntkpipe.report.thumbnail import thumbnail
 from ntkpipe.selection import in_order
-from ntkpipe.stages import CLAIMS, replicate
+from ntkpipe.stages import CLAIMS, STAGES, replicate
 from ntkpipe.stages.job import read_products
 from ntkpipe.study import load_files
 
@@ -51,6 +50,7 @@ CLAIM_HEADS = ("claim", "says", "band set", "accepted", "measured", "level", "ve
 MEASURED = {
     "claims": "*/claims.csv",
     "verdicts": "*/claims.csv",
+    "counts": "*/claims.csv",
     "power": "power.csv",
     "replicates": "replicates/verdicts.csv",
 }
@@ -85,22 +85,43 @@ def main(results: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+PAGES = {
+    "config/README.md": ["keys of config.yaml"],
+    "docs/reference/study.md": ["keys of a study", "keys of an experiment"],
+    "docs/reference/data.md": ["kinds of data"],
+    "docs/reference/targets.md": ["kinds of target"],
+    "docs/reference/model.md": ["kinds of model"],
+    "docs/reference/training.md": ["keys of training", "kinds of loss"],
+    "docs/reference/measure.md": ["keys of measure"],
+    "docs/reference/claims.md": [
+        "keys of all claims",
+        "keys of a band",
+        "kinds of claim",
+    ],
+    "docs/reference/figures.md": ["keys of all figures", "kinds of figure"],
+}
+"""The pages of the tables of keys, with their blocks."""
+
+
 def files(results: Path) -> dict[str, dict[str, Callable[[], str]]]:
     """The blocks of each file: name → function that returns the block's text."""
+    tables = keys()
     return {
-        "README.md": {
-            "verdicts": lambda: verdicts_table(results),
-            "rule graph": rule_graph,
-        },
+        "README.md": {"counts": lambda: _summary(results)},
+        "docs/verdicts.md": {"verdicts": lambda: verdicts_table(results)},
         "docs/claims.md": {"claims": lambda: claims_table(results)},
         "docs/power.md": {
             "power": lambda: power_table(results),
             "replicates": lambda: replicates_table(results),
         },
         "docs/gallery.md": {"gallery": gallery_text},
-        "config/README.md": {
-            "metrics": metrics_table,
-            **{name: partial(str, text) for name, text in keys().items()},
+        "docs/develop/design.md": {"rules": rules_table},
+        "docs/use/cite.md": {"cite": cited_example},
+        "docs/reference/metrics.md": {"metrics": metrics_table},
+        "docs/reference/command-line.md": {"commands": commands},
+        **{
+            page: {block: partial(str, tables[block]) for block in blocks}
+            for page, blocks in PAGES.items()
         },
     }
 
@@ -161,7 +182,7 @@ def verdicts_table(results: Path) -> str:
             surprises = ", ".join(shown)
         rows.append(
             (
-                f"[{one.title}](config/studies/{one.name}.yaml)",
+                f"[{one.title}](../config/studies/{one.name}.yaml)",
                 one.source,
                 count if product is not None else f"{count}, {NOT_MEASURED}",
                 surprises,
@@ -324,14 +345,14 @@ def _picture(name: str) -> str:
     return f"[`{name}`]({link})"
 
 
-# ------------------------------------------------------------------ rule graph
+# ------------------------------------------------------------------ rules, commands
 
 
-def rule_graph() -> str:
-    """The rules, with an arrow to each rule that uses their output, as a Mermaid chart.
+def rules_table() -> str:
+    """The rules: what they do, how often, and the rules whose output they read.
 
-    This is Snakemake's own chart, with names in place of numbers. Its lines are sorted,
-    because Snakemake prints them in no fixed order.
+    Above the table is Snakemake's own chart, with names in place of numbers. Its lines
+    are sorted, because Snakemake prints them in no fixed order.
     """
     arguments = ["--rulegraph", "mermaid-js", "--config", "run=all"]
     done = subprocess.run(
@@ -343,8 +364,58 @@ def rule_graph() -> str:
     )
     rules = dict(re.findall(r"(id\d+)\[(.+?)\]", done.stdout))
     edges = re.findall(r"(id\d+) --> (id\d+)", done.stdout)
+    order = [*STAGES, "animation"]
+    reads = {rule: [] for rule in sorted({*rules.values()} - {"all"}, key=order.index)}
+    for source, rule in edges:
+        if rules[rule] in reads:
+            reads[rules[rule]].append(rules[source])
+    rows = []
+    for rule, sources in reads.items():
+        stage = STAGES["figure" if rule == "animation" else rule]
+        does = f"{stage.help}, animated" if rule == "animation" else stage.help
+        its = ", ".join(sorted(sources, key=order.index))
+        rows.append((f"`{rule}`", does, stage.per, its))
     lines = sorted(f"    {rules[a]} --> {rules[b]}" for a, b in edges)
-    return "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
+    chart = "\n".join(["```mermaid", "flowchart TB", *lines, "```"])
+    heads = ("rule", "does", "once for each", "reads the output of")
+    return f"{chart}\n\n{_table(heads, rows)}"
+
+
+def commands() -> str:
+    """What each command does, and its arguments. The stages are last."""
+    parser = cli.parser()
+    (action,) = (
+        a for a in parser._actions if isinstance(a, argparse._SubParsersAction)
+    )
+    helps = {choice.dest: choice.help for choice in action._choices_actions}
+    parts = []
+    for name in sorted(action.choices, key=lambda name: name in STAGES):
+        command = action.choices[name]
+        rows = [
+            (f"`{_argument(a)}`", a.help or "")
+            for a in command._actions
+            if not isinstance(a, argparse._HelpAction)
+        ]
+        kind = "A stage of the workflow: " if name in STAGES else ""
+        about = f"{kind}{helps[name]}."
+        parts.append(f"## {name}\n\n{about[0].upper()}{about[1:]}")
+        if rows:
+            parts.append(_table(("argument", "what it is"), rows))
+    return "\n\n".join(parts)
+
+
+def _argument(action: argparse.Action) -> str:
+    """An argument, as in a usage line."""
+    name = (action.metavar or action.dest).upper()
+    value = {0: "", "*": f"[{name} …]", "+": f"{name} …"}.get(action.nargs, name)
+    return " ".join([*action.option_strings[:1], value]).strip()
+
+
+def cited_example() -> str:
+    """What `cite` prints of the study of the example."""
+    one = study.load(STUDIES / "output_scale.yaml")
+    sources = citations.load(ROOT / "CITATION.cff")
+    return f"```bibtex\n{citations.bibtex(citations.cited([one], sources))}\n```"
 
 
 # ------------------------------------------------------------------ keys
@@ -363,7 +434,7 @@ UNIONS = {
 
 
 def keys() -> dict[str, str]:
-    """The tables of keys of config/README.md, by block.
+    """The tables of keys of the reference, by block.
 
     A block has the kinds of a union, or the keys of a section, followed by the sections
     to which these refer. New kinds and new inner sections appear without a change here.
@@ -394,17 +465,18 @@ def keys() -> dict[str, str]:
 
 
 WHEN = {
-    "snapshots": "At each snapshot (0 = initialisation, the last = after training):",
-    "ends": "At the first and last snapshot:",
-    "groups": "Once for each group of networks, at initialisation, for the first\n"
-    "output at the first training point x₀; E is the mean over the group:",
-    "last": "Once for each network, at the last step:",
-    "limit": "At infinite width (width 0):",
+    "snapshots": "At each snapshot\n\nStep 0 is initialisation, the last step is after "
+    "training.",
+    "ends": "At the first and the last snapshot",
+    "groups": "Once for each group of networks\n\nAt initialisation, for the first "
+    "output at the first training point x₀. E is the mean over the group.",
+    "last": "Once for each network, at the last step",
+    "limit": "At infinite width\n\nThese rows have the width 0.",
 }
 
 
 def metrics_table() -> str:
-    """All metrics, with their meaning, formula, and requirements on an experiment."""
+    """All metrics, with their meaning, formula, and requirements."""
     parts = []
     for when, heading in WHEN.items():
         rows = [
@@ -417,7 +489,10 @@ def metrics_table() -> str:
             for metric in measurements.METRICS
             if metric.at == when
         ]
-        parts += [heading, _table(("metric", "what it is", "formula", "needs"), rows)]
+        parts += [
+            f"## {heading}",
+            _table(("metric", "what it is", "formula", "needs"), rows),
+        ]
     return "\n\n".join(parts)
 
 
@@ -440,6 +515,13 @@ def _members(union: dict) -> list[tuple[str, str]]:
 def _referred(about: dict) -> str:
     """The name of the section to which a schema refers."""
     return about.get("$ref", "").rpartition("/")[2]
+
+
+def _page_of(name: str) -> str:
+    """The page of a section to which the keys of other pages refer; else empty."""
+    pages = {"Training": "training.md", "Measure": "measure.md"}
+    pages |= {member: "model.md" for _, member in _members(UNIONS["model"])}
+    return pages.get(name, "")
 
 
 def _kind(name: str) -> str:
@@ -466,7 +548,7 @@ def _sections(names: Iterable[str], leave_out: Collection[str] = ()) -> str:
         section, kind = SECTIONS[name], _kind(name)
         left = {"kind", *leave_out}
         own = {k: v for k, v in section["properties"].items() if k not in left}
-        parts.append(f"#### `kind: {kind}`" if kind else f"### {name.lower()}")
+        parts.append(f"### `kind: {kind}`" if kind else f"### {name.lower()}")
         parts.append(section["description"].strip())
         if own:
             parts.append(_keys(own, section.get("required", ())))
@@ -520,7 +602,11 @@ def _values(about: dict) -> str:
         if "properties" not in SECTIONS[name]:
             return ""  # no section: not written in a study file
         kind = _kind(name)
-        return f"[`{kind}`](#kind-{kind})" if kind else f"[{name}](#{name})".lower()
+        page = _page_of(name)
+        if kind:
+            return f"[`{kind}`]({page}#kind-{kind})"
+        anchor = "" if page in ("training.md", "measure.md") else f"#{name.lower()}"
+        return f"[{name.lower()}]({page}{anchor})"
     if options := about.get("anyOf", about.get("oneOf")):
         there = [_values(option) for option in options if option.get("type") != "null"]
         return " or ".join(filter(None, there))

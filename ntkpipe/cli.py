@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "check study files; list all faults at once",
     "power": "estimate how likely other networks are to give the same verdicts",
     "replicate": "run studies again with other seeds, and compare the verdicts",
+    "cite": "print the sources of studies as BibTeX",
     "ask": "say of your own network and table whether the network is lazy",
     "explain": "print how each parameter of a network enters its kernel",
     "schema": "print the JSON schema of study files",
@@ -64,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
             _add_explain(command)
         elif name == "ask":
             _add_ask(command)
+        elif name == "cite":
+            _add_cite(command)
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
         if name == "verify":
@@ -77,7 +80,9 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
     nargs = "+" if stage.per == "run" else 1
     command.add_argument("study", nargs=nargs, help="study file (YAML)")
     if stage.per in ("variant", "width"):
-        command.add_argument("--variant", default="base", help="default: base")
+        command.add_argument(
+            "--variant", default="base", help="its variant (default: base)"
+        )
     if stage.per == "width":
         command.add_argument("--width", type=int, required=True, help="hidden width")
     if stage.per == "figure":
@@ -93,7 +98,7 @@ def _add_stage(command: argparse.ArgumentParser, stage: Stage) -> None:
             default=1,
             help="0: use the CPU; 1: use a GPU if there is one (default)",
         )
-    command.add_argument("--output", nargs="+", required=True)
+    command.add_argument("--output", nargs="+", required=True, help="file to write")
     command.add_argument(
         "--threads", type=_positive, help="use this many cores (default: all)"
     )
@@ -103,7 +108,9 @@ def _add_power(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "study", nargs="*", help="study file (YAML); default: config/studies/*.yaml"
     )
-    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--results", default="results", help="folder of results (default: results)"
+    )
     command.add_argument(
         "--draws", type=_positive, default=200, help="runs per claim (default: 200)"
     )
@@ -111,6 +118,17 @@ def _add_power(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="seed of these runs (default: 0)"
     )
     command.add_argument("--output", help="table (csv); default: RESULTS/power.csv")
+
+
+def _add_cite(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "study", nargs="*", help="study file (YAML); default: all sources are printed"
+    )
+    command.add_argument(
+        "--references",
+        default="CITATION.cff",
+        help="file of the sources; default: CITATION.cff",
+    )
 
 
 def _add_replicate(command: argparse.ArgumentParser) -> None:
@@ -122,7 +140,9 @@ def _add_replicate(command: argparse.ArgumentParser) -> None:
         default="config/studies",
         help="folder of study files; default: config/studies",
     )
-    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--results", default="results", help="folder of results (default: results)"
+    )
     command.add_argument(
         "--seeds", type=_positive, default=5, help="number of replicates (default: 5)"
     )
@@ -139,9 +159,11 @@ def _add_explain(command: argparse.ArgumentParser) -> None:
         "(apply, params)",
     )
     command.add_argument(
-        "--shape", default="1", help="of a point, as 16,16,3; default: 1"
+        "--shape", default="1", help="shape of a point, as 16,16,3 (default: 1)"
     )
-    command.add_argument("--width", type=_positive, default=16, help="default: 16")
+    command.add_argument(
+        "--width", type=_positive, default=16, help="width of the network (default: 16)"
+    )
 
 
 def _add_ask(command: argparse.ArgumentParser) -> None:
@@ -153,11 +175,13 @@ def _add_ask(command: argparse.ArgumentParser) -> None:
         "--target", nargs="+", required=True, help="column or columns to learn"
     )
     command.add_argument(
-        "--minutes", type=float, default=10.0, help="for everything (default: 10)"
+        "--minutes", type=float, default=10.0, help="time for everything (default: 10)"
     )
-    command.add_argument("--output", default="", help="folder; default: ask/NAME")
     command.add_argument(
-        "--width", type=_positive, help="your width; default: that of the network"
+        "--output", default="", help="folder to write (default: ask/NAME)"
+    )
+    command.add_argument(
+        "--width", type=_positive, help="your width (default: that of the network)"
     )
     command.add_argument(
         "--cores", default="all", help="cores for Snakemake (default: all)"
@@ -245,6 +269,13 @@ def _run(options: argparse.Namespace) -> int:
         words = {name: getattr(options, name) for name in Request._fields}
         return ask(Request(**words | {"target": tuple(options.target)}))
     studies = study.load_files(options.study)
+    if options.stage == "cite":
+        from ntkpipe import citations
+
+        sources = citations.load(options.references)
+        found = citations.cited(studies, sources) if studies else sources
+        print(citations.bibtex(found))
+        return 0
     if options.stage == "verify":
         from ntkpipe.stages.verify import verify
 

@@ -1,5 +1,6 @@
 """The manuals are true: their code runs, and their tables are those of the code."""
 
+import ast
 import dataclasses
 import importlib.util
 import re
@@ -19,13 +20,22 @@ from ntkpipe.stages import CLAIMS, STAGES, Place
 from ntkpipe.stages.job import Job
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 MANUALS = sorted(
-    path
-    for folder in (".", "config", "docs", "profiles", "results")
-    for path in (ROOT / folder).glob("*.md")
+    {
+        *(
+            path
+            for folder in (".", "config", "profiles", "results", "examples")
+            for path in (ROOT / folder).glob("*.md")
+        ),
+        *DOCS.rglob("*.md"),
+    }
 )
+NOTEBOOKS = sorted((DOCS / "learn").glob("*.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-KEYS = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+VERBS = {"help", "quick", "plan", "study", "figure", "open"}
+VERBS |= {"verify", "replicate", "ask", "test", "all"}
+WRITTEN = {"depth", "patients"}  # studies that the reader writes
 HINT = "python docs/refresh.py"
 
 
@@ -36,7 +46,24 @@ def module(path):
     return loaded
 
 
+def read(path):
+    """The text of a manual; of a notebook the cells of text."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text
+    return "\n".join(
+        line.removeprefix("#").removeprefix(" ")
+        for line in text.splitlines()
+        if line.startswith("#")
+    )
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
 refresh = module(ROOT / "docs" / "refresh.py")
+PAGE_OF = {block: page for page, blocks in refresh.PAGES.items() for block in blocks}
 
 
 def code(text, language):
@@ -57,22 +84,40 @@ def headings(text):
 
 @pytest.mark.parametrize("block", refresh.keys())
 def test_tables_of_keys_are_those_of_the_sections(block):
-    assert refresh.body(KEYS, block) == refresh.keys()[block].strip(), HINT
+    text = read(ROOT / PAGE_OF[block])
+    assert refresh.body(text, block) == refresh.keys()[block].strip(), HINT
 
 
-def test_the_table_of_metrics_is_that_of_the_records():
-    assert refresh.body(KEYS, "metrics") == refresh.metrics_table().strip(), HINT
+@pytest.mark.parametrize(
+    ("page", "block", "make"),
+    [
+        ("reference/metrics.md", "metrics", refresh.metrics_table),
+        ("reference/command-line.md", "commands", refresh.commands),
+        ("use/cite.md", "cite", refresh.cited_example),
+        ("gallery.md", "gallery", refresh.gallery_text),
+    ],
+)
+def test_other_tables_are_those_of_the_code(page, block, make):
+    assert refresh.body(read(DOCS / page), block) == make().strip(), HINT
 
 
 def test_every_block_is_generated():
-    for name, blocks in refresh.files(ROOT / "results").items():
-        text = (ROOT / name).read_text(encoding="utf-8")
-        assert set(re.findall(r"<!-- begin (.+?) -->", text)) == set(blocks)
+    files = refresh.files(ROOT / "results")
+    others = {"docs/coverage.md": {"coverage"}}  # tests/coverage.py writes it
+    for path in MANUALS:
+        blocks = set(re.findall(r"<!-- begin (.+?) -->", read(path)))
+        assert blocks == set(files.get(name(path), others.get(name(path), ())))
 
 
 @pytest.mark.workflow
-def test_rule_graph_is_that_of_the_workflow():
-    assert refresh.body(README, "rule graph") == refresh.rule_graph(), HINT
+def test_the_table_of_rules_is_that_of_the_workflow():
+    text = read(DOCS / "develop" / "design.md")
+    assert refresh.body(text, "rules") == refresh.rules_table(), HINT
+
+
+def test_every_argument_of_a_command_is_explained():
+    for row in re.findall(r"^\| `.+$", refresh.commands(), re.M):
+        assert not row.endswith("|  |"), row
 
 
 def test_claims_in_the_manual_are_those_of_the_study_files():
@@ -112,11 +157,6 @@ def test_the_verdicts_of_measured_studies_are_released(tmp_path):
     assert [line for line in lines if line.startswith("width,")] == [
         f"width,{claim.id},missing" for claim in one.claims
     ]
-
-
-def test_the_gallery_in_the_manual_is_that_of_the_configuration():
-    text = (ROOT / "docs" / "gallery.md").read_text("utf-8")
-    assert refresh.body(text, "gallery") == refresh.gallery_text(), HINT
 
 
 def test_a_table_of_claims_shows_what_was_measured(tmp_path):
@@ -168,20 +208,16 @@ def test_blocks_are_replaced_and_nothing_else():
 
 
 def test_the_readme_names_what_a_reader_looks_for():
-    for words in (
-        "workflow",
-        "snakemake --cores 2",
-        "./run  ",
-        "./run test",
-        "pip install -r requirements.lock && pip install --no-deps -e .",
-        "```mermaid",
-        "CITATION.cff",
-    ):
+    for words in ("workflow", "./run  ", "./run test", "| command |", "CITATION.cff"):
         assert words in README, words
+    assert len(README.splitlines()) <= 150
+    text = read(DOCS / "start" / "install.md")
+    by_hand = "pip install -r requirements.lock && pip install --no-deps -e ."
+    assert by_hand in text and "snakemake --cores 2" in text
 
 
-def test_python_of_the_readme_runs():
-    (text,) = code(README, "python")
+def test_python_of_the_package_runs():
+    (text,) = code(read(DOCS / "reference" / "api.md"), "python")
     names = {}
     exec(text, names)
     theta, limit = np.asarray(names["theta"]), np.asarray(names["infinite"])
@@ -191,18 +227,121 @@ def test_python_of_the_readme_runs():
     assert jax.config.jax_enable_x64
 
 
-def test_study_of_the_readme_is_a_study():
-    (text,) = code(README, "yaml")
-    one = study.parse(text, "depth.yaml")
+def test_python_that_writes_data_makes_a_dataset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = read(DOCS / "use" / "data.md")
+    (program,) = code(text, "python")
+    exec(program, {})
+    keys = yaml.safe_load(code(text, "yaml")[1])
+    study_text = yaml.safe_dump(yaml.safe_load(EXAMPLE) | keys)
+    data = study.parse(study_text, "x.yaml").variants["deep"].dataset
+    sample = data.sample(jax.random.key(0))
+    assert sample.x_train.shape == (80, 5) and sample.y_test.shape == (40, 1)
+
+
+def test_python_of_the_results_reads_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (program,) = code(read(DOCS / "use" / "figures.md"), "python")
+    (path,) = re.findall(r'read_csv\("(.+?)"\)', program)
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_text("step,value\n0,1\n")
+    exec(program, {})
+    assert capsys.readouterr().out == "['step', 'value']\n"
+
+
+EXAMPLE = code(read(DOCS / "use" / "experiment.md"), "yaml")[0]
+
+
+def test_the_example_study_is_a_study():
+    one = study.parse(EXAMPLE, "depth.yaml")
     assert len(list(one.jobs())) == 8
     assert sum(e.seeds_at(w) for e in one.variants.values() for w in e.widths) == 160
     assert len(one.claims) == len(one.figures) == 1
-    assert len(text.splitlines()) <= 35
+    assert len(EXAMPLE.splitlines()) <= 35
 
 
-@pytest.mark.parametrize("path", MANUALS, ids=lambda p: str(p.relative_to(ROOT)))
+def yaml_of_the_manuals():
+    for path in [*MANUALS, *NOTEBOOKS]:
+        for i, text in enumerate(code(read(path), "yaml")):
+            yield pytest.param(text, id=f"{name(path)}-{i + 1}")
+
+
+@pytest.mark.parametrize("text", [*yaml_of_the_manuals()])
+def test_yaml_of_the_manuals_is_valid(text, tmp_path):
+    """A study, or keys of one: these replace those of the example."""
+    values = yaml.safe_load(text)
+    if "title" not in values:
+        example = yaml.safe_load(EXAMPLE)
+        example |= {"variants": {"base": {}}, "claims": [], "figures": []}
+        values = example | values
+    if values["model"].get("kind") == "python":
+        source = (ROOT / "examples" / "residual.py").read_text("utf-8")
+        (tmp_path / values["model"]["file"]).write_text(source, "utf-8")
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(values, allow_unicode=True), "utf-8")
+    study.load(path)
+
+
+@pytest.mark.parametrize("path", [*MANUALS, *NOTEBOOKS], ids=name)
+def test_words_of_run_exist(path):
+    files = [*(ROOT / "config" / "studies").glob("*.yaml")]
+    files += (ROOT / "examples").glob("*.yaml")
+    groups = {yaml.safe_load(f.read_text("utf-8")).get("group", "core") for f in files}
+    known = VERBS | WRITTEN | groups | {file.stem for file in files}
+    for word in re.findall(r"\./run ([a-z_]+)(?![\w/])", read(path)):
+        assert word in known, word
+
+
+LITERAL = re.compile(r"\s+")
+
+
+def messages_of_the_code():
+    """The texts of the code, with … in place of values."""
+    files = [*(ROOT / "ntkpipe").rglob("*.py"), ROOT / "workflow/rules/startup.smk"]
+    files.append(ROOT / "workflow/rules/common.smk")
+    yield (ROOT / "run").read_text("utf-8")
+    for file in files:
+        text = file.read_text("utf-8").partition("\nRESULTS, LOGS")[0]
+        nodes = [*ast.walk(ast.parse(text))]
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if id(node) in docstrings:
+                continue
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(
+                    part.value if isinstance(part, ast.Constant) else "…"
+                    for part in node.values
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield re.sub(r"\{\w+\}", "…", node.value)
+
+
+def test_messages_of_the_manual_are_those_of_the_code():
+    """Each part of a message, between …, is in a text of the code."""
+    known = [LITERAL.sub(" ", text) for text in messages_of_the_code()]
+    messages = code(read(DOCS / "use" / "troubleshooting.md"), "text")
+    assert len(messages) >= 15
+    for message in messages:
+        parts = LITERAL.sub(" ", message).split("…")
+        words = [part.removeprefix("ntkpipe: ").strip(" ();,:?") for part in parts]
+        assert len(max(words, key=len)) >= 8
+        for part in words:
+            assert any(part in text for text in known), part
+
+
+def test_every_page_of_the_manual_is_in_the_navigation():
+    config = yaml.safe_load((DOCS / "site" / "mkdocs.yml").read_text("utf-8"))
+    listed = set(re.findall(r"[\w/-]+\.md", str(config["nav"])))
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    pages |= {f"learn/{path.stem}.md" for path in NOTEBOOKS}
+    assert {page for page in listed if not page.startswith("repository/")} == pages
+    for page in listed - pages:
+        assert (ROOT / page.removeprefix("repository/")).exists(), page
+
+
+@pytest.mark.parametrize("path", [*MANUALS, *NOTEBOOKS], ids=name)
 def test_links_lead_somewhere(path):
-    text = path.read_text(encoding="utf-8")
+    text = read(path)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in target:
             continue
@@ -210,12 +349,12 @@ def test_links_lead_somewhere(path):
         linked = path.parent / file if file else path
         assert linked.exists(), target
         if anchor:
-            assert anchor in headings(linked.read_text(encoding="utf-8")), target
+            assert anchor in headings(read(linked)), target
 
 
-@pytest.mark.parametrize("path", MANUALS, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*MANUALS, *NOTEBOOKS], ids=name)
 def test_commands_exist_and_paths_are_of_the_repository(path):
-    text = path.read_text(encoding="utf-8")
+    text = read(path)
     for stage in re.findall(r"python -m ntkpipe ([a-z]+)", text):
         # the worked example of a stage, which test_extensions.py runs
         known = STAGES.keys() | cli.COMMANDS.keys() | {"extremes"}
@@ -223,8 +362,11 @@ def test_commands_exist_and_paths_are_of_the_repository(path):
     for script in re.findall(r"python (\S+\.py)", text):
         assert (ROOT / script).exists(), script
     # the reader writes the example study and the example rule of the manuals
-    for file in set(re.findall(r"\b(?:config|profiles|docs|workflow)/[\w./]+\w", text)):
-        made = {"config/studies/depth.yaml", "workflow/rules/extremes.smk"}
+    for file in set(
+        re.findall(r"\b(?:config|profiles|docs|workflow)/[\w./-]+\w", text)
+    ):
+        made = {f"config/studies/{study}.yaml" for study in WRITTEN}
+        made |= {"workflow/rules/extremes.smk", "config/studies/NAME.yaml"}
         assert (ROOT / file).exists() or file in made, file
     assert not re.search(r"(?<![\w.])/(work|root|home|tmp|usr)/", text)
 

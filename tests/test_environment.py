@@ -14,6 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 NETWORKS = (ROOT / "requirements-networks.lock").read_text()
+DOCS = (ROOT / "requirements-docs.lock").read_text()
 # conda's name of Snakemake without plugins, which is what pip installs
 PYPI_NAME = {"snakemake-minimal": "snakemake"}
 
@@ -59,14 +60,20 @@ def test_the_lock_has_a_version_within_each_range():
         assert specifier.contains(locked[name]), name
 
 
-def test_the_lock_of_the_frameworks_has_them_and_nothing_twice():
-    locked = pins(NETWORKS)
-    for name, specifier in ranges(PROJECT["optional-dependencies"]["networks"]).items():
+@pytest.mark.parametrize(("extra", "lock"), [("networks", NETWORKS), ("docs", DOCS)])
+def test_the_lock_of_an_extra_has_its_packages_and_nothing_twice(extra, lock):
+    locked = pins(lock)
+    for name, specifier in ranges(PROJECT["optional-dependencies"][extra]).items():
         assert specifier.contains(locked[name]), name
     assert not locked.keys() & pins().keys()
 
 
-@pytest.mark.parametrize(("lock", "most"), [(LOCK, 30), (NETWORKS, 10)])
+def test_the_lock_of_the_manual_has_what_other_platforms_need_otherwise():
+    # requirements.lock has it for Windows only
+    assert "colorama" in pins(DOCS)
+
+
+@pytest.mark.parametrize(("lock", "most"), [(LOCK, 30), (NETWORKS, 10), (DOCS, 20)])
 def test_every_pin_of_a_lock_has_a_hash(lock, most):
     assert len(pins(lock)) > most
     for entry in lock.split("\n\n"):
@@ -76,5 +83,5 @@ def test_every_pin_of_a_lock_has_a_hash(lock, most):
 
 
 def test_no_host_is_named():
-    assert "://" not in LOCK + NETWORKS
+    assert "://" not in LOCK + NETWORKS + DOCS
     assert "://" not in (ROOT / "environment.yml").read_text()

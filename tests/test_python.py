@@ -629,7 +629,7 @@ def test_the_examples_are_studies(path):
 
 
 def test_the_manual_quotes_the_example():
-    manual = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    manual = (ROOT / "docs" / "use" / "network.md").read_text(encoding="utf-8")
     text = (EXAMPLES / "residual.py").read_text(encoding="utf-8")
     assert f"```python\n{text}```" in manual
 

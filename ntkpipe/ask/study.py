@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HEAD = """\
 # Written by `ntkpipe ask`, and yours to edit. After an edit, the same `ask` runs what
-# has changed. config/README.md of ntkpipe is the manual of all keys.
+# has changed. docs/reference/study.md of ntkpipe is the manual of all keys.
 title: {title}
 question: >-
   How far does the kernel of this network move while it learns, and how far from its

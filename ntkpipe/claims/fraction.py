@@ -50,7 +50,7 @@ class Condition:
 
 @section
 class Fraction(Statement):
-    """A share of networks, at least, has a property, or a relation of two.
+    """At least a given share of the networks has a property, or a relation of two.
 
     `that` alone, or `that` iff (or if) `given`; networks whose value of `given` lies
     in the band `exclude` do not count. With the exact bounds of Clopper and Pearson:

@@ -35,14 +35,20 @@ METRICS = (
         "fit_time",
         "first time at which `measure.fit_level` of the residual's frequency k is "
         "left; no value if more is left at the last step",
+        "T_k: |c_k(T_k)| = ε|c_k(0)|",
         unit="η·step",
         missing_is_expected=True,  # `mode_left/k` shows it
     ),
-    _last("mode_left", "share of the residual's frequency k that is left"),
+    _last(
+        "mode_left",
+        "share of the residual's frequency k that is left",
+        "|c_k(T)|/|c_k(0)|",
+    ),
     _last(
         "fit_rate",
         "`fit_time/k` times the limit's decay rate of k, over log(1/level): 1 at "
         "infinite width",
+        "T_k λ_k/log(1/ε)",
         when=(FREQUENCIES, SQUARES, LIMIT),
         missing_is_expected=True,
     ),

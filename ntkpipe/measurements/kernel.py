@@ -66,12 +66,14 @@ METRICS = (
     _change(
         "nngp_change",
         "relative change of the Σ part of Θ, the last layer's kernel",
+        "‖Σ(t) − Σ(0)‖/‖Σ(0)‖",
         label="relative change of the Σ part of Θ",
         when=SIGMA,
     ),
     _change(
         "ntk_rest_change",
         "relative change of the rest of Θ, its Σ̇ part",
+        "‖Σ̇(t) − Σ̇(0)‖/‖Σ̇(0)‖",
         label="relative change of the Σ̇ part of Θ",
         when=SIGMA,
     ),
@@ -90,7 +92,8 @@ METRICS = (
     ),
     _snapshots(
         "ntk_alignment",
-        "centred alignment of the kernel with the targets, in [−1, 1]",
+        "centred alignment of the kernel with the targets, in [−1, 1]; C removes means",
+        "⟨CΘC, CyyᵀC⟩/(‖CΘC‖‖CyyᵀC‖), C = 1 − 11ᵀ/N",
         label="alignment of Θ with the labels",
         recorded_with="ntk_min",
         missing_is_expected=True,  # for constant targets
@@ -130,6 +133,7 @@ METRICS = (
     _snapshots(
         "feature_change",
         "relative change of hidden layer l",
+        "‖h_l(t) − h_l(0)‖/‖h_l(0)‖",
         index=HIDDEN_OF_BOTH,
         label="relative change of hidden layer {}",
         when=(HIDDEN_LAYERS,),

@@ -64,7 +64,11 @@ METRICS = (
         "sup_t ‖f − f∞‖/√(Nk)",
         label="gap to the infinite-width dynamics, sup over t",
     ),
-    _last("limit_gap_test", "the same distance over test points"),
+    _last(
+        "limit_gap_test",
+        "the same distance over the M test points",
+        "sup_t ‖f − f∞‖/√(Mk)",
+    ),
     _last(
         "limit_loss_rate",
         "smallest mean decay rate of the loss up to any step, over λ_min of Θ∞/N",
@@ -91,6 +95,7 @@ STRAIGHTNESS_METRICS = (
         "straight_rate",
         "decay rate of the residual's part along y over that of the limit, of "
         "eigenvalue ŷᵀΘ∞ŷ/N",
+        "γ/(ŷᵀΘ∞ŷ/N) for g ~ e^(−γt)",
         when=FOLLOWS_TARGET,
     ),
     _last(
@@ -133,19 +138,25 @@ SCORE_METRICS = (
     ),
 )
 LIMIT_METRICS = (
-    _limit("limit_min", "smallest eigenvalue of Θ∞/N"),
-    _limit("limit_max", "largest eigenvalue of Θ∞/N"),
-    _limit("limit_min_ratio", "smallest eigenvalue of Θ∞ over the largest"),
+    _limit("limit_min", "smallest eigenvalue of Θ∞/N", "λ_min(Θ∞/N)"),
+    _limit("limit_max", "largest eigenvalue of Θ∞/N", "λ_max(Θ∞/N)"),
+    _limit(
+        "limit_min_ratio",
+        "smallest eigenvalue of Θ∞ over the largest",
+        "λ_min(Θ∞)/λ_max(Θ∞)",
+    ),
     _limit("limit_rank", "number of eigenvalues of Θ∞ above 1e-10 of the largest"),
     _limit(
         "limit_eigenvalue",
         f"i-th eigenvalue of Θ∞/N, i up to {FIRST}; a seed is a draw of the data, see "
         "`measure.limit_draws`",
+        "λ_i(Θ∞/N)",
         index=EIGENVALUE,
     ),
     _limit(
         "limit_eigenvalue_ratio",
         "i-th eigenvalue of Θ∞ over the first",
+        "λ_i(Θ∞)/λ_1(Θ∞)",
         index=EIGENVALUE,
     ),
     _limit(

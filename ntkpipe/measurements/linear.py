@@ -21,10 +21,15 @@ METRICS = (
     ),
     _last(
         "linear_gap_test",
-        "the same distance over test points",
+        "the same distance over the M test points",
+        "sup_t ‖f − f_lin‖/√(Mk)",
         label="gap to its own linearisation, sup over t (test)",
     ),
-    _last("linear_loss_growth", "largest loss of the linearised model over its first"),
+    _last(
+        "linear_loss_growth",
+        "largest loss of the linearised model over its first",
+        "sup_t L_lin(t)/L_lin(0)",
+    ),
     _last(
         "linear_loss_error",
         "largest relative error of the linearised model's ‖u‖, u = f − y, while the "

@@ -42,6 +42,7 @@ METRICS = (
         "relative change of each layer's weights (`W1`, `W2`, …) and of its biases "
         "(`b1`, …), unless the biases begin at 0; with `kind: python`, of a parameter "
         "by its path (`layers.0.weight`)",
+        "‖W(t) − W(0)‖/‖W(0)‖",
         index=Index("W1", _layers, r"[\w.]+"),
         label="relative weight change of {}",
         when=(WEIGHTS,),

@@ -15,10 +15,10 @@ from ntkpipe.users.file import FilePath
 
 @section
 class Kernel:
-    """Kernels that any program computed, of one file or of one for each width.
+    """Kernels that another program computed, from one file or one for each width.
 
     The outputs follow the linearised model, f ← f − (η/N) Θ₀ ∂ℓ/∂f. There are no
-    weights, so that metrics of layers and of other changes than ‖w − w₀‖ are missing.
+    weights, so all metrics of layers and weights but ‖w − w₀‖ are missing.
     """
 
     kind: Literal["kernel"]

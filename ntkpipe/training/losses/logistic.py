@@ -17,7 +17,7 @@ nn, jnp = Lazy("jax.nn"), Lazy("jax.numpy")
 class Logistic(BaseLoss):
     """ℓ = Σ_j log(1 + e^{−s_j f_j}), with labels s = ±1.
 
-    Targets are 1 and −1, or 1 and 0. Each output is a question of its own.
+    Targets are 1 and −1, or 1 and 0. Each output is a separate yes-or-no question.
     """
 
     kind: Literal["logistic"] = "logistic"
