@@ -25,6 +25,7 @@ ACTIVATION = 100  # operations on weights that take as long as one activation
 NARROW = 20 * 1024  # kernel rows × width below which two cores are not busy
 POSITION_PAIR = 1500  # operations that take as long as a pair of positions in a layer
 DRAW = 750  # operations that take as long as drawing one weight and its moments
+LANCZOS = 32  # products with the Hessian for the sharpness, as in `kernels.sharpness`
 
 
 @functools.cache  # the sizes of a user's own data are read from a file
@@ -91,7 +92,17 @@ def train_flop(e: Experiment, width: int) -> int:
         # a backward pass of each row, and its Jacobian
         row = 4 * sum(s.t * s.a * s.b for s in layers)
         kernels = entries * pair + (e.training.snapshots + 1) * (rows + tests) * row
+    kernels += e.training.snapshots * sharpness_flop(e, width)
     return e.seeds_at(width) * (steps + kernels + ensemble_flop(e, width))
+
+
+def sharpness_flop(e: Experiment, width: int) -> int:
+    """Operations of the largest eigenvalue of the loss's Hessian, by Lanczos."""
+    if not e.training.sharpness:
+        return 0
+    # a product costs two steps; each vector is made orthogonal to the others twice
+    product = 2 * step_flop(e, width) * points(e) // (e.training.batch or points(e))
+    return LANCZOS * (product + 4 * LANCZOS * weights(e, width))
 
 
 def step_flop(e: Experiment, width: int) -> int:
@@ -162,7 +173,7 @@ def data_mb(e: Experiment) -> int:
 
 
 def train_mb(e: Experiment, width: int) -> int:
-    """MB: six copies of the weights, the signals, three copies of network.npz."""
+    """MB: copies of the weights, the signals, three copies of network.npz."""
     seeds, rows = e.seeds_at(width), kernel_rows(e) + test_rows(e)
     if (layers := on_positions(e, width)) is None:
         signals = 4 * rows * width * (e.model.depth + 1)
@@ -172,7 +183,8 @@ def train_mb(e: Experiment, width: int) -> int:
         signals = rows * kept + 2 * (points(e) + test_points(e)) * inputs
     at_once = seeds if weights(e, width) <= 100_000 else 1
     network = 3 * network_numbers(e, width)
-    return (at_once * (6 * weights(e, width) + signals) + network) * NUMBER // MB
+    copies = 6 + (LANCZOS + 1 if e.training.sharpness else 0)
+    return (at_once * (copies * weights(e, width) + signals) + network) * NUMBER // MB
 
 
 def dataset_numbers(e: Experiment) -> int:

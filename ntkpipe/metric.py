@@ -133,5 +133,10 @@ class Group(NamedTuple):
 
 LIMIT = Need(lambda e: e.has_limit, "`limit`")
 SQUARES = Need(lambda e: e.training.loss.kind == "squared", "`training.loss: squared`")
+DESCENT = Need(
+    lambda e: e.training.is_plain,
+    "`training.optimizer: gd` without batches and weight decay",
+)
+"""Rates and limits of stability are those of plain gradient descent."""
 WEIGHTS = Need(lambda e: e.has_networks, "a network: not `model.kind: kernel`")
 HIDDEN_LAYERS = Need(lambda e: e.model.has_last_layer, "a model with hidden layers")

@@ -40,6 +40,7 @@ STUDIES = {
             "linear_weights": True,
             "unit_changes": True,
             "curvature": True,
+            "sharpness": True,
             "ensemble": {"networks": 4},
         },
         "measure": {

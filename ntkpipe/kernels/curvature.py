@@ -224,7 +224,7 @@ def _norm(apply, params, point, unit, iterations, key, rates):
 
     gradient, product = jax.linearize(jax.grad(lambda flat: f(flat) @ unit), zeros)
     start = jax.random.normal(key, zeros.shape, zeros.dtype)
-    value, error, vector = _lanczos(product, start, iterations)
+    value, error, vector = lanczos(product, start, iterations)
 
     def slope(flat):
         return jax.jvp(f, (flat,), (vector,))[1]
@@ -233,8 +233,12 @@ def _norm(apply, params, point, unit, iterations, key, rates):
     return jnp.abs(value), error, along, jnp.linalg.norm(gradient)
 
 
-def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Array]:
-    """The eigenvalue of largest size, its residual norm, and its eigenvector.
+def lanczos(
+    product, start: Array, iterations: int, order=jnp.abs
+) -> tuple[Array, Array, Array]:
+    """The eigenvalue that is last in `order`, its residual norm, and its eigenvector.
+
+    By default the eigenvalue of largest size.
 
     Every vector is reorthogonalised twice, which is enough (Kahan and Parlett). If the
     Krylov space is exhausted, the remaining basis vectors are zero and add eigenvalues
@@ -267,7 +271,7 @@ def _lanczos(product, start: Array, iterations: int) -> tuple[Array, Array, Arra
     basis, alpha, beta, _ = jax.lax.fori_loop(0, steps, step, carry)
     matrix = jnp.diag(alpha) + jnp.diag(beta[:-1], 1) + jnp.diag(beta[:-1], -1)
     values, vectors = jnp.linalg.eigh(matrix)
-    best = jnp.argmax(jnp.abs(values))
+    best = jnp.argmax(order(values))
     error = jnp.abs(beta[-1] * vectors[-1, best])
     return values[best], error, vectors[:, best] @ basis[:-1]
 

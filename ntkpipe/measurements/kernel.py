@@ -8,8 +8,9 @@ import numpy as np
 
 from ntkpipe.kernels import compare
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import DESCENT, slowest_rate
+from ntkpipe.measurements.rates import slowest_rate
 from ntkpipe.metric import (
+    DESCENT,
     HIDDEN_LAYERS,
     LIMIT,
     SQUARES,
@@ -30,6 +31,7 @@ def _several(e) -> bool:
 
 
 SIGMA = (
+    DESCENT,
     HIDDEN_LAYERS,
     Need(
         lambda e: e.model.learned_output,

@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ntkpipe.kernels.compare import matrix
-from ntkpipe.measurements.rates import DESCENT, decay_rate, limit_rate
-from ntkpipe.metric import SQUARES, Arrays, Group, Index, Inputs, Metric, Values, given
+from ntkpipe.measurements.rates import decay_rate, limit_rate
+from ntkpipe.metric import (
+    DESCENT,
+    SQUARES,
+    Arrays,
+    Group,
+    Index,
+    Inputs,
+    Metric,
+    Values,
+    given,
+)
 
 METRICS = (
     Metric(

@@ -2,14 +2,6 @@
 
 import numpy as np
 
-from ntkpipe.metric import Need
-
-DESCENT = Need(
-    lambda e: e.training.is_plain,
-    "`training.optimizer: gd` without batches and weight decay",
-)
-"""The rates are those of plain gradient descent, in the time η·step."""
-
 
 def limit_rate(eigenvalue: np.ndarray, learning_rate: float, flow: bool) -> np.ndarray:
     """Decay rate in time t = η·step: λ for the flow, −log|1 − ηλ|/η for the steps."""

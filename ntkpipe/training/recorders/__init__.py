@@ -9,6 +9,7 @@ from ntkpipe.training.recorders.matrix import Matrix
 from ntkpipe.training.recorders.moments import Moments
 from ntkpipe.training.recorders.origin import Origin
 from ntkpipe.training.recorders.outputs import Outputs
+from ntkpipe.training.recorders.sharpness import Sharpness
 from ntkpipe.training.recorders.unit_changes import UnitChanges
 from ntkpipe.training.recorders.weight_gap import WeightGap
 
@@ -19,6 +20,7 @@ RECORDERS: tuple[Recorder, ...] = (
     KernelOfTestPoints(),
     Matrix(),
     Curvature(),
+    Sharpness(),
     UnitChanges(),
     WeightGap(),
     OnALine(),
