@@ -433,6 +433,7 @@ training:
   linear_weights: true
   unit_changes: true
   curvature: true
+  sharpness: true
   ensemble: {networks: 20}
 widths: [3]
 seeds: 2

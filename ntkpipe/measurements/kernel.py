@@ -31,7 +31,6 @@ def _several(e) -> bool:
 
 
 SIGMA = (
-    DESCENT,
     HIDDEN_LAYERS,
     Need(
         lambda e: e.model.learned_output,
