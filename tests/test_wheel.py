@@ -19,6 +19,8 @@ from ntkpipe.claims import table
 from ntkpipe.kernels import ntk
 from ntkpipe.models import MLP
 from ntkpipe.report.page import page
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+assert LoggerPluginRegistry().is_installed("ntkpipe")
 model = MLP(depth=1)
 x = jax.numpy.ones((2, 3))
 theta = ntk(model.apply, model.init_params(jax.random.key(0), 8, 3, 1), x)
@@ -51,7 +53,8 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
         name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name
     }
     there = {
-        str(path.relative_to(ROOT))
+        # Snakemake finds the plugin by the name of a package at the top
+        str(path.relative_to(ROOT)).removeprefix("ntkpipe/terminal/found/")
         for path in (ROOT / "ntkpipe").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
