@@ -89,7 +89,8 @@ def judged(studies: Iterable[Study], results: str | Path) -> Judged:
         try:
             product = read_products(study, [str(path)], CLAIMS)["claims", None, None]
         except ProductError as error:
-            missing[study.name] = str(error)
+            other = f"{path} was made with other settings than those of the study file"
+            missing[study.name] = other if "another spec" in str(error) else str(error)
         else:
             rows += product.data.to_dict("records")
     return Judged(rows, missing)

@@ -47,6 +47,8 @@ class LogHandler(LogHandlerBase):
             or settings.printshellcmds
             or settings.debug_dag
         )
+        quiet = {str(word).lower() for word in settings.quiet or ()}
+        self.is_plan = settings.dryrun and {"rules", "progress"} <= quiet
         self.screen: Screen | None = None
         self.studies: Mapping[str, Study] = {}
         self.results = "results"
@@ -98,6 +100,8 @@ class LogHandler(LogHandlerBase):
             return
         if self.screen:
             self.screen.take(event, record, self.is_plain)
+        if self.is_plan and record.levelno < logging.WARNING:
+            return  # the table of costs follows
         if self.is_plain or not self.screen:
             self.own.handle(record)
 

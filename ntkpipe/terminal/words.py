@@ -16,7 +16,10 @@ from ntkpipe.section import did_you_mean
 
 TABLE = (
     ("./run", "runs the default studies (group `core`) on all cores"),
-    ("./run quick", "runs two short studies of the theorem, within a minute or two"),
+    (
+        "./run quick",
+        "runs two short studies of a kernel that stays constant, about a minute on two cores",
+    ),
     ("./run plan", "prints what would run and what it costs, and runs nothing"),
     ("./run width", "runs one study, here `width`; several words run several studies"),
     (
@@ -90,7 +93,7 @@ TABLE = (
 """Commands, and what each does: the table of README.md and of `./run help`."""
 
 VERBS = tuple("ask figure help open plan quick replicate study test verify".split())
-QUICK = ("constancy", "gradient_flow")
+QUICK = ("blog_kernel", "constancy")
 """The studies of `./run quick`."""
 CONFIG = "config/config.yaml"
 RESULTS = "results"
