@@ -18,7 +18,8 @@ TABLE = (
     ("./run", "runs the default studies (group `core`) on all cores"),
     (
         "./run quick",
-        "runs two short studies of a kernel that stays constant, about a minute on two cores",
+        "runs two short studies of a kernel that stays constant, about a minute on two "
+        "cores",
     ),
     ("./run plan", "prints what would run and what it costs, and runs nothing"),
     ("./run width", "runs one study, here `width`; several words run several studies"),
