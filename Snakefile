@@ -1,4 +1,7 @@
 # The rules are in workflow/Snakefile, the studies in config/.
+from ntkpipe.terminal import hooks
+
+
 configfile: "config/config.yaml"
 
 
@@ -24,3 +27,4 @@ onstart:
         and (limit.max_jobs, limit.timespan) == (100, 1)
     ):
         workflow.scheduler.job_rate_limiter = None
+    hooks.announce(workflow)

@@ -67,12 +67,10 @@ def parser() -> argparse.ArgumentParser:
             _add_ask(command)
         elif name == "cite":
             _add_cite(command)
+        elif name == "verify":
+            _add_verify(command)
         elif name != "schema":
             command.add_argument("study", nargs="+", help="study file (YAML)")
-        if name == "verify":
-            command.add_argument(
-                "--input", nargs="*", default=[], help="claims.csv of each study"
-            )
     return top
 
 
@@ -148,6 +146,24 @@ def _add_replicate(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--cores", default="all", help="cores for Snakemake (default: all)"
+    )
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "study",
+        nargs="*",
+        help="study files (YAML), or names of studies or groups; default: all studies "
+        "with verdicts",
+    )
+    command.add_argument(
+        "--studies",
+        default="config/studies",
+        help="folder of study files; default: config/studies",
+    )
+    command.add_argument("--results", default="results", help="default: results")
+    command.add_argument(
+        "--input", nargs="*", default=[], help="claims.csv of each study file"
     )
 
 
@@ -268,18 +284,17 @@ def _run(options: argparse.Namespace) -> int:
 
         words = {name: getattr(options, name) for name in Request._fields}
         return ask(Request(**words | {"target": tuple(options.target)}))
-    studies = study.load_files(options.study)
     if options.stage == "cite":
         from ntkpipe import citations
 
         sources = citations.load(options.references)
+        studies = study.load_files(options.study)
         found = citations.cited(studies, sources) if studies else sources
         print(citations.bibtex(found))
         return 0
     if options.stage == "verify":
-        from ntkpipe.stages.verify import verify
-
-        return verify(studies, list(_products(options.input)))
+        return _verify(options)
+    studies = study.load_files(options.study)
     if options.stage == "validate":
         for one in studies:
             jobs = len(list(one.jobs()))
@@ -300,6 +315,22 @@ def _run(options: argparse.Namespace) -> int:
     )
     stage.run(job)
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ntkpipe import study
+    from ntkpipe.selection import ALL, CORE, select
+    from ntkpipe.stages.verify import verify, verify_found
+
+    words = options.study
+    if options.input or any(word.endswith((".yaml", ".yml")) for word in words):
+        studies = study.load_files(words)
+        if options.input:
+            return verify(studies, list(_products(options.input)))
+        return verify_found(studies, options.results, [one.name for one in studies])
+    found = select(options.studies, words or [ALL])
+    asked = select(options.studies, words or [CORE])
+    return verify_found(found.values(), options.results, asked)
 
 
 def _products(paths: list[str]) -> tuple[str, ...]:

@@ -99,8 +99,8 @@ def test_operations_grow_with_steps_and_networks(change, factor):
 
 def test_the_number_of_jobs_is_that_of_the_workflow():
     one = study.parse(STUDY, "toy.yaml")
-    # measure, claims, page; data; constancy; train and linearize at two widths
-    assert plan.of_study(one).jobs == 3 + 1 + 1 + 2 * 2
+    # measure, claims; data; constancy; train and linearize at two widths
+    assert plan.of_study(one).jobs == 2 + 1 + 1 + 2 * 2
 
 
 def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():
@@ -112,10 +112,12 @@ def test_a_large_study_wants_a_gpu_and_a_small_one_does_not():
 
 def test_the_last_row_of_the_table_is_the_sum():
     one = study.parse(STUDY, "toy.yaml")
-    lines = plan.table([one, one]).splitlines()
+    lines = plan.table([one]).splitlines()
     assert lines[0].split()[:2] == ["study", "jobs"]
-    assert [line.split()[0] for line in lines[1:]] == ["toy", "toy", "in"]
-    assert int(lines[-1].split()[2]) == 2 * int(lines[1].split()[1])
+    assert [line.split()[0] for line in lines[1:]] == ["toy", "the", "in"]
+    assert int(lines[-1].split()[2]) == int(lines[1].split()[1]) + 1
+    lines = plan.table([one], [("train", plan.Place(one, "base", 16))]).splitlines()
+    assert lines[1].split()[1:3] == ["8", "1"] and lines[-1].split()[2:4] == ["9", "1"]
 
 
 @pytest.mark.parametrize(

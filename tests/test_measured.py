@@ -259,6 +259,9 @@ def of_training(e, network, data, seed):
         if "hessian_norm" in network:
             hessian, gradient = found["hessian_norm", now], found["gradient_norm", now]
             found["kappa", now] = hessian / gradient**2
+        if "sharpness" in network:
+            found["sharpness", now] = network["sharpness"][seed, i]
+            found["sharpness_relative", now] = RATE * network["sharpness"][seed, i] / 2
         if "flips" in network:
             for layer in range(DEPTH):
                 found[f"flips/{layer + 1}", now] = network["flips"][seed, i, layer]

@@ -158,6 +158,7 @@ def test_killed_jobs_are_tried_again_with_more_and_failed_ones_named(
             *SOON,
             "--retries",
             "1",
+            "--printshellcmds",  # Snakemake's own messages
             *[target.relative_to(study) for target in targets],
         ),
         cwd=study,

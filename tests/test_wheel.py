@@ -19,6 +19,8 @@ from ntkpipe.claims import table
 from ntkpipe.kernels import ntk
 from ntkpipe.models import MLP
 from ntkpipe.report.page import page
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+assert LoggerPluginRegistry().is_installed("ntkpipe")
 model = MLP(depth=1)
 x = jax.numpy.ones((2, 3))
 theta = ntk(model.apply, model.init_params(jax.random.key(0), 8, 3, 1), x)
@@ -51,7 +53,8 @@ def test_the_wheel_has_every_file_of_the_package(wheel):
         name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name
     }
     there = {
-        str(path.relative_to(ROOT))
+        # Snakemake finds the plugin by the name of a package at the top
+        str(path.relative_to(ROOT)).removeprefix("ntkpipe/terminal/found/")
         for path in (ROOT / "ntkpipe").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -71,3 +74,35 @@ def test_an_installed_wheel_computes_a_kernel_and_renders_a_page(wheel, tmp_path
     done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_default_profile_finds_the_plugin_of_an_editable_install(wheel, tmp_path):
+    """Snakemake does not see it by its name, so the profile registers it."""
+    environment = tmp_path / "environment"
+    create = [sys.executable, "-m", "venv", "--without-pip", environment]
+    subprocess.run(create, check=True)
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "needs.pth").write_text("\n".join(ours))
+    source = shutil.copytree(wheel.parent / "source", tmp_path / "source")
+    python = environment / "bin" / "python"
+    run = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-deps",
+    ]
+    run += ["--no-index", "--no-build-isolation", "-e", source]
+    subprocess.run(run, check=True, capture_output=True)
+    code = (
+        "from ntkpipe.terminal.hooks import register\n"
+        "import snakemake_logger_plugin_ntkpipe\n"
+        "from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry\n"
+        "assert register() and LoggerPluginRegistry().is_installed('ntkpipe')\n"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -483,9 +483,26 @@ def test_commands_report_what_a_study_does_not_have(finished, stage, options, sa
 
 
 def test_verify_fails_when_a_verdict_is_not_as_expected(copy):
-    assert "still" not in snakemake(copy, "verify").partition("verdicts against")[2]
+    def verify(fails, *words):
+        run = [sys.executable, "-m", "ntkpipe", "verify", *words]
+        done = subprocess.run(
+            run, cwd=copy, env=environment(), capture_output=True, text=True
+        )
+        assert done.returncode == fails, done.stdout + done.stderr
+        return done.stdout
+
+    table = copy / "results" / "tiny" / "claims.csv"
+    before = table.stat().st_mtime_ns
+    assert verify(0) == "2 of 2 laws and numbers as expected\n"
     edit_study(copy, "  - id: fits\n", "  - id: fits\n    nature: control\n")
-    assert "fits" in snakemake(copy, "verify", fails=1)
+    assert "with other settings" in verify(1, "tiny")
+    assert table.stat().st_mtime_ns == before  # it computes nothing
+    snakemake(copy)
+    said = verify(1)
+    assert "✗ tiny: fits is supported" in said
+    assert "1 of 1 law or number as expected; 0 of 1 control refuted" in said
+    table.unlink()
+    assert "no verdicts yet: tiny" in verify(1, "tiny")
 
 
 def test_snakemakes_report_has_the_captions(finished, tmp_path):

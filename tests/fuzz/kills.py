@@ -46,7 +46,8 @@ def start(folder, log):
     """Start Snakemake in its own process group."""
     where = ["--snakefile", ROOT / "Snakefile", "--directory", folder]
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *where, "--cores", "2"],
+        # -p: Snakemake's own messages
+        [sys.executable, "-m", "snakemake", *where, "--cores", "2", "-p"],
         cwd=folder,
         env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         stdout=log,

@@ -29,20 +29,3 @@ rule claims:
         "python -m ntkpipe claims {params.study:q} --input {input:q} "
         "--output {output:q} --threads {threads} > {log:q} 2>&1"
 
-
-# Prints the verdicts that are not as expected; fails if there are any.
-rule verify:
-    input:
-        collect(with_record("<results>/{study}/claims.csv"), study=STUDIES),
-    log:
-        "<logs>/verify.log",
-    conda:
-        "../../environment.yml"
-    params:
-        studies=study_files,
-        code=code_of("verify"),
-    message:
-        "compare the verdicts with the expected ones"
-    shell:
-        "python -m ntkpipe verify {params.studies:q} --input {input:q} "
-        "> {log:q} 2>&1; cat {log:q}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ntkpipe import runtime
 from ntkpipe.stages import plan
+from ntkpipe.terminal import hooks
 
 LEAST_ROOM = 64 * 1024
 ALIVE_LOCK = ".snakemake/alive.lock"
@@ -126,15 +127,25 @@ def warn_if_full():
     return True
 
 
+def show_cost():
+    """Print the cost of the studies and, if jobs were planned, of those to run."""
+    jobs = workflow.dag and [
+        (job.rule.name, plan.place(STUDIES, job.wildcards_dict))
+        for job in workflow.dag.needrun_jobs(exclude_finished=False)
+    ]
+    print(plan.table(STUDIES.values(), jobs), file=sys.stderr)
+
+
 if workflow.is_main_process:
     refuse_blocked()
     if warn_if_full():
         sys.exit(1)
     atexit.register(warn_if_full)  # printed last, after any traceback
     ALIVE = clear_stale_locks()
-    if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
-        print(plan.table(list(STUDIES.values())), file=sys.stderr)
+    if workflow.output_settings.dryrun:
+        atexit.register(show_cost)  # after the list of jobs
     warn_if_unrecorded()
+    hooks.introduce(workflow, STUDIES, RESULTS, LOGS)
 
 variables = dict(runtime.KEEP_FREED)
 if not workflow.deployment_settings.deployment_method:
