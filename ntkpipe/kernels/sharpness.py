@@ -1,7 +1,7 @@
 """The sharpness: the largest eigenvalue of the Hessian of a loss.
 
 Gradient descent with the learning rate η is stable on a quadratic loss if the sharpness
-is below 2/η (Cohen et al. 2021, 2103.00065). Of the loss (1/2N) Σ‖f − y‖² the Hessian is
+is below 2/η (Cohen et al. 2021, 2103.00065). The Hessian of (1/2N) Σ‖f − y‖² is
 JᵀJ/N + (1/N) Σ (f − y)·∇²f. The first part has the eigenvalues of the NTK over N.
 """
 
