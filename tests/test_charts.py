@@ -198,7 +198,7 @@ def test_a_browser_draws_every_chart_without_network(chromium, tmp_path, width):
         "moving": charts.block(*animation())
     }
     figures = [
-        FigurePage(name=kind, title=kind, caption="c", png=b"png", block=one)
+        FigurePage(name=kind, title=kind, caption="c", png=png(), block=one)
         for kind, one in blocks.items()
     ]
     one = StudyPage(name="study", title="t", question="q", figures=figures)
