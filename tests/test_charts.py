@@ -135,6 +135,8 @@ PROBE = """<script>
 const tell = (name, value) => document.body.setAttribute(`data-${name}`, value);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 (async () => {
+  // on a narrow screen studies are folded
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
   const figures = [...document.querySelectorAll("figure")];
   for (let k = 0; k < 200; k++) {
     if (figures.every((one) => one.classList.contains("drawn"))) break;
