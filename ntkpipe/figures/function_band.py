@@ -95,7 +95,7 @@ class FunctionBand(InputFigure, OutputFigure):
         colors = width_colors(sorted({w for w in table["width"] if w}))
         figure, panels = run_panels(
             table,
-            2.9,
+            2.0,
             COORDINATES[self.axis],
             "output f(x) after training",
             sharex=True,

@@ -100,7 +100,7 @@ class KernelSlice(InputFigure, LimitFigure):
         lines = {"before": LINEARIZED if len(moments) > 1 else "-", "after": "-"}
         figure, panels = run_panels(
             table,
-            2.9,
+            2.0,
             COORDINATES[self.axis],
             "kernel Θ(x₀, x)",
             sharex=True,
