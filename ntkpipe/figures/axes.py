@@ -129,7 +129,7 @@ def is_column() -> bool:
 
 
 def panel_grid(
-    rows: int, columns: int, height: float, fixed: bool = False, **share: bool | str
+    rows: int, columns: int, height: float, fixed: bool = False, **share: Any
 ) -> tuple[mfigure.Figure, np.ndarray]:
     """A figure of the style's width with rows × columns axes, `height` inches each.
 

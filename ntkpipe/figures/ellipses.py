@@ -180,7 +180,7 @@ def _key_in(ax: maxes.Axes, handles: list) -> None:
     """The legend in a cell that has no panel."""
     for handle in handles:
         handle.set_label(textwrap.fill(handle.get_label(), 22))
-    place = {"loc": "center", "bbox_to_anchor": (0.5, 0.5), "handlelength": 1.4}
+    place: Look = {"loc": "center", "bbox_to_anchor": (0.5, 0.5), "handlelength": 1.4}
     ax.legend(handles=handles, borderaxespad=0, **place).set_in_layout(False)
 
 

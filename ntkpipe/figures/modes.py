@@ -99,7 +99,7 @@ class Modes(TimeFigure, NetworkFigure):
         return concatenated(frames, [*columns, "component", "predicted"])
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """|c_i(t)| as thin lines over wide pale predictions |c_i(0)| |1 − ηλ_i|^{t/η}."""
+        """|c_i(t)| thin, over wide pale predictions |c_i(0)| |1 − ηλ_i|^{t/η}."""
         name, label, index = WORDS[self.of]
         shown = sorted(set(table["mode"]))
         colors = dict(zip(shown, category_colors(len(shown)), strict=True))

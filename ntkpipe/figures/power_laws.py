@@ -100,7 +100,11 @@ def _draw_law(ax: maxes.Axes, law: Law, say_begin: bool, narrow: bool) -> mlines
         look |= {"ms": 5.6, "mew": 1.0, "mfc": "none", "mec": color}
     each = max(seed.groupby("x").size().max(), 1) if len(seed) else 1
     spread = 0.03 * np.log(law.rows["x"].max() / law.rows["x"].min())
-    look_of_seeds = {"alpha": float(np.clip(4 / each, 0.12, 0.45)), "ms": 3.2, "mew": 0}
+    look_of_seeds: dict[str, Any] = {
+        "alpha": float(np.clip(4 / each, 0.12, 0.45)),
+        "ms": 3.2,
+        "mew": 0,
+    }
     at = jitter(seed["x"], spread)
     ax.plot(at, seed["value"], ".", color=color, zorder=1.5, **look_of_seeds)
     ax.plot("x", "value", data=mean, ls="", zorder=5, **look)

@@ -20,7 +20,7 @@ from ntkpipe.figures.axes import (
 )
 from ntkpipe.figures.base import Arrays, BaseFigure, Count, concatenated
 from ntkpipe.figures.packages import mfigure, pd
-from ntkpipe.figures.style import INK, category_colors
+from ntkpipe.figures.style import INK, Look, category_colors
 from ntkpipe.section import Fault, section
 
 
@@ -126,7 +126,7 @@ class Components(BaseFigure):
         variants, classes = unique_values(table, "variant"), sorted(set(table["class"]))
         colors = dict(zip(classes, category_colors(len(classes)), strict=True))
         figure, axes = panel_grid(1, len(variants), height=2.9)
-        look = {"ms": 4.2, "alpha": 0.85, "mew": 0}
+        look: Look = {"ms": 4.2, "alpha": 0.85, "mew": 0}
         for ax, variant in zip(axes[0], variants, strict=True):
             part = table[table["variant"] == variant]
             for name, points in part.groupby("class"):

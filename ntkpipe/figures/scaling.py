@@ -267,8 +267,8 @@ class Scaling(BaseFigure):
             line = {"x": law.grid, "value": through_centre(law, predicted)}
             yield pd.DataFrame({"part": "predicted", "predicted": predicted, **line})
         if metric.predicted_value is not None:
-            line = {"x": law.grid, "value": metric.predicted_value}
-            yield pd.DataFrame({"part": "predicted", **line})
+            level = np.full(len(law.grid), metric.predicted_value)
+            yield pd.DataFrame({"part": "predicted", "x": law.grid, "value": level})
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """One panel for each metric or variant; colours distinguish the rest."""

@@ -142,7 +142,7 @@ def legible(color) -> str:
     below = np.where(
         light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
     )
-    return mcolors.to_hex(below.clip(0, 1))
+    return mcolors.to_hex(tuple(below.clip(0, 1)))
 
 
 def _linear(color) -> np.ndarray:

@@ -218,7 +218,7 @@ def _name_diverging(ax: maxes.Axes, part: pd.DataFrame) -> None:
     top = ax.get_ylim()[1]
     above = part[(part["model"] == "linearized") & (part["median"] > top)]
     if len(above):
-        look = {"va": "top", "ha": "right", "fontsize": 7}
+        look: Look = {"va": "top", "ha": "right", "fontsize": 7}
         ax.annotate(
             "linearised: diverges ",
             (above["x"].min(), top),
