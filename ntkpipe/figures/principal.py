@@ -174,7 +174,7 @@ class Components(BaseFigure):
             part = table[table["variant"] == variant]
             for name, points in part.groupby("class"):
                 look |= {"ls": "", "marker": f"${name}$", "color": colors[name]}
-                ax.plot("x", "y", data=points, **look)
+                ax.plot(points["x"], points["y"], **look)
             ax.set(**dict(zip(("xlabel", "ylabel"), self._labels(part), strict=True)))
         panel_titles(axes, [""], variants if len(variants) > 1 else [""])
         return figure
