@@ -25,6 +25,12 @@ STILL = {"heatmap", "matrices", "ellipses", "landscapes"}
 CHARTS = [kind for kind in KINDS if kind not in STILL]
 
 
+def png():
+    body = io.BytesIO()
+    Image.new("RGB", (4, 3), "white").save(body, "png")
+    return body.getvalue()
+
+
 def inflated(block):
     return zlib.decompress(base64.b64decode(block.data))
 
@@ -88,7 +94,7 @@ def test_a_figure_without_chart_shows_the_beginning_of_its_table():
     assert shown.columns == list(table)
     assert shown.rows[3][-1] == f"{table['value'][3]:.4g}"
     assert charts.preview(animation()[1]).says.endswith(" columns")
-    figure = FigurePage(name="f", title="t", caption="c", png=b"p", preview=shown)
+    figure = FigurePage(name="f", title="t", caption="c", png=png(), preview=shown)
     one = StudyPage(name="study", title="t", question="q", figures=[figure])
     text = page.page([one], claims.table([]), {})
     assert (

@@ -24,7 +24,6 @@ from ntkpipe.study import load, parse
 from ntkpipe.users.run import UsersError
 
 ROOT = Path(ntkpipe.__file__).parent.parent
-LAST_LINES = 40
 """Lines of Snakemake that are printed if it fails."""
 RECORD, ANSWER, PAGE = "ask.json", "answer.md", "results/index.html"
 ON_PAGE = "answers.json"
@@ -195,16 +194,7 @@ def _run(folder: Path, name: str, cores: str) -> int:
     environment = {k: v for k, v in os.environ.items() if k not in mine}
     # a user's file must not hide a module of the same name from the jobs
     environment |= {"PYTHONSAFEPATH": "1"}
-    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as run:
-        printed = []
-        for line in run.stdout or ():
-            printed.append(line)
-            if line.endswith("done\n"):
-                say(line.strip())
-    if run.returncode:
-        say("".join(printed[-LAST_LINES:]))
-    return run.returncode
+    return subprocess.run(command, env=environment).returncode
 
 
 def _answer(study_file: Path, record: dict[str, Any]) -> None:
