@@ -27,6 +27,7 @@ from ntkpipe.claims.statistics import Interval
 from ntkpipe.data.table import Csv
 from ntkpipe.kernels import linear
 from ntkpipe.stages.dataset import key_of_data
+from ntkpipe.text import powers
 from ntkpipe.training.protocol import Training
 from ntkpipe.users import run
 
@@ -561,9 +562,9 @@ def test_a_question_is_answered_with_a_page(tmp_path):
         assert paragraph in written and paragraph.replace("**", "") in said
     page = (folder / "results/index.html").read_text(encoding="utf-8")
     assert "build of net.py on data.csv" in page
-    shown = re.sub("</?strong>", "", html.unescape(page))
+    shown = re.sub("</?(strong|sup)>", "", html.unescape(page))
     for paragraph in answer.sentences(facts, record):
-        assert paragraph.replace("**", "") in shown
+        assert "".join(powers(paragraph.replace("**", ""))) in shown
     made = {p: p.stat().st_mtime_ns for p in (folder / "results").rglob("*.npz")}
     assert "is run as it is" in ask()
     assert made and {p: p.stat().st_mtime_ns for p in made} == made

@@ -135,6 +135,8 @@ PROBE = """<script>
 const tell = (name, value) => document.body.setAttribute(`data-${name}`, value);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 (async () => {
+  // on a narrow screen studies are folded
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
   const figures = [...document.querySelectorAll("figure")];
   for (let k = 0; k < 200; k++) {
     if (figures.every((one) => one.classList.contains("drawn"))) break;
@@ -198,7 +200,7 @@ def test_a_browser_draws_every_chart_without_network(chromium, tmp_path, width):
         "moving": charts.block(*animation())
     }
     figures = [
-        FigurePage(name=kind, title=kind, caption="c", png=b"png", block=one)
+        FigurePage(name=kind, title=kind, caption="c", png=png(), block=one)
         for kind, one in blocks.items()
     ]
     one = StudyPage(name="study", title="t", question="q", figures=figures)

@@ -23,6 +23,7 @@ model: {depth: 2}
 training: {learning_rate: 1, steps: 100, record: 5, snapshots: 2}
 widths: [16, 32]
 seeds: {16: 4, 32: 2}
+figures: []
 """
 
 

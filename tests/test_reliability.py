@@ -964,7 +964,7 @@ def test_a_full_disk_is_reported_in_a_sentence_and_loses_nothing(finished, tmp_p
         grow(shutil.disk_usage(results).used + 16 * 1024)
         said = snakemake(folder, fails=1)
         assert re.search(
-            r"ntkpipe: results/tiny/relu/\S+ is not written: No space left on device",
+            r"tiny: .*results/tiny/relu/\S+ is not written: No space left on device",
             said,
         )
         assert "Traceback" not in said
@@ -993,7 +993,7 @@ def test_a_disk_full_of_everything_is_reported_and_loses_nothing(finished, tmp_p
         # full after a while: a job says so, or the last line after Snakemake's own end
         os.truncate(ballast, ballast.stat().st_size - 128 * 1024)
         said = snakemake(folder, fails=1)
-        job = r"ntkpipe: results/\S+ is not written: No space left on device"
+        job = r"tiny: .*results/\S+ is not written: No space left on device"
         assert re.search(job, said) or re.search(sentence, said.splitlines()[-1]), said
         now = kills.contents(folder)
         assert before.items() <= now.items() <= whole.items()

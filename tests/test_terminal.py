@@ -55,7 +55,9 @@ def command(folder, *options, relu=":", seconds="0.2"):
 
 
 def environment(**more):
-    own = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TERM")}
+    # pytest's workers state a width of 80 columns
+    hidden = ("NO_COLOR", "TERM", "COLUMNS", "LINES")
+    own = {k: v for k, v in os.environ.items() if k not in hidden}
     return (
         own
         | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}

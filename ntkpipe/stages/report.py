@@ -70,7 +70,7 @@ class Found(NamedTuple):
 
 def run(job: Job) -> None:
     """Write the page of all studies: index.html."""
-    given = {name: value or "" for name, value in job.options.items()}
+    given = {name: job.options.get(name) or "" for name in REPORT.options}
     results = os.path.dirname(job.outputs[0])
     folders = Folders(results, given["logs"], given["benchmarks"])
     found = of_run(job.studies, job.inputs)

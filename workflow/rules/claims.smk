@@ -28,4 +28,3 @@ rule claims:
     shell:
         "python -m ntkpipe claims {params.study:q} --input {input:q} "
         "--output {output:q} --threads {threads} > {log:q} 2>&1"
-
