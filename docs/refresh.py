@@ -73,7 +73,7 @@ def main(results: Path) -> None:
         if picture.exists():
             small = ROOT / "docs" / thumbnail_of(name)
             small.parent.mkdir(exist_ok=True)
-            small.write_bytes(thumbnail(picture.read_bytes(), 320))
+            small.write_bytes(thumbnail(picture.read_bytes(), 960))
     RELEASE.write_text(released(results), encoding="utf-8")
     for name, blocks in files(results).items():
         path = ROOT / name

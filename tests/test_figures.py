@@ -19,6 +19,7 @@ from figure_fakes import (
     overlaps,
     texts,
 )
+from matplotlib import text as mtext
 from PIL import Image
 
 from ntkpipe import study
@@ -49,9 +50,32 @@ def test_no_text_lies_on_another_or_outside(kind):
 def test_panels_fill_the_page(kind):
     figure = drawn(kind)[2]
     figure.draw_without_rendering()  # the layout is that of the last drawing
-    assert 5 <= figure.get_figwidth() <= 10
+    assert 4.5 <= figure.get_figwidth() <= style.PAGE
     if kind not in ("heatmap", "ellipses"):  # their aspect is fixed
         assert sum(ax.get_position().width for ax in first_row(figure)) > 0.75
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_column_has_all_texts_inside_at_the_printed_size(kind):
+    figure, table, _ = drawn(kind)
+    column = figure.draw(table, style.COLUMN)
+    assert column.get_figwidth() == style.COLUMN
+    for text, box in texts(column):
+        assert box.x0 >= -1 and box.x1 <= column.bbox.x1 + 1, text
+    sizes = {
+        t.get_fontsize() for t in column.findobj(mtext.Text) if t.get_text().strip()
+    }
+    assert 7 <= min(sizes) and max(sizes) <= 8
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_colours_are_seen_on_white(count):
+    colors = [*style.category_colors(count), *style.sequential_colors(count)]
+    for color in [*colors, style.GREY, style.TARGET]:
+        assert style.contrast(color) >= 3, color
+    assert style.contrast("white") == pytest.approx(1)
+    assert style.contrast("black") == pytest.approx(21)
+    assert style.legible("#0173b2") == "#0173b2"  # dark colours stay as they are
 
 
 def first_row(figure):

@@ -39,8 +39,8 @@ def test_the_kernels_of_a_heatmap_share_a_scale():
     np.testing.assert_allclose(wide["after"] - wide["before"], wide["change"])
     assert len(wide) == POINTS**2
     titles = [ax.get_title(loc="left") for ax in figure.axes[:4]]
-    assert titles[:3] == ["Θ before training", "Θ after training", "change"]
-    assert titles[3] == "Θ, infinite width"
+    assert titles[:3] == ["Θ before", "Θ after", "change"]
+    assert titles[3] == "Θ, n = ∞"
     images = [ax.images[0] for ax in figure.axes[:4]]
     assert images[0].norm.vmax == images[1].norm.vmax == images[3].norm.vmax
     assert images[2].norm.vmin == -images[2].norm.vmax
@@ -116,6 +116,15 @@ def test_a_spectrum_shows_which_eigenvalues_are_rounding():
     values = spectrum.eigenvalues(np.ones((1, 4, 4)))  # a kernel of rank one
     assert list(values["median"] > values["rounding"]) == [True, False, False, False]
     assert values["median"].is_monotonic_decreasing and (values["low"] >= 0).all()
+
+
+def test_a_spectrum_counts_and_marks_the_eigenvalues_that_are_zero():
+    zero = spectrum.eigenvalues(np.diag([1.0, 1.0, 0.0, 0.0])[None])
+    table = zero.assign(variant="ntk", width=0, when="limit")
+    ax = make(kind="spectrum").draw(table).axes[0]
+    rug = next(line for line in ax.lines if line.get_marker() == "|")
+    assert list(rug.get_xdata()) == [3, 4]
+    assert ax.texts[0].get_text().startswith("2 of 4")
 
 
 def test_each_ellipse_shows_the_step_of_its_network():

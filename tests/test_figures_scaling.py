@@ -51,7 +51,16 @@ def test_scaling_shows_points_fit_and_prediction():
     first = ax.get_legend().get_texts()[0].get_text()
     assert first.startswith(f"ntk:\nslope {slope:.2f} [".replace("-", "−"))
     assert first.endswith("], predicted −1")
-    assert "predicted slope" in legend(figure)
+    assert "predicted" in legend(figure)
+
+
+def test_scaling_draws_a_predicted_value_without_a_slope():
+    fields = {"metrics": [{"metric": "ntk_change", "predicted_value": 2.0}]}
+    _, table, picture = draw("scaling", **fields)
+    predicted = table[table["part"] == "predicted"]
+    assert set(predicted["value"]) == {2.0} and predicted["predicted"].isna().all()
+    dashed = [line for line in picture.axes[0].lines if set(line.get_ydata()) == {2.0}]
+    assert len(dashed) == 2  # one for each variant
 
 
 def test_scaling_fits_from_min_width_and_reads_the_given_step():

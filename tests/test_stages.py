@@ -8,6 +8,7 @@ from helpers import run_stage, run_study
 from ntkpipe import artifacts, stages, study
 from ntkpipe.stages import STAGES, Place, plan
 
+PICTURES = ("png", "svg", "pdf", "column.pdf")
 STUDY = """
 title: A
 question: B?
@@ -51,8 +52,8 @@ def test_what_a_run_makes_of_a_study():
         *(f"x/{v}/width{n}/linearized.npz" for v in ("base", "deep") for n in (4, 8)),
         "x/other/width8/network.npz",
         "x/deep/limit.npz",
-        *(f"x/figures/change.{ending}" for ending in ("png", "svg", "pdf")),
-        *(f"x/figures/deep.{ending}" for ending in ("png", "svg", "pdf")),
+        *(f"x/figures/change.{ending}" for ending in PICTURES),
+        *(f"x/figures/deep.{ending}" for ending in PICTURES),
     }
 
 

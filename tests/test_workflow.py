@@ -146,7 +146,7 @@ def test_measurements_are_those_of_the_products(finished):
 
 def test_every_file_of_the_figure_and_the_page_are_there(finished):
     results = finished / "results"
-    for ending in ("csv", "png", "svg", "pdf"):
+    for ending in ("csv", "png", "svg", "pdf", "column.pdf"):
         assert (results / "tiny" / "figures" / f"kernel.{ending}").stat().st_size > 100
     page = (results / "index.html").read_text(encoding="utf-8")
     assert "The kernel stands still" in page and "supported" in page

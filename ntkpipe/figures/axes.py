@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import string
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ntkpipe.figures.packages import (
     mfigure,
     mlines,
     mpatches,
+    mpl,
     pd,
     ticker,
 )
@@ -47,7 +49,7 @@ def same_y_limits(axes, limits: tuple[float, float]) -> None:
 
 def clock_text(figure: mfigure.Figure):
     """The text with the step, above the panels."""
-    return figure.suptitle(time_text(0), ha="left", x=0.02, fontsize=10)
+    return figure.suptitle(time_text(0), ha="left", x=0.02, fontsize=8)
 
 
 def time_text(step: float) -> str:
@@ -78,11 +80,12 @@ def last_step(steps, step: float) -> float:
     return max(s for s in steps if s <= step)
 
 
-def nothing(reason: str) -> mfigure.Figure:
+def nothing(reason: str, width: float = PAGE) -> mfigure.Figure:
     """A figure that says why there is nothing to draw."""
-    with style():
-        figure = mfigure.Figure(figsize=(PAGE, 1.2), layout="constrained")
-        figure.text(0.5, 0.5, f"Nothing to draw: {reason}.", ha="center", va="center")
+    words = textwrap.fill(f"Nothing to draw: {reason}.", int(14 * width))
+    with style(width):
+        figure = mfigure.Figure(figsize=(width, 1.2), layout="constrained")
+        figure.text(0.5, 0.5, words, ha="center", va="center")
     return figure
 
 
@@ -120,13 +123,42 @@ def unique_values(table: pd.DataFrame, column: str) -> list[Any]:
     return list(dict.fromkeys(table[column]))
 
 
-def panel_grid(rows: int, columns: int, height: float, width: float = 0.0, **share):
-    """A figure with rows × columns axes; more columns make it wider by default."""
-    width = width or {1: 5.2, 2: PAGE, 3: PAGE + 1}.get(columns, 10.0)
-    room = {"w_pad": 0.06, "h_pad": 0.05, "wspace": 0.03, "hspace": 0.04}
-    figure = mfigure.Figure(figsize=(width, rows * height + 0.5))
+def is_column() -> bool:
+    """Whether the figure in work has the width of a column."""
+    return mpl.rcParams["figure.figsize"][0] < PAGE
+
+
+def panel_grid(
+    rows: int, columns: int, height: float, fixed: bool = False, **share: Any
+) -> tuple[mfigure.Figure, np.ndarray]:
+    """A figure of the style's width with rows × columns axes, `height` inches each.
+
+    In a column, panels stand below each other, or in two columns if there are more than
+    four; `fixed` keeps their places. `share` says which axes have one scale, as in
+    `Figure.subplots`.
+    """
+    full, count = mpl.rcParams["figure.figsize"][0], rows * columns
+    across = columns
+    if is_column() and not fixed:
+        across = min(columns, 1 if count <= 4 else 2)
+    down = -(-count // across)
+    # one panel is less wide than the page, so that its curves are not flat
+    width = min(full, 4.5) if count == 1 else full
+    room = {"w_pad": 0.05, "h_pad": 0.04, "wspace": 0.02, "hspace": 0.03}
+    figure = mfigure.Figure(figsize=(width, down * height + 0.4))
     figure.set_layout_engine("constrained", **room)
-    return figure, figure.subplots(rows, columns, squeeze=False, **share)
+    if across == columns:
+        return figure, figure.subplots(rows, columns, squeeze=False, **share)
+    every = figure.subplots(down, across, squeeze=False).ravel()
+    for ax in every[count:]:
+        ax.remove()
+    axes = every[:count].reshape(rows, columns)
+    for key, join in (("sharex", maxes.Axes.sharex), ("sharey", maxes.Axes.sharey)):
+        for i, ax in enumerate(axes.flat if share.get(key) else ()):
+            first = axes.flat[0] if share[key] is True else axes[i // columns, 0]
+            if ax is not first:
+                join(ax, first)
+    return figure, axes
 
 
 class RunPanel(NamedTuple):
@@ -168,7 +200,10 @@ def panel_titles(axes, rows: Sequence[str], columns: Sequence[str]) -> None:
     for i, row in enumerate(axes):
         for j, ax in enumerate(row):
             names = [rows[i] if len(rows) > 1 else "", columns[j]]
-            ax.set_title(", ".join(name for name in names if name))
+            title = ", ".join(name for name in names if name)
+            across = ax.get_subplotspec().get_gridspec().ncols
+            room = mpl.rcParams["figure.figsize"][0] / across
+            ax.set_title(textwrap.fill(title, max(int(14 * room) - 6, 12)))
     if axes.size > 1:
         panel_letters(axes.flat)
 
@@ -182,26 +217,33 @@ def panel_letters(axes) -> None:
 
 def outer_labels(axes) -> None:
     """Remove y labels of inner panels, and x labels that the panel below repeats."""
+    outer_x_labels(axes)
+    for ax in axes.flat:
+        if not ax.get_subplotspec().is_first_col():
+            ax.set_ylabel("")
+
+
+def outer_x_labels(axes) -> None:
+    """Remove x labels that the panel below repeats."""
     shared = axes[0, 0].get_shared_x_axes()
-    for ax, below in zip(axes[:-1].flat, axes[1:].flat, strict=True):
+    across = axes[0, 0].get_subplotspec().get_gridspec().ncols
+    for ax, below in zip(axes.flat, list(axes.flat)[across:], strict=False):
         if shared.joined(ax, below):
             ax.set_xlabel("")
-    for ax in axes[:, 1:].flat:
-        ax.set_ylabel("")
 
 
 def shared_legend(figure: mfigure.Figure, handles: Sequence[Any]) -> None:
     """A legend below the panels, where it can't cover data; its columns fill a row."""
     longest = max(len(handle.get_label()) for handle in handles)
-    letters = figure.get_figwidth() * 13.5  # letters of 8 points that fit in a row
+    letters = figure.get_figwidth() * 17  # letters of 7 points that fit in a row
     columns = max(1, min(len(handles), int(letters / (longest + 6))))
     rows = -(-len(handles) // columns)
     figure.legend(
         handles=list(handles),
         loc="outside lower center",
         ncols=-(-len(handles) // rows),
-        columnspacing=1.6,
-        handlelength=2.2,
+        columnspacing=1.4,
+        handlelength=2.0,
     )
 
 
@@ -222,7 +264,7 @@ def model_handles(models: Sequence[str]) -> list[mlines.Line2D]:
     if len(models) < 2:
         return []
     return [
-        entry(name, color=INK, lw=1.4, ls=line)
+        entry(name, color=INK, lw=1.2, ls=line)
         for model, (name, line) in MODELS.items()
         if model in models
     ]
@@ -253,11 +295,13 @@ def log_y_axis(ax: maxes.Axes, curves: pd.DataFrame) -> None:
     Linearised models may diverge or fall far below the networks. Beyond the range of
     the networks, the axis therefore adds at most half of that range on each side.
     """
-    ax.set_yscale("log", nonpositive="mask")
     network = curves[curves["model"] == "network"]
+    if network["median"].gt(0).any():  # the limits are set below
+        ax.set_autoscaley_on(False)
     drawn = [*network[["low", "median", "high"]].to_numpy().ravel(), *curves["median"]]
     values = np.log10(np.where(np.greater(drawn, 0), drawn, np.nan))
     needed = values[: 3 * len(network)]
+    ax.set_yscale("log", nonpositive="mask")
     if np.isfinite(needed).any():
         low, high = np.nanmin(needed), np.nanmax(needed)
         more = max(0.5 * (high - low), 0.3)
@@ -344,6 +388,12 @@ def angle_ticks(axis) -> None:
     )
 
 
+def jitter(x, share: float) -> np.ndarray:
+    """Positions around x on a log axis, spread evenly by at most this factor."""
+    golden = (np.arange(len(x)) * (np.sqrt(5) - 1) / 2) % 1  # neighbours lie apart
+    return np.asarray(x) * np.exp(share * (2 * golden - 1))
+
+
 def draw_range(
     ax: maxes.Axes, x: str, curve: pd.DataFrame, color, alpha: float
 ) -> None:
@@ -371,7 +421,7 @@ def draw_percentiles(
         ax.plot("x", "value", data=curve, color=color, ls=ls, lw=thin, zorder=3)
 
 
-def color_bar(figure: mfigure.FigureBase, image, axes, **shape: float) -> Colorbar:
+def color_bar(figure: mfigure.FigureBase, image, axes, **shape: Any) -> Colorbar:
     """A slim colour bar beside one or several panels."""
     look: Look = {"shrink": 0.8, "aspect": 16, "pad": 0.03}
     bar = figure.colorbar(image, ax=axes, **look | shape)

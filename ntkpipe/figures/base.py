@@ -19,7 +19,7 @@ from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import nothing
 from ntkpipe.figures.labels import LABELS
 from ntkpipe.figures.packages import mfigure, pd
-from ntkpipe.figures.style import style
+from ntkpipe.figures.style import PAGE, style
 from ntkpipe.metric import SQUARES
 from ntkpipe.models.parameterizations import HUGE
 from ntkpipe.section import Fault, did_you_mean, section
@@ -159,11 +159,14 @@ class BaseFigure:
         """The numbers to draw."""
         raise NotImplementedError
 
-    def draw(self, table: pd.DataFrame) -> mfigure.Figure:
-        """The picture of a table, or a sentence if no network is left to draw."""
+    def draw(self, table: pd.DataFrame, width: float = PAGE) -> mfigure.Figure:
+        """The picture of a table, `width` inches wide.
+
+        The picture is a sentence if no network is left to draw.
+        """
         if self._lacks_runs(table):
-            return nothing(DIVERGED)
-        with style():
+            return nothing(DIVERGED, width)
+        with style(width):
             return self.picture(self._named(table))
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:

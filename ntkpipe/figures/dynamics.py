@@ -13,7 +13,6 @@ from ntkpipe.figures.axes import (
     draw_range,
     entry,
     log_time_axis,
-    model_handles,
     point_name,
     range_handle,
     rows_where,
@@ -44,10 +43,25 @@ from ntkpipe.figures.chart import (
     time_axis,
 )
 from ntkpipe.figures.packages import maxes, mfigure, pd
-from ntkpipe.figures.style import GREY, MODELS, TIME, Look, category_colors, darker
+from ntkpipe.figures.style import (
+    GREY,
+    INK,
+    LINEARIZED,
+    MODELS,
+    TIME,
+    Look,
+    category_colors,
+    darker,
+)
 from ntkpipe.section import Fault, section
 
 OUTPUT = "output f(x, t)"
+LOOKS: dict[str, Look] = {
+    "network": {"lw": 0.9, "zorder": 3},
+    "linearized": {"lw": 1.1, "ls": LINEARIZED, "zorder": 2.5},
+    "limit": {"lw": 3.5, "alpha": 0.4, "zorder": 1.5},
+}
+"""Infinite width is a wide pale line below the thin dark one of the network."""
 
 
 @section
@@ -153,7 +167,7 @@ class Dynamics(TimeFigure, OutputFigure):
         points = unique_values(table, "point")
         colors = dict(zip(points, category_colors(len(points)), strict=True))
         figure, panels = run_panels(
-            table, 2.7, TIME["time"], OUTPUT, sharex="row", sharey="row"
+            table, 1.8, TIME["time"], OUTPUT, sharex="row", sharey="row"
         )
         for ax, variant, _, rows in panels:
             for (point, model), curve in rows.groupby(["point", "model"], sort=False):
@@ -161,7 +175,9 @@ class Dynamics(TimeFigure, OutputFigure):
             if self.log_x:
                 log_time_axis(ax, rows_where(table, variant=variant)["time"])
         handles = color_entries(colors, point_name)
-        handles += model_handles(unique_values(table, "model"))
+        models = unique_values(table, "model")
+        for model in models if len(models) > 1 else ():
+            handles.append(entry(MODELS[model][0], color=INK, **LOOKS[model]))
         handles.append(entry("target y", ls="", marker="D", color=GREY, mec="white"))
         if (table["high"] > table["low"]).any():
             handles.append(range_handle())
@@ -172,14 +188,19 @@ class Dynamics(TimeFigure, OutputFigure):
 def _draw_outputs(ax: maxes.Axes, curve: pd.DataFrame, model: str, color: str) -> None:
     """Draw f(x, t) of one point; for networks also the range, and the target."""
     if model != "network":
-        look: Look = {"ls": MODELS[model][1], "lw": 1.3, "zorder": 3}
-        ax.plot("time", "median", data=curve, color=darker(color), **look)
+        color = color if model == "limit" else darker(color)
+        ax.plot("time", "median", data=curve, color=color, **LOOKS[model])
         return
-    look = {"ls": MODELS[model][1], "lw": 2.2, "alpha": 0.75, "zorder": 2}
-    ax.plot("time", "median", data=curve, color=color, **look)
+    ax.plot("time", "median", data=curve, color=darker(color), **LOOKS[model])
     draw_range(ax, "time", curve, color, 0.15)
     if curve["target"].notna().all():
-        look = {"marker": "D", "mec": "white", "ms": 6, "clip_on": False, "zorder": 5}
+        look: Look = {
+            "marker": "D",
+            "mec": "white",
+            "ms": 4.5,
+            "clip_on": False,
+            "zorder": 5,
+        }
         ax.plot("time", "target", data=curve.iloc[[-1]], color=color, **look)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     Runs,
     entry,
+    is_column,
     panel_grid,
     rows_where,
     run_names,
@@ -34,6 +36,7 @@ from ntkpipe.figures.packages import (
     mfigure,
     mlines,
     mpatches,
+    mpl,
     pd,
     ticker,
 )
@@ -42,7 +45,6 @@ from ntkpipe.figures.style import (
     INK,
     LIMIT,
     LINEARIZED,
-    PAGE,
     TARGET,
     Look,
     sequential_colors,
@@ -136,7 +138,11 @@ class Ellipses(NetworkFigure, MovingFigure):
         if count > 2:
             names[count // 2] = "in between, at equal distances along the path"
         kernels = [_kernel_handle(names[k], colors[k]) for k in sorted(names)]
-        shared_legend(figure, [*kernels, *_path_handles()])
+        handles = [*kernels, *_path_handles()]
+        if len(axes) > len(runs):
+            _key_in(axes[-1], handles)
+        else:
+            shared_legend(figure, handles)
         return figure
 
     def moving(self, table: pd.DataFrame) -> Iterator[mfigure.Figure]:
@@ -170,6 +176,14 @@ class Ellipses(NetworkFigure, MovingFigure):
             yield figure
 
 
+def _key_in(ax: maxes.Axes, handles: list) -> None:
+    """The legend in a cell that has no panel."""
+    for handle in handles:
+        handle.set_label(textwrap.fill(handle.get_label(), 22))
+    place: Look = {"loc": "center", "bbox_to_anchor": (0.5, 0.5), "handlelength": 1.4}
+    ax.legend(handles=handles, borderaxespad=0, **place).set_in_layout(False)
+
+
 def _paths(table: pd.DataFrame, runs: Runs) -> list[pd.DataFrame]:
     return [
         rows_where(table, variant=variant, width=width).reset_index(drop=True)
@@ -179,14 +193,14 @@ def _paths(table: pd.DataFrame, runs: Runs) -> list[pd.DataFrame]:
 
 def _planes(table: pd.DataFrame, runs: Runs) -> tuple[mfigure.Figure, list[maxes.Axes]]:
     """Panels of the plane of two outputs, four in a row, on one scale."""
-    columns = min(4, len(runs))
+    columns = min(2 if is_column() else 4, len(runs))
     rows = -(-len(runs) // columns)
     low, high = _plane(table)
-    width = {1: 5.2, 2: PAGE}.get(columns, 9.6)
+    width = mpl.rcParams["figure.figsize"][0]
     shape = (high[1] - low[1]) / (high[0] - low[0])
     # low enough to leave width over, because constrained layout ignores lack of height
     height = (width / columns - 0.6) * shape + 0.5
-    figure, axes = panel_grid(rows, columns, height=height, width=width)
+    figure, axes = panel_grid(rows, columns, height=height, fixed=True)
     for ax, name in zip(axes.flat, run_names(runs), strict=False):
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set_aspect("equal", anchor="W")
@@ -194,10 +208,10 @@ def _planes(table: pd.DataFrame, runs: Runs) -> tuple[mfigure.Figure, list[maxes
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         ax.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
     for ax in axes.flat[len(runs) :]:
-        ax.set_visible(False)
+        ax.axis("off")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
-    for ax in axes.flat[: max(len(runs) - columns, 0)]:
+    for ax in axes[:-1].flat:
         ax.set_xlabel("")
     return figure, list(axes.flat)
 
@@ -245,7 +259,7 @@ def _along(path: pd.DataFrame, count: int) -> list[int]:
 
 def _change_text(ax: maxes.Axes, row: pd.Series):
     return ax.text(
-        0.03, 0.03, _changed(row), transform=ax.transAxes, va="bottom", fontsize=8
+        0.03, 0.03, _changed(row), transform=ax.transAxes, va="bottom", fontsize=7
     )
 
 

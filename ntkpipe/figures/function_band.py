@@ -115,7 +115,7 @@ class FunctionBand(InputFigure, OutputFigure):
         colors = width_colors(sorted({w for w in table["width"] if w}))
         figure, panels = run_panels(
             table,
-            2.9,
+            2.0,
             COORDINATES[self.axis],
             OUTPUT,
             sharex=True,

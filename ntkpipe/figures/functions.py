@@ -141,7 +141,7 @@ class Functions(InputFigure, OutputFigure, MovingFigure):
         """Networks as thin lines: rows are runs, columns are steps."""
         runs, shown = runs_of(table), self._shown(table)
         figure, axes = panel_grid(
-            len(runs), len(shown), height=2.9, sharex=True, sharey=True
+            len(runs), len(shown), height=2.0, sharex=True, sharey=True
         )
         if shown == [0]:  # untrained networks do not depend on the targets
             table = table[table["part"] != "data"]
@@ -159,7 +159,7 @@ class Functions(InputFigure, OutputFigure, MovingFigure):
         runs = runs_of(table)
         with style():
             figure, axes = panel_grid(
-                1, len(runs), height=3.2, sharex=True, sharey=True
+                1, len(runs), height=2.3, sharex=True, sharey=True
             )
             lines, by_step = [], []
             for ax, (part, data) in zip(axes.flat, _parts(table, runs), strict=True):
@@ -195,7 +195,7 @@ def _many_lines(ax: maxes.Axes, rows: pd.DataFrame, data: pd.DataFrame, axis: st
         segments, colors=_by_order(len(segments)), linewidths=0.7, alpha=0.65
     )
     ax.add_collection(lines)
-    ax.plot("x", "y", "o", data=data, color=TARGET, mec="white", ms=7, zorder=5)
+    ax.plot("x", "y", "o", data=data, color=TARGET, mec="white", ms=4.5, zorder=5)
     coordinate_axis(ax, axis)
     ax.set(xlabel=COORDINATES[axis], ylabel=OUTPUT)
     ax.set_xlim(rows["x"].min(), rows["x"].max())

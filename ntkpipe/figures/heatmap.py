@@ -32,8 +32,8 @@ from ntkpipe.figures.base import (
     shown_seeds,
     traced_matrix,
 )
-from ntkpipe.figures.packages import cm, maxes, mcolors, mfigure, pd, ticker
-from ntkpipe.figures.style import PAGE, change_colors
+from ntkpipe.figures.packages import cm, maxes, mcolors, mfigure, mpl, pd, ticker
+from ntkpipe.figures.style import change_colors
 from ntkpipe.section import Fault, section
 
 
@@ -118,37 +118,42 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
         """Rows are runs, columns are kernels.
 
-        The kernels of a row share one scale, the changes of all rows another.
+        The kernels of all rows share one scale, the changes another.
         """
         runs, parts = runs_of(table), unique_values(table, "part")
         symbol = SYMBOLS[self.kernel]
-        names = {"change": "change", "limit": f"{symbol}, infinite width"}
-        names |= {when: f"{symbol} {when} training" for when in ("before", "after")}
+        names = {"change": "change", "limit": f"{symbol}, n = ∞"}
+        names |= {when: f"{symbol} {when}" for when in ("before", "after")}
         figure, axes = panel_grid(
-            len(runs), len(parts), height=PAGE / len(parts) * 1.08, width=PAGE + 1.2
+            len(runs),
+            len(parts),
+            height=mpl.rcParams["figure.figsize"][0] / len(parts) * 0.92,
+            fixed=True,
         )
         several = len({variant for variant, _ in runs}) > 1
         changes = rows_where(table, part="change")["value"]
         changed = mcolors.CenteredNorm(halfrange=changes.abs().max() or 1.0)
+        shared = table.loc[table["part"] != "change", "value"]
+        norm = mcolors.Normalize(min(shared.min(), 0), shared.max())
         for row, (variant, width) in zip(axes, runs, strict=True):
             run = rows_where(table, variant=variant, width=width)
-            shared = run.loc[run["part"] != "change", "value"]
-            norm = mcolors.Normalize(min(shared.min(), 0), shared.max())
             for ax, part in zip(row, parts, strict=True):
                 of_part = changed if part == "change" else norm
                 self._draw_matrix(ax, rows_where(run, part=part), of_part)
-            kernels = [
-                ax for ax, part in zip(row, parts, strict=True) if part != "change"
-            ]
-            color_bar(figure, cm.ScalarMappable(norm, "mako"), kernels[-1])
             lead = f"{variant}\n" if several else ""
             row[0].set_ylabel(f"{lead}n = {width}\n{row[0].get_ylabel()}")
         for ax, part in zip(axes[0], parts, strict=True):
             ax.set_title(names[part])
-        for ax in axes[:, 1:].flat:
-            ax.set_ylabel("")
-        for ax in axes[:-1].flat:
-            ax.set_xlabel("")
+        for ax in axes.flat:
+            ax.label_outer(remove_inner_ticks=True)
+        look = {"orientation": "horizontal", "aspect": 12, "shrink": 0.9, "pad": 0.02}
+        for k, part in enumerate(parts):
+            if part in ("before", "change"):
+                scale = changed if part == "change" else norm
+                colors = change_colors() if part == "change" else "mako"
+                image = cm.ScalarMappable(scale, colors)
+                bar = color_bar(figure, image, axes[:, k], **look)
+                bar.set_label("change" if part == "change" else symbol)
         return figure
 
     def _draw_matrix(
@@ -157,7 +162,7 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
         """Draw one kernel, or a change, in the colours of `norm`."""
         matrix = rows.pivot_table(index="row", columns="column", values="value")
         change = rows["part"].iloc[0] == "change"
-        image = ax.imshow(
+        ax.imshow(
             matrix,
             cmap=change_colors() if change else "mako",
             norm=norm,
@@ -167,8 +172,6 @@ class Heatmap(NetworkFigure, KernelFigure, LimitFigure):
         ax.grid(False)
         axis = self.axis if self.points == "test" else None
         _matrix_axes(ax, axis, len(matrix))
-        if change:
-            color_bar(ax.figure, image, ax)
 
     def _kernel(self, network, seed: int, when: int) -> np.ndarray:
         """The kernel (n n) of a network before (0) or after training (−1)."""

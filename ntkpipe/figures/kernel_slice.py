@@ -114,7 +114,7 @@ class KernelSlice(InputFigure, LimitFigure):
         colors, lines = _looks(table)
         figure, panels = run_panels(
             table,
-            2.9,
+            2.0,
             COORDINATES[self.axis],
             KERNEL,
             sharex=True,

@@ -20,7 +20,7 @@ from ntkpipe.figures.axes import (
 )
 from ntkpipe.figures.base import Arrays, MovingFigure, concatenated
 from ntkpipe.figures.packages import mfigure, pd, ticker
-from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, PAGE, TARGET, style
+from ntkpipe.figures.style import GREY, INK, LIMIT, LINEARIZED, TARGET, style
 from ntkpipe.section import Fault, section
 
 
@@ -100,7 +100,7 @@ def _landscape_axes(
 
     Each run shows `w − w₀` as far as all runs go.
     """
-    figure, axes = panel_grid(rows, 3, height=2.1, width=PAGE + 1.5)
+    figure, axes = panel_grid(rows, 3, height=1.5, fixed=True)
     first = rows_where(table, variant=runs[0][0], width=runs[0][1])
     ends = table.groupby(["variant", "width"])["distance"].agg(["min", "max"]).abs()
     reach = ends.min(axis=None)

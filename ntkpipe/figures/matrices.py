@@ -20,8 +20,8 @@ from ntkpipe.figures.axes import (
     time_text,
 )
 from ntkpipe.figures.base import Arrays, MovingFigure, concatenated
-from ntkpipe.figures.packages import maxes, mfigure, pd
-from ntkpipe.figures.style import PAGE, change_colors, style
+from ntkpipe.figures.packages import maxes, mfigure, mpl, pd
+from ntkpipe.figures.style import change_colors, style
 from ntkpipe.section import Fault, section
 
 
@@ -68,7 +68,9 @@ class Matrices(MovingFigure):
         """Rows are runs; columns are the matrix before, after, and its change."""
         names = ("W before training", "W after training", "change")
         runs = runs_of(table)
-        figure, axes = panel_grid(len(runs), 3, height=2.65, width=PAGE)
+        figure, axes = panel_grid(
+            len(runs), 3, height=mpl.rcParams["figure.figsize"][0] / 3.3, fixed=True
+        )
         for row, name, states in zip(
             axes, run_names(runs), _states(table, runs), strict=True
         ):
@@ -87,7 +89,7 @@ class Matrices(MovingFigure):
         """A column for each run: the matrix above its change; a frame for each step."""
         runs = runs_of(table)
         with style():
-            figure, axes = panel_grid(2, len(runs), height=2.45, width=PAGE)
+            figure, axes = panel_grid(2, len(runs), height=2.1, fixed=True)
             parts = []
             for (upper, lower), name, states in zip(
                 axes.T, run_names(runs), _states(table, runs), strict=True

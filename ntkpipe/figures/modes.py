@@ -117,26 +117,29 @@ class Modes(TimeFigure, NetworkFigure):
         return Chart(table, "time", panels, marks, "mode", colors, names, MODE)
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """|c_i(t)| as solid lines; predictions |c_i(0)| |1 − ηλ_i|^{t/η} are dashed."""
+        """|c_i(t)| thin, over wide pale predictions |c_i(0)| |1 − ηλ_i|^{t/η}."""
         name, label, index = WORDS[self.of]
         shown = sorted(set(table["mode"]))
         colors = dict(zip(shown, category_colors(len(shown)), strict=True))
         figure, panels = run_panels(
-            table, 2.8, TIME["time"], label, sharex="row", sharey="row"
+            table, 2.0, TIME["time"], label, sharex="row", sharey="row"
         )
-        look: Look = {"ls": LINEARIZED, "lw": 1.1}
+        look: Look = {"lw": 3.5, "alpha": 0.4, "zorder": 1.5}
         for ax, variant, _, rows in panels:
             for mode, curve in rows.groupby("mode"):
                 color = colors[mode]
-                ax.plot("time", "component", data=curve, color=color, alpha=0.85)
-                ax.plot("time", "predicted", data=curve, color=darker(color), **look)
+                ax.plot("time", "predicted", data=curve, color=color, **look)
+                ax.plot("time", "component", data=curve, color=darker(color), lw=0.9)
             of_variant = rows_where(table, variant=variant)
             if self.log_x:
                 log_time_axis(ax, of_variant["time"])
             _log_axis(ax, of_variant.loc[of_variant["component"] > 0, "component"])
         predicted = PREDICTED % index
         handles = color_entries(colors, lambda mode: f"{name} {mode}")
-        handles += [entry("network", color=GREY), entry(predicted, color=INK, **look)]
+        handles += [
+            entry("network", color=INK, lw=0.9),
+            entry(predicted, color=GREY, **look),
+        ]
         shared_legend(figure, handles)
         return figure
 

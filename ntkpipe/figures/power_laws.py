@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ntkpipe.claims.fits import ScalingFit
-from ntkpipe.figures.axes import entry, log_ticks, rows_where, width_axis, wrapped
+from ntkpipe.figures.axes import (
+    entry,
+    jitter,
+    log_ticks,
+    rows_where,
+    width_axis,
+    wrapped,
+)
 from ntkpipe.figures.chart import Marks
 from ntkpipe.figures.packages import maxes, mlines, mpatches, mtransforms, pd
 from ntkpipe.figures.style import GREY, INK, LINEARIZED, STATISTICS
@@ -43,7 +50,7 @@ def draw_laws(
     shown = sorted(
         {x for law in laws for x in rows_where(law.rows, part="statistic")["x"]}
     )
-    width_axis(ax, shown, abscissa, begins, 7 if narrow else 9)
+    width_axis(ax, shown, abscissa, begins, 4 if narrow else 6)
     if any((law.rows["value"] > 0).any() for law in laws):
         ax.set_yscale("log", nonpositive="mask")
         log_ticks(ax)
@@ -51,8 +58,8 @@ def draw_laws(
         left, right = ax.get_xlim()[0], _between(shown, begin)
         ax.axvspan(left, right, color="#f1f1f1", zorder=0)
         ax.set_xlim(left=left)
-    # below the axis' label, which is 36 points high with its ticks
-    down = mtransforms.ScaledTranslation(0, -0.5, ax.figure.dpi_scale_trans)
+    # below the axis' label, which is 32 points high with its ticks
+    down = mtransforms.ScaledTranslation(0, -0.44, ax.figure.dpi_scale_trans)
     ax.legend(
         handles=handles,
         loc="upper left",
@@ -89,10 +96,18 @@ def _draw_law(ax: maxes.Axes, law: Law, say_begin: bool, narrow: bool) -> mlines
         for kind in ("seed", "statistic", "fit", "predicted")
     )
     look: dict[str, Any] = {"color": color, "marker": "osD^v"[law.place % 5]}
-    look |= {"ms": 5.5, "mec": "white"}
+    look |= {"ms": 4.2, "mec": "white", "mew": 0.6}
     if law.place:
-        look |= {"ms": 7.5, "mew": 1.2, "mfc": "none", "mec": color}
-    ax.plot("x", "value", ".", data=seed, color=color, alpha=0.4, ms=4.5, mew=0)
+        look |= {"ms": 5.6, "mew": 1.0, "mfc": "none", "mec": color}
+    each = max(seed.groupby("x").size().max(), 1) if len(seed) else 1
+    spread = 0.03 * np.log(law.rows["x"].max() / law.rows["x"].min())
+    look_of_seeds: dict[str, Any] = {
+        "alpha": float(np.clip(4 / each, 0.12, 0.45)),
+        "ms": 3.2,
+        "mew": 0,
+    }
+    at = jitter(seed["x"], spread)
+    ax.plot(at, seed["value"], ".", color=color, zorder=1.5, **look_of_seeds)
     ax.plot("x", "value", data=mean, ls="", zorder=5, **look)
     if seed.empty:
         ax.vlines(mean["x"], mean["low"], mean["high"], color=color, linewidth=1.2)
@@ -150,7 +165,7 @@ def law_handles(
         label = f"{shown} % interval"
         handles.append(mpatches.Patch(color=GREY, alpha=0.25, lw=0, label=label))
     if (table["part"] == "predicted").any():
-        handles.append(entry("predicted slope", color=INK, lw=1, ls=LINEARIZED))
+        handles.append(entry("predicted", color=INK, lw=1, ls=LINEARIZED))
     if edges:
         below = f" (below {edges[0]:g})" if len(set(edges)) == 1 else ""
         label = f"not fitted{below}"

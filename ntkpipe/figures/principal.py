@@ -10,7 +10,6 @@ import numpy as np
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
     color_entries,
-    entry,
     index_axis,
     log_ticks,
     panel_grid,
@@ -22,7 +21,7 @@ from ntkpipe.figures.axes import (
 from ntkpipe.figures.base import Arrays, BaseFigure, Count, concatenated
 from ntkpipe.figures.chart import Chart, Marks, Plot, Scale
 from ntkpipe.figures.packages import mfigure, pd
-from ntkpipe.figures.style import INK, category_colors
+from ntkpipe.figures.style import INK, Look, category_colors
 from ntkpipe.section import Fault, section
 
 INDEX, SHARE = "index of the eigenvector", "cumulative share of ‖y‖²"
@@ -78,7 +77,7 @@ class Projections(BaseFigure):
         """Eigenvalues, and the cumulative share of the targets, against the index."""
         variants = unique_values(table, "variant")
         colors = dict(zip(variants, category_colors(len(variants)), strict=True))
-        figure, axes = panel_grid(1, 2, height=3.0)
+        figure, axes = panel_grid(1, 2, height=2.1)
         for ax, column in zip(axes[0], ("eigenvalue", "share"), strict=True):
             curves = dict(list(table.groupby("variant", sort=False)))
             if _all_equal(table, column):
@@ -166,22 +165,18 @@ class Components(BaseFigure):
         return x, y
 
     def picture(self, table: pd.DataFrame) -> mfigure.Figure:
-        """One column for each variant; points are coloured by class."""
+        """One column for each variant; the numeral of a point is its class."""
         variants, classes = unique_values(table, "variant"), sorted(set(table["class"]))
         colors = dict(zip(classes, category_colors(len(classes)), strict=True))
-        figure, axes = panel_grid(
-            1, len(variants), height=3.3, width=3.9 * len(variants)
-        )
-        look = {"ms": 3.2, "alpha": 0.75, "mew": 0}
+        figure, axes = panel_grid(1, len(variants), height=2.9)
+        look: Look = {"ms": 4.2, "alpha": 0.85, "mew": 0}
         for ax, variant in zip(axes[0], variants, strict=True):
             part = table[table["variant"] == variant]
             for name, points in part.groupby("class"):
-                ax.plot("x", "y", "o", data=points, color=colors[name], **look)
+                look |= {"ls": "", "marker": f"${name}$", "color": colors[name]}
+                ax.plot(points["x"], points["y"], **look)
             ax.set(**dict(zip(("xlabel", "ylabel"), self._labels(part), strict=True)))
         panel_titles(axes, [""], variants if len(variants) > 1 else [""])
-        dot = {"ls": "", "marker": "o", "ms": 4}
-        handles = [entry(str(name), color=colors[name], **dot) for name in classes]
-        shared_legend(figure, handles)
         return figure
 
 

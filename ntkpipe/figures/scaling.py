@@ -18,6 +18,7 @@ from ntkpipe.claims.reading import Missing, Reading, Step, block, paired, read
 from ntkpipe.claims.statistics import SPREADS, Statistic, bootstrap
 from ntkpipe.experiment import Experiment
 from ntkpipe.figures.axes import (
+    is_column,
     panel_grid,
     panel_letters,
     rows_where,
@@ -60,6 +61,8 @@ class Metric(Prediction):
     """Name of the metric, such as ntk_change or weight_change/W2."""
     label: Text | None = None
     """Text of the axis or legend, by default the label of the metric."""
+    predicted_value: float | None = None
+    """Predicted value (dashed line), in place of a slope."""
     min_width: Begin | dict[str, Begin] | None = None
     """Smallest abscissa of the fit, for all variants or by variant; by default
     `min_width` of the figure."""
@@ -271,6 +274,9 @@ class Scaling(BaseFigure):
         if np.isfinite(predicted) and np.isfinite(law.slope):
             line = {"x": law.grid, "value": through_centre(law, predicted)}
             yield pd.DataFrame({"part": "predicted", "predicted": predicted, **line})
+        if metric.predicted_value is not None:
+            level = np.full(len(law.grid), metric.predicted_value)
+            yield pd.DataFrame({"part": "predicted", "x": law.grid, "value": level})
 
     def columns(self, table: pd.DataFrame) -> Chart:
         """Strips of seeds, points and fits; panels and colours are of the picture."""
@@ -308,11 +314,11 @@ class Scaling(BaseFigure):
         laws = self._laws(table)
         panels = list(dict.fromkeys(law.panel for law in laws))
         most = max(Counter(law.panel for law in laws).values())
-        columns = min(len(panels), 3)
+        columns = 1 if is_column() else min(len(panels), 3)
         figure, axes = panel_grid(
             -(-len(panels) // columns),
             columns,
-            height=2.9 + 0.16 * (1 + 2.2 * most),
+            height=1.9 + 0.13 * (1 + 2.2 * most),
             sharey=self.facet == "variant",
         )
         edges = []
@@ -321,8 +327,9 @@ class Scaling(BaseFigure):
             begin = draw_laws(ax, inside, self.along_label, columns > 2)
             edges += [] if begin is None else [begin]
             ax.set_ylabel(self._value_label(inside))
-            if self.facet == "variant" and len(panels) > 1:
-                ax.set_title(name)
+            if len(panels) > 1:
+                title = name if self.facet == "variant" else self._labels()[name]
+                ax.set_title(wrapped(title, 20 if columns > 2 else 38))
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
         if len(panels) > 1:

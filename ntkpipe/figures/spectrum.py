@@ -76,10 +76,10 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
     def _lacks_runs(self, table: pd.DataFrame) -> bool:
         return table.empty  # the limit can be shown alone
 
-    def draw(self, table: pd.DataFrame) -> mfigure.Figure:
+    def draw(self, table: pd.DataFrame, width: float = PAGE) -> mfigure.Figure:
         """The picture of a table, with the predicted slope of each variant."""
         slopes = {v: self.slope(v) for v in unique_values(table, "variant")}
-        return super().draw(table.assign(predicted=table["variant"].map(slopes)))
+        return super().draw(table.assign(predicted=table["variant"].map(slopes)), width)
 
     def columns(self, table: pd.DataFrame) -> Chart:
         """Lines with bands; a panel for each variant, a colour for each width."""
@@ -122,8 +122,7 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
         figure, axes = panel_grid(
             1,
             len(variants),
-            height=3.5,
-            width=5.6 if len(variants) == 1 else PAGE + 1,
+            height=2.4,
             sharex=True,
             sharey=True,
         )
@@ -132,8 +131,7 @@ class Spectrum(Prediction, KernelFigure, LimitFigure):
             part = rows_where(table, variant=variant)
             _draw_eigenvalues(ax, part, colors, lines, largest <= 64)
             _draw_prediction(ax, part)
-            if has_zeros(table):
-                ax.plot("index", "rounding", data=part, **ROUNDING)
+            _draw_zeros(ax, part)
             ax.set(xscale="log", xlabel=INDEX, ylabel=self._label)
             ax.set_yscale("log", nonpositive="mask")
             log_ticks(ax)
@@ -168,6 +166,23 @@ def _draw_eigenvalues(
         ax.plot("index", "median", data=curve, marker=marker, ms=2.6, **look)
         if width:
             draw_range(ax, "index", curve, colors[width], 0.13)
+
+
+def _draw_zeros(ax: maxes.Axes, part: pd.DataFrame) -> None:
+    """The line of rounding, and the number and indices of eigenvalues below it."""
+    zeros = part[part["median"] <= part["rounding"]]
+    if not has_zeros(part):
+        return
+    ax.plot("index", "rounding", data=part, **ROUNDING)
+    one = zeros.drop_duplicates("index")
+    foot = ax.get_xaxis_transform()
+    ax.plot(one["index"], [0.03] * len(one), "|", color=INK, ms=5, transform=foot)
+    if len(one):
+        counts = zeros.groupby(["width", "when"]).size()
+        most, least = counts.max(), counts.min()
+        number = f"{most}" if most == least else f"{least} to {most}"
+        text = f"{number} of {part['index'].max()} = 0"
+        ax.text(0.05, 0.07, text, transform=ax.transAxes, fontsize=7)
 
 
 def _draw_prediction(ax: maxes.Axes, part: pd.DataFrame) -> None:

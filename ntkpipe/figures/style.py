@@ -14,21 +14,23 @@ from ntkpipe.figures.packages import mcolors, mpl, sns
 Look = dict[str, Any]
 """Keywords of a line or a patch."""
 
-PAGE = 8.0  # inches: the width of a page
-
+PAGE, COLUMN = 6.75, 3.3  # inches: the widths at which journals print figures
+CONTRAST = 3.0  # of a line with white, at least (WCAG 2.2, criterion 1.4.11)
 
 INK, GREY, TARGET = "#262626", "#767676", "#d55e00"
 
 
 STYLE: dict[str, Any] = {  # on top of seaborn's `ticks`
     "font.family": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -40,7 +42,7 @@ STYLE: dict[str, Any] = {  # on top of seaborn's `ticks`
     "axes.grid": True,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
+    "lines.linewidth": 1.3,
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
     "axes.titlelocation": "left",
@@ -49,10 +51,10 @@ STYLE: dict[str, Any] = {  # on top of seaborn's `ticks`
     "mathtext.fontset": "dejavusans",
     "axes.formatter.use_mathtext": True,
     "axes.formatter.limits": (-3, 4),
-    "savefig.dpi": 160,
+    "savefig.dpi": 200,
     # the same bytes on every run
     "svg.hashsalt": "ntkpipe",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
 
@@ -89,15 +91,16 @@ def change_colors() -> mcolors.Colormap:
 
 @functools.cache
 def width_colormap() -> mcolors.Colormap:
-    """Viridis without its yellow end, which is too pale on white."""
-    shades = mpl.colormaps["viridis"](np.linspace(0.86, 0.0, 256))
+    """Viridis without its upper part, whose contrast with white is below 3:1."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.59, 0.0, 256))
     return mcolors.LinearSegmentedColormap.from_list("widths", shades)
 
 
 @contextlib.contextmanager
-def style() -> Iterator[None]:
-    """The style of all figures, as a context."""
-    with mpl.rc_context(sns.axes_style("ticks") | STYLE):
+def style(width: float = PAGE) -> Iterator[None]:
+    """The style of all figures, `width` inches wide, as a context."""
+    size = {"figure.figsize": (width, width)}
+    with mpl.rc_context(sns.axes_style("ticks") | STYLE | size):
         yield
 
 
@@ -116,9 +119,36 @@ def category_colors(count: int) -> list[str]:
     """Colour-blind safe colours for up to ten values, shades of one scale for more."""
     if count > 10:
         return sequential_colors(count)
-    palette = [mcolors.to_hex(color) for color in sns.color_palette("colorblind", 10)]
-    # pink and yellow, which are faint on white, come last
+    palette = [legible(color) for color in sns.color_palette("colorblind", 10)]
+    # pink and yellow, which are darkened most, come last
     return [palette[k] for k in (0, 1, 2, 3, 4, 5, 9, 7, 6, 8)[:count]]
+
+
+def luminance(color) -> float:
+    """Relative luminance of a colour, 0 to 1 (WCAG 2.2)."""
+    return float(np.dot(_linear(color), (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(color) -> float:
+    """Contrast of a colour with white, 1 to 21 (WCAG 2.2)."""
+    return 1.05 / (luminance(color) + 0.05)
+
+
+def legible(color) -> str:
+    """The colour, darkened until its contrast with white is 3:1."""
+    most = 1.05 / CONTRAST - 0.06  # 0.01 below the limit, for 8 bits a channel
+    share = min(1.0, most / luminance(color))
+    light = share * _linear(color)
+    below = np.where(
+        light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    )
+    return mcolors.to_hex(tuple(below.clip(0, 1)))
+
+
+def _linear(color) -> np.ndarray:
+    """The sRGB channels of a colour, linear in light."""
+    c = np.array(mcolors.to_rgb(color))
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
 def darker(color: str) -> str:

@@ -18,6 +18,7 @@ from ntkpipe.figures.axes import (
     log_time_axis,
     log_y_axis,
     model_handles,
+    outer_x_labels,
     panel_grid,
     panel_titles,
     range_handle,
@@ -197,21 +198,26 @@ class Trajectories(TimeFigure):
         if self.color == "variant":
             rows, other = widths, "width"
             colors = dict(zip(variants, category_colors(len(variants)), strict=True))
-        figure, axes = panel_grid(len(rows), len(self.panels), height=2.7, sharex="row")
+        # one axis for all rows, unless the curves of one row would be invisible
+        ends = table.groupby(other)["x"].max()
+        share = True if ends.max() <= 4 * ends.min() else "row"
+        figure, axes = panel_grid(len(rows), len(self.panels), height=1.9, sharex=share)
         for line, name in zip(axes, rows, strict=True):
             of_row = rows_where(table, **{other: name})
             for ax, panel in zip(line, self.panels, strict=True):
                 part = rows_where(of_row, quantity=panel.quantity)
                 _draw_bands(ax, part, colors, self.color)
                 if self.log_x:
-                    log_time_axis(ax, of_row["x"])
+                    log_time_axis(ax, (table if share is True else of_row)["x"])
                 if panel.log:
                     log_y_axis(ax, part)
+                    _name_diverging(ax, part)
                 else:
                     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
                 label = axis_label(panel.quantity, panel.label)
                 ax.set(xlabel=TIME[self.x], ylabel=wrapped(label))
         panel_titles(axes, [names.get(row, row) for row in rows], [""] * axes.shape[1])
+        outer_x_labels(axes)
         handles = color_entries(colors, lambda hue: names.get(hue, hue))
         handles += model_handles(unique_values(table, "model"))
         if table["seeds"].max() > 1:
@@ -228,10 +234,25 @@ def _draw_bands(ax: maxes.Axes, part: pd.DataFrame, colors: Mapping, by: str) ->
             look: Look = {"color": darker(color), "ls": ls, "lw": 1.2, "zorder": 3}
             ax.plot("x", "median", data=curve, **look)
             continue
-        ax.plot("x", "median", data=curve, color=color, ls=ls, lw=1.8, zorder=2)
+        ax.plot("x", "median", data=curve, color=color, ls=ls, lw=1.4, zorder=2)
         draw_range(ax, "x", curve, color, 0.18)
         end = curve.iloc[-1]
         ax.plot(end["x"], end["median"], "o", color=color, ms=3.2, zorder=4)
+
+
+def _name_diverging(ax: maxes.Axes, part: pd.DataFrame) -> None:
+    """Words where the first linearised model leaves the top of the axis."""
+    top = ax.get_ylim()[1]
+    above = part[(part["model"] == "linearized") & (part["median"] > top)]
+    if len(above):
+        look: Look = {"va": "top", "ha": "right", "fontsize": 7}
+        ax.annotate(
+            "linearised: diverges ",
+            (above["x"].min(), top),
+            (-12, -1),
+            textcoords="offset points",
+            **look,
+        )
 
 
 def _trajectory(quantity, model, product, network, arrays, variant):

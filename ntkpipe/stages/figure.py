@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 else:
     pd = Lazy("pandas")
 
-STILL = ("csv", "csv.json", "png", "svg", "pdf")
+COLUMN_PDF = "column.pdf"  # the width of a column; all others have that of a page
+STILL = ("csv", "csv.json", "png", "svg", "pdf", COLUMN_PDF)
 MOVING = ("csv", "csv.json", "png", "gif")
 ARRAYS = (DATASET, TRAIN, LINEARIZE, LIMIT)
 
@@ -57,18 +58,25 @@ class Arrays:
 
 
 def run(job: Job) -> None:
-    """Draw one figure: its table (.csv) and its pictures (.png, .svg, .pdf, .gif)."""
+    """Draw one figure: its table (.csv) and its pictures (.png, .svg, .pdf, .gif).
+
+    NAME.column.pdf has the width of a column, all other pictures that of a page.
+    """
     from ntkpipe.figures import axes, save
+    from ntkpipe.figures.style import COLUMN
 
     name = job.at.figure
     rows = job.read("measurements")
     drawn: Any = job.study.figure(name)  # a kind of figure
-    pictures = [o for o in job.outputs if not o.endswith(".csv")]
+    columns = [o for o in job.outputs if o.endswith(COLUMN_PDF)]
+    pictures = [o for o in job.outputs if not o.endswith((".csv", *columns))]
     try:
         table = drawn.table(rows, Arrays(job))
         picture = drawn.draw(table)
         frames = drawn.frames(table) if is_animated(drawn) else None
         drawn_as = save.save(picture, pictures, frames)
+        if columns:
+            save.save(drawn.draw(table, COLUMN), columns)
     except (ValueError, LookupError) as error:
         # LookupError: a list or table lacks an entry
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -81,7 +89,8 @@ def run(job: Job) -> None:
         table = pd.DataFrame({"note": [reason]})
         picture = axes.nothing(reason)
         drawn_as = save.save(picture, pictures, [picture])
-    for output in set(job.outputs) - set(pictures):
+        save.save(axes.nothing(reason, COLUMN), columns)
+    for output in set(job.outputs) - {*pictures, *columns}:
         job.write_table(table, output, pictures=drawn_as)
 
 

@@ -12,6 +12,7 @@ rule figure:
         ),
         svg="<results>/{study}/figures/{figure}.svg",
         pdf="<results>/{study}/figures/{figure}.pdf",
+        column="<results>/{study}/figures/{figure}.column.pdf",
     log:
         "<logs>/{study}/figures/{figure}.log",
     benchmark:
